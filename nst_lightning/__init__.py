@@ -1,0 +1,1 @@
+"""Neural style transfer by optimisation (Gatys et al.) as a PyTorch Lightning training run."""

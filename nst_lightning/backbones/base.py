@@ -1,0 +1,69 @@
+"""What every backbone is: a frozen network that turns an image into named features."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module, ABC):
+    """A frozen feature extractor whose parameters never enter a checkpoint.
+
+    A backbone knows the names of its layers from the start and is built, to the deepest layer that is wanted and no
+    deeper, by :meth:`build`. Its parameters are dropped from every state dict it is part of and are not asked for when
+    one is loaded: a checkpoint of a run holds the image alone, and the rest of the module still loads strictly.
+    Constants (means and the like) belong into buffers with ``persistent=False``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_state_dict_post_hook(_drop_own_tensors)
+        self.register_load_state_dict_pre_hook(_put_own_tensors_back)
+
+    @property
+    @abstractmethod
+    def layer_names(self) -> tuple[str, ...]:
+        """Every name that :meth:`build` and :meth:`forward` accept."""
+
+    @abstractmethod
+    def build(self, layers: Iterable[str]) -> None:
+        """Makes the network as deep as ``layers`` need and loads its weights.
+
+        Args:
+            layers: names out of :attr:`layer_names`.
+
+        Raises:
+            InputError: a name the backbone does not have, or weights that do not reach it.
+        """
+
+    @abstractmethod
+    def smallest_size(self, layers: Iterable[str]) -> int:
+        """Length in px of the shortest image edge for which every one of ``layers`` still has a value."""
+
+    @abstractmethod
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Features of an image, by the names they were asked for.
+
+        Args:
+            image: ``(batch, 3, height, width)``, sRGB in [0, 1].
+            layers: names for which the network was built.
+
+        Returns:
+            For each name ``(batch, channels, height, width)`` of that layer.
+        """
+
+    def freeze(self) -> None:
+        """Takes the parameters out of training; call it at the end of :meth:`build`."""
+        self.requires_grad_(False)
+
+
+def _drop_own_tensors(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Mapping[str, Any]
+) -> None:
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        del state_dict[key]
+
+
+def _put_own_tensors_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *unused: Any) -> None:
+    state_dict.update({prefix + name: parameter for name, parameter in module.named_parameters()})

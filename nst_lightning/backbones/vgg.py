@@ -1,0 +1,212 @@
+"""VGG-16 and VGG-19 (Simonyan and Zisserman 2014), convolutions only."""
+
+from abc import ABC
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nst_lightning.backbones.base import Backbone
+from nst_lightning.backbones.weights import (
+    PUBLISHED,
+    TRANSFORMS,
+    Flavor,
+    InputTransform,
+    flavor_of,
+    obtain,
+    read_tensors,
+)
+from nst_lightning.errors import InputError
+
+WIDTHS = (64, 128, 256, 512, 512)
+
+# crowsonkb/style-transfer-pytorch measured that averages over 2x2 values of these networks are about half the maxima.
+AVERAGE_POOLING_SCALE = 2.0
+
+
+class VGG(Backbone, ABC):
+    """A VGG network whose layers are taken before (``conv``) or after (``relu``) each rectifier.
+
+    Layers are named by running number (``conv_3``, ``relu_3``) or by block (``conv2_1``, ``relu2_1``).
+
+    Args:
+        weights: ``imagenet`` (torchvision's IMAGENET1K_V1), ``oxford`` (the original Caffe weights), ``random`` (He
+            initialization from ``seed``), or the path of a ``.safetensors`` or ``.pth`` file with torchvision's names
+            (``features.0.weight``), which may end after the deepest layer that is used. The first two are downloaded
+            once, to torch.hub's folder.
+        flavor: what a file given by its path was trained on: ``imagenet`` (RGB, mean and std of torchvision) or
+            ``oxford`` (BGR, 0..255 minus the mean). Needed only where the file does not say it itself.
+        pooling: ``max`` as the networks were trained, or ``avg`` as Gatys et al. recommend; averages are multiplied
+            by 2 so that activations keep their scale.
+        padding: how the first convolution sees beyond the image: ``zeros`` as the networks were trained, or
+            ``replicate``, which avoids dark borders. All other convolutions pad with zeros.
+        seed: of ``weights: random``.
+    """
+
+    depths: ClassVar[tuple[int, ...]]
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        weights: str = "imagenet",
+        flavor: Flavor | None = None,
+        pooling: Literal["max", "avg"] = "max",
+        padding: Literal["zeros", "replicate"] = "zeros",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.weights = weights
+        self.flavor = flavor
+        self.pooling = pooling
+        self._padding_mode = "constant" if padding == "zeros" else padding
+        self.seed = seed
+        self.convolutions = nn.ModuleList()
+        self._positions = {name: position for position, names in self._names().items() for name in names}
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """``conv_1``, ``conv1_1``, ``relu_1``, ``relu1_1``, ``conv_2``, ... to the last convolution."""
+        return tuple(self._positions)
+
+    @property
+    def _block_starts(self) -> tuple[int, ...]:
+        """Numbers of the convolutions that follow a pooling."""
+        return tuple(1 + sum(self.depths[:block]) for block in range(1, len(self.depths)))
+
+    @classmethod
+    def _names(cls) -> dict[tuple[int, str], tuple[str, str]]:
+        blocks = [(block, n) for block, depth in enumerate(cls.depths, 1) for n in range(1, depth + 1)]
+        return {
+            (number, kind): (f"{kind}_{number}", f"{kind}{block}_{n}")
+            for number, (block, n) in enumerate(blocks, 1)
+            for kind in ("conv", "relu")
+        }
+
+    def position(self, layer: str) -> tuple[int, str]:
+        """Number of a layer's convolution, from 1, and ``conv`` or ``relu``.
+
+        Raises:
+            InputError: this network has no such layer.
+        """
+        if layer not in self._positions:
+            last = len(self._positions) // 4
+            raise InputError(
+                f"Expected `layers` of {type(self).__name__} to be among conv_1 to conv_{last} "
+                f"(or conv1_1 to conv{len(self.depths)}_{self.depths[-1]}, and relu for conv), but got {layer!r}."
+            )
+        return self._positions[layer]
+
+    def smallest_size(self, layers: Iterable[str]) -> int:
+        """A factor of two for each pooling before the deepest of ``layers``."""
+        deepest = max((self.position(layer)[0] for layer in layers), default=1)
+        return 2 ** sum(start <= deepest for start in self._block_starts)
+
+    def build(self, layers: Iterable[str]) -> None:
+        """Makes the convolutions up to the deepest of ``layers`` and loads or draws their weights."""
+        deepest = max((self.position(layer)[0] for layer in layers), default=0)
+        widths = [width for depth, width in zip(self.depths, WIDTHS, strict=True) for _ in range(depth)][:deepest]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, 3, padding=0 if number == 1 else 1)
+            for number, (inputs, outputs) in enumerate(zip([3, *widths], widths, strict=False), 1)
+        )
+        self._fill()
+        self.freeze()
+
+    def _fill(self) -> None:
+        path, flavor = self._source()
+        if path is None:
+            self._draw_weights()
+        else:
+            self._load(path, TRANSFORMS[flavor])
+        for name, values in (("mean", TRANSFORMS[flavor].mean), ("std", TRANSFORMS[flavor].std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def _source(self) -> tuple[Path | None, Flavor]:
+        if self.weights == "random":
+            return None, self.flavor or "imagenet"
+        published = PUBLISHED.get((type(self).__name__, self.weights))
+        if published is not None:
+            return obtain(published), published.flavor
+        path = Path(self.weights)
+        if not path.is_file():
+            raise InputError(
+                f"Expected `weights` to be imagenet, oxford, random or a file, but there is no file {self.weights}."
+            )
+        flavor = self.flavor or flavor_of(path)
+        if flavor is None:
+            raise InputError(
+                f"Expected {path} to say what input it wants, but it does not: "
+                "add --model.backbone.flavor imagenet or oxford."
+            )
+        return path, flavor
+
+    def _convolutions(self) -> list[nn.Conv2d]:
+        return [module for module in self.convolutions if isinstance(module, nn.Conv2d)]
+
+    def _draw_weights(self) -> None:
+        generator = torch.Generator().manual_seed(self.seed)
+        for convolution in self._convolutions():
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
+            convolution.bias = nn.Parameter(torch.zeros_like(convolution.weight[:, 0, 0, 0]))
+
+    def _load(self, path: Path, transform: InputTransform) -> None:
+        names = [self._name_in_file(number) for number in range(1, len(self.convolutions) + 1)]
+        tensors = read_tensors(path, {f"{name}.{part}" for name in names for part in ("weight", "bias")}.__contains__)
+        for number, (name, convolution) in enumerate(zip(names, self._convolutions(), strict=True), 1):
+            if f"{name}.weight" not in tensors or f"{name}.bias" not in tensors:
+                raise InputError(
+                    f"Expected weights up to conv_{len(names)} in {path}, but it has none for conv_{number}: "
+                    "use shallower layers or another file."
+                )
+            weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+            if weight.shape != convolution.weight.shape:
+                raise InputError(
+                    f"Expected weights of {type(self).__name__} in {path}, but conv_{number} has the shape "
+                    f"{tuple(weight.shape)} instead of {tuple(convolution.weight.shape)}."
+                )
+            convolution.weight = nn.Parameter(weight.flip(1) if transform.bgr and number == 1 else weight)
+            convolution.bias = nn.Parameter(bias * transform.bias_scale)
+
+    def _name_in_file(self, number: int) -> str:
+        """Torchvision's name of a convolution, whose numbers count rectifiers and poolings too."""
+        poolings = sum(start <= number for start in self._block_starts)
+        return f"features.{2 * (number - 1) + poolings}"
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Features by a plain loop that ends at the deepest of ``layers``; see :meth:`Backbone.forward`."""
+        wanted = {layer: self.position(layer) for layer in layers}
+        taken: dict[tuple[int, str], Tensor] = {}
+        deepest = max((number for number, _ in wanted.values()), default=0)
+        value = (image - self.mean) / self.std
+        for number in range(1, deepest + 1):
+            if number in self._block_starts:
+                value = self._pool(value)
+            if number == 1:
+                value = functional.pad(value, (1, 1, 1, 1), mode=self._padding_mode)
+            value = self.convolutions[number - 1](value)
+            taken[number, "conv"] = value
+            if number < deepest or (number, "relu") in wanted.values():
+                value = functional.relu(value)
+                taken[number, "relu"] = value
+        return {layer: taken[position] for layer, position in wanted.items()}
+
+    def _pool(self, value: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return functional.max_pool2d(value, 2)
+        return functional.avg_pool2d(value, 2) * AVERAGE_POOLING_SCALE
+
+
+class VGG16(VGG):
+    """VGG-16: 13 convolutions, conv_1 to conv_13."""
+
+    depths = (2, 2, 3, 3, 3)
+
+
+class VGG19(VGG):
+    """VGG-19, the network of Gatys et al.: 16 convolutions, conv_1 to conv_16."""
+
+    depths = (2, 2, 4, 4, 4)

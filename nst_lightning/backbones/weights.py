@@ -1,0 +1,193 @@
+"""Where the weights of the VGG networks come from, and what input they were trained to see."""
+
+import hashlib
+import http.client
+import urllib.error
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from nst_lightning.errors import InputError
+
+Flavor = Literal["imagenet", "oxford"]
+
+
+@dataclass(frozen=True)
+class InputTransform:
+    """The affine map from sRGB in [0, 1] to what a network was trained on, ``(image - mean) / std`` per channel.
+
+    Attributes:
+        mean: per channel, in the order red, green, blue, in units of the image.
+        std: likewise.
+        bgr: whether the first convolution was trained on blue, green, red.
+        bias_scale: factor on every bias (see :data:`TRANSFORMS`).
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+    bias_scale: float = 1.0
+
+
+# The Oxford networks were trained on 0..255 minus a mean, without a division. With convolutions, rectifiers and pooling
+# a network is positively homogeneous: dividing its input and all its biases by one constant divides every activation
+# by it. 255 * 0.225 (the mean std of torchvision's inputs) brings them to the scale of the torchvision networks, so
+# that weights of losses mean about the same in both flavors.
+OXFORD_SCALE = 255 * 0.225
+
+TRANSFORMS: Mapping[Flavor, InputTransform] = {
+    "imagenet": InputTransform(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "oxford": InputTransform(
+        mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+        std=(OXFORD_SCALE / 255,) * 3,
+        bgr=True,
+        bias_scale=1 / OXFORD_SCALE,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A file that can be downloaded.
+
+    Attributes:
+        urls: where it is, tried in turn.
+        sha256: the first digits of its checksum.
+        flavor: the input it wants.
+        license: under which it may be used.
+    """
+
+    urls: tuple[str, ...]
+    sha256: str
+    flavor: Flavor
+    license: str
+
+    @property
+    def file_name(self) -> str:
+        """The name under which it is kept."""
+        return self.urls[0].rsplit("/", 1)[1]
+
+
+def _torchvision(file_name: str, sha256: str) -> PublishedWeights:
+    return PublishedWeights((f"https://download.pytorch.org/models/{file_name}",), sha256, "imagenet", "BSD-3-Clause")
+
+
+def _oxford(file_name: str, sha256: str) -> PublishedWeights:
+    urls = (
+        f"https://web.eecs.umich.edu/~justincj/models/{file_name}",
+        f"https://s3-us-west-2.amazonaws.com/jcjohns-models/{file_name}",
+    )
+    return PublishedWeights(urls, sha256, "oxford", "CC BY 4.0")
+
+
+PUBLISHED: Mapping[tuple[str, str], PublishedWeights] = {
+    ("VGG19", "imagenet"): _torchvision("vgg19-dcbb9e9d.pth", "dcbb9e9d"),
+    ("VGG16", "imagenet"): _torchvision("vgg16-397923af.pth", "397923af"),
+    ("VGG19", "oxford"): _oxford("vgg19-d01eb7cb.pth", "d01eb7cb"),
+    ("VGG16", "oxford"): _oxford("vgg16-00b39a1b.pth", "00b39a1b"),
+}
+
+
+def cache_folder() -> Path:
+    """The folder of downloaded weights, which is torchvision's own: what it has is not downloaded again."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def obtain(published: PublishedWeights) -> Path:
+    """Path of a published file, downloaded if it is not there yet, with its checksum verified each time.
+
+    Raises:
+        InputError: it cannot be downloaded, or what is there is not the file that was published.
+    """
+    path = cache_folder() / published.file_name
+    if not path.exists():
+        _download(published, path)
+    digest = _sha256(path)
+    if not digest.startswith(published.sha256):
+        raise InputError(
+            f"Expected a sha256 of {path} that begins with {published.sha256}, but got {digest[:16]}...: "
+            "the file is damaged or another one; delete it to have it downloaded again."
+        )
+    return path
+
+
+def _download(published: PublishedWeights, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for url in published.urls:
+        try:
+            # Writes beside, verifies the checksum, renames.
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=published.sha256)
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            failures.append(f"{url} ({error})")
+        except RuntimeError as error:
+            if "hash" not in str(error):
+                raise
+            failures.append(f"{url} (wrong checksum)")
+        else:
+            return
+    raise InputError(
+        f"Expected to download {published.file_name}, but got nothing usable from {' or '.join(failures)}. "
+        f"Put the file into {path.parent} by hand, or name another one with --model.backbone.weights FILE."
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flavor_of(path: Path) -> Flavor | None:
+    """The flavor of a file as far as the file tells: by its published name or by a safetensors header."""
+    for published in PUBLISHED.values():
+        if path.name == published.file_name:
+            return published.flavor
+    if path.suffix == ".safetensors":
+        with _opened(path) as file:
+            metadata = file.metadata() or {}
+        if metadata.get("flavor") in TRANSFORMS:
+            return "oxford" if metadata["flavor"] == "oxford" else "imagenet"
+        if metadata.get("input", "").startswith("BGR, 0..255"):
+            return "oxford"
+    return None
+
+
+def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    """The tensors of a weights file whose names are wanted, in float32.
+
+    Args:
+        path: a ``.safetensors`` file, or a ``.pth`` or ``.pt`` file of ``torch.save``, which is read with
+            ``weights_only=True``.
+        wanted: says of each name whether to read it; the others are not read from the disk where the format allows.
+
+    Raises:
+        InputError: there is no such file, or it is of neither format.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected a weights file, but there is none at {path}.")
+    if path.suffix == ".safetensors":
+        with _opened(path) as file:
+            return {name: file.get_tensor(name).float() for name in file.keys() if wanted(name)}  # noqa: SIM118
+    try:
+        # Files of torch before 1.6 are no zip archives and cannot be mapped.
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return {name: tensor.float() for name, tensor in tensors.items() if wanted(name)}
+    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
+        raise InputError(f"Expected weights in {path}, but it cannot be read: {_first_line(error)}") from error
+
+
+def _opened(path: Path) -> safe_open:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"Expected weights in {path}, but it cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(". ")[0]

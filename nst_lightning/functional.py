@@ -1,0 +1,57 @@
+"""The mathematics, as pure functions of tensors."""
+
+import torch
+from torch import Tensor
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Inner products of the channels of a feature map, divided by its number of values per picture.
+
+    ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
+    eq. 3, in the normalization of the PyTorch tutorial. Each picture of a batch has a matrix of its own.
+
+    The product is summed in float32 (float64 stays float64) whatever the precision of the features, and the features
+    are divided before it: in half precision the plain sum over a feature map overflows.
+
+    Args:
+        features: ``(batch, channels, height, width)``.
+
+    Returns:
+        ``(batch, channels, channels)``, symmetric and positive semi-definite.
+    """
+    batch, channels, height, width = features.shape
+    with torch.autocast(features.device.type, enabled=False):
+        exact = features if features.dtype == torch.float64 else features.float()
+        flat = exact.reshape(batch, channels, height * width)
+        return flat @ (flat / (channels * height * width)).transpose(1, 2)
+
+
+def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
+    """Mean of squared differences, taken in float32 (float64 stays float64).
+
+    Args:
+        value: any shape.
+        target: the same shape.
+
+    Returns:
+        A scalar.
+    """
+    exact = torch.float64 if value.dtype == torch.float64 else torch.float32
+    return (value.to(exact) - target.to(exact)).square().mean()
+
+
+def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
+    """Mean of ``|difference|^exponent`` between neighbors, down the columns plus along the rows.
+
+    A mean rather than the sum of Mahendran and Vedaldi 2015, so that a weight means the same at every size.
+
+    Args:
+        image: ``(batch, channels, height, width)``, at least 2 px each way.
+        exponent: 2 smooths everything a little, 1 flattens noise and keeps edges.
+
+    Returns:
+        A scalar.
+    """
+    down = image[..., 1:, :] - image[..., :-1, :]
+    along = image[..., :, 1:] - image[..., :, :-1]
+    return down.abs().pow(exponent).mean() + along.abs().pow(exponent).mean()

@@ -1,0 +1,8 @@
+"""Terms of the objective."""
+
+from nst_lightning.losses.base import FeatureLoss, Loss
+from nst_lightning.losses.content import ContentLoss
+from nst_lightning.losses.regularization import TotalVariationLoss
+from nst_lightning.losses.style import GramLoss
+
+__all__ = ["ContentLoss", "FeatureLoss", "GramLoss", "Loss", "TotalVariationLoss"]

@@ -1,0 +1,121 @@
+"""What every term of the objective is."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from nst_lightning.errors import InputError
+from nst_lightning.functional import mean_squared_error
+
+IMAGE = "image"
+"""The name under which the image itself stands among its features."""
+
+Reference = Literal["content", "style"]
+"""Which of the given pictures a term compares the image with."""
+
+
+class Loss(nn.Module, ABC):
+    """A term of the objective: a weighted sum of parts, one for each layer.
+
+    Args:
+        weight: factor on the whole term.
+    """
+
+    reference: ClassVar[Reference | None] = None
+    layers: tuple[str, ...] = ()
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = _finite("weight", weight)
+
+    @abstractmethod
+    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weighted parts of the term, by layer; the term is their sum.
+
+        Args:
+            features: by layer name ``(batch, channels, height, width)``; the image itself is :data:`IMAGE`.
+
+        Returns:
+            Scalars that have the term's weight and the layer's weight in them.
+        """
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The term as a scalar; see :meth:`parts`."""
+        return total(self.parts(features))
+
+
+def total(parts: Mapping[str, Tensor]) -> Tensor:
+    """Sum of scalars in the order of their names' insertion."""
+    first, *others = parts.values()
+    for other in others:
+        first = first + other
+    return first
+
+
+class FeatureLoss(Loss):
+    """A term that compares a statistic of the image's features with the same statistic of a reference picture.
+
+    ``weight * sum over layers of layer_weight * distance(statistic(features), target)``. Several pictures are blended
+    by blending their statistics. Targets are no part of a checkpoint: they are made again.
+
+    Args:
+        layers: names of the backbone's layers, or ``image`` for the pixels.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in their order; 1 each unless given.
+    """
+
+    def __init__(
+        self, layers: Sequence[str], weight: float = 1.0, layer_weights: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(weight)
+        if not layers:
+            raise InputError(f"Expected at least one layer in `layers` of {type(self).__name__}, but got none.")
+        if len(set(layers)) != len(layers):
+            raise InputError(f"Expected each of `layers` once, but got {list(layers)}.")
+        if layer_weights is not None and len(layer_weights) != len(layers):
+            raise InputError(
+                f"Expected `layer_weights` to have a value for each of the {len(layers)} layers, "
+                f"but got {len(layer_weights)}."
+            )
+        self.layers = tuple(layers)
+        self.layer_weights = tuple(_finite("layer_weights", w) for w in layer_weights or [1.0] * len(layers))
+        self._targets: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def statistic(self, features: Tensor) -> Tensor:
+        """What of a layer's features ``(batch, channels, height, width)`` is compared."""
+
+    def distance(self, value: Tensor, target: Tensor) -> Tensor:
+        """How far a statistic is from its target, as a scalar: the mean squared error unless a term has another."""
+        return mean_squared_error(value, target)
+
+    def clear_target(self) -> None:
+        """Forgets the reference pictures."""
+        self._targets = {}
+
+    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """Adds a reference picture to the target.
+
+        Args:
+            features: the picture's, as for :meth:`parts`.
+            share: factor on its statistics; the shares of all pictures sum to 1.
+        """
+        for layer in self.layers:
+            value = share * self.statistic(features[layer]).detach()
+            self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
+
+    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Loss.parts`; a target must have been added before."""
+        return {
+            layer: self.weight * layer_weight * self.distance(self.statistic(features[layer]), self._targets[layer])
+            for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
+        }
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"Expected `{name}` to be 0 or more and finite, but got {value}.")
+    return value

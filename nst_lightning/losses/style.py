@@ -1,0 +1,20 @@
+"""Terms that take on a style."""
+
+from torch import Tensor
+
+from nst_lightning.functional import gram_matrix
+from nst_lightning.losses.base import FeatureLoss
+
+
+class GramLoss(FeatureLoss):
+    """Mean squared error between Gram matrices, summed over layers: the style loss of Gatys et al.
+
+    Gatys et al. 2016, eq. 4 and 5, in the normalization of the PyTorch tutorial: Gram matrices divided by channels x
+    height x width, the mean instead of a quarter of the sum. A style may have another size than the image.
+    """
+
+    reference = "style"
+
+    def statistic(self, features: Tensor) -> Tensor:
+        """The Gram matrix; see :func:`nst_lightning.functional.gram_matrix`."""
+        return gram_matrix(features)
