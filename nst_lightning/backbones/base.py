@@ -18,8 +18,8 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_state_dict_post_hook(_drop_own_tensors)
-        self.register_load_state_dict_pre_hook(_put_own_tensors_back)
+        self.register_state_dict_post_hook(_drop_own_tensors)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_put_own_tensors_back)  # type: ignore[no-untyped-call]
 
     @property
     @abstractmethod

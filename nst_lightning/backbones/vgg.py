@@ -103,7 +103,7 @@ class VGG(Backbone, ABC):
     def smallest_size(self, layers: Iterable[str]) -> int:
         """A factor of two for each pooling before the deepest of ``layers``."""
         deepest = max((self.position(layer)[0] for layer in layers), default=1)
-        return 2 ** sum(start <= deepest for start in self._block_starts)
+        return 1 << sum(start <= deepest for start in self._block_starts)
 
     def build(self, layers: Iterable[str]) -> None:
         """Makes the convolutions up to the deepest of ``layers`` and loads or draws their weights."""

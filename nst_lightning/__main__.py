@@ -1,0 +1,64 @@
+"""The command line: `python -m nst_lightning COMMAND ...`."""
+
+import sys
+from collections.abc import Callable
+
+from nst_lightning.errors import InputError
+from nst_lightning.version import __version__
+
+COMMANDS = {
+    "fit": "paint a picture as a configuration says",
+}
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs a command and returns its exit status.
+
+    Mistakes of the person who typed it become one line on stderr and status 1; the parsers end with 2 by themselves.
+
+    Args:
+        args: what stands on the command line after the program's name; `sys.argv` unless given.
+    """
+    args = sys.argv[1:] if args is None else args
+    if args and args[0] in COMMANDS:
+        return _run(args)
+    if args in (["-h"], ["--help"], []):
+        print(_help())
+        return 0 if args else 2
+    if args == ["--version"]:
+        print(f"nst_lightning {__version__}")
+        return 0
+    print(f"error: Expected a command among {', '.join(COMMANDS)}, but got {args[0]!r}.", file=sys.stderr)
+    return 2
+
+
+def _run(args: list[str]) -> int:
+    try:
+        return _command(args[0])(args)
+    except (InputError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    """The function of a command; its room is imported only now, so that the help is quick."""
+    from nst_lightning.cli import fit
+
+    return {"fit": fit}[name]
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: python -m nst_lightning COMMAND ...\n\n"
+        "Neural style transfer by optimisation, as a PyTorch Lightning training run.\n\n"
+        f"commands:\n{commands}\n\n"
+        "python -m nst_lightning COMMAND --help tells the options of a command."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

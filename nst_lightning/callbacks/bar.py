@@ -1,0 +1,38 @@
+"""The progress bar."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+
+class StageProgressBar(TQDMProgressBar):
+    """A bar for each stage with its size and the loss, which is read only when the bar is drawn.
+
+    A value that is logged for Lightning's own bar is fetched from the device at every step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=10)
+        self._loss: Any = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Begins a stage."""
+        stage = trainer.datamodule.stages[trainer.current_epoch]  # type: ignore[attr-defined]
+        self.train_progress_bar.reset(total=stage.steps)
+        self.train_progress_bar.set_description(self._description(trainer), refresh=False)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *rest: Any) -> None:
+        """Keeps the loss where it is and draws the bar when it is due."""
+        self._loss = outputs["loss"]
+        super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """The loss."""
+        return {} if self._loss is None else {"loss": f"{float(self._loss):.4g}"}
+
+    def _description(self, trainer: pl.Trainer) -> str:
+        stages = trainer.datamodule.stages  # type: ignore[attr-defined]
+        number = trainer.current_epoch
+        prefix = f"Stage {number + 1}/{len(stages)}, " if len(stages) > 1 else ""
+        return f"{prefix}{stages[number].size} px"

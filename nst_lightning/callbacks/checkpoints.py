@@ -1,0 +1,68 @@
+"""Checkpoints of a run."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from nst_lightning.callbacks.run import run_folder
+from nst_lightning.errors import DivergedError, InputError
+
+LAST = Path("checkpoints") / "last.ckpt"
+"""Where the checkpoint of a run is in its folder."""
+
+
+class CheckpointWriter(Checkpoint):
+    """Writes ``checkpoints/last.ckpt`` into the run folder, from which ``--ckpt_path last`` goes on.
+
+    Also at the end, on Ctrl-C and on an error. It is written beside and renamed.
+
+    Args:
+        every_n_steps: how often.
+    """
+
+    def __init__(self, every_n_steps: int = 50) -> None:
+        if every_n_steps < 1:
+            raise InputError(f"Expected `checkpoints.every_n_steps` to be positive, but got {every_n_steps}.")
+        self.every_n_steps = every_n_steps
+        self._between_steps = False
+        self._started = False
+
+    def on_train_batch_start(self, *unused: Any) -> None:
+        """Notes that a step is being made."""
+        self._between_steps = False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
+        """Saves when it is due."""
+        self._between_steps = self._started = True
+        if trainer.global_step % self.every_n_steps == 0:
+            self.save(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves the end."""
+        self.save(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Saves what was reached, where that is whole.
+
+        A second Ctrl-C may fall into the middle of an update; then, and after a NaN, the last checkpoint stays.
+        """
+        torn = isinstance(exception, KeyboardInterrupt) and not self._between_steps
+        if self._started and not torn and not isinstance(exception, DivergedError):
+            self.save(trainer, pl_module)
+
+    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the checkpoint, unless the image is spoilt or the run has no folder."""
+        folder = run_folder(trainer)
+        if folder is None or not bool(torch.isfinite(pl_module.image).all()):  # type: ignore[arg-type]
+            return
+        path = folder / LAST
+        beside = path.with_name(f".{path.name}.part")
+        try:
+            trainer.save_checkpoint(beside, weights_only=False)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)

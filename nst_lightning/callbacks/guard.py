@@ -1,0 +1,78 @@
+"""Stops a run that went wrong, and a run that shall stop."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from nst_lightning.errors import DivergedError
+
+
+class FiniteGuard(pl.Callback):
+    """Stops when the objective or the image becomes NaN or infinite, with the image as it last was.
+
+    Args:
+        every_n_steps: how often to look on a GPU, where a look waits for the step; on a CPU each step is looked at.
+    """
+
+    def __init__(self, every_n_steps: int = 10) -> None:
+        self.every_n_steps = every_n_steps
+        self._last_good: Tensor | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forgets the image of another size."""
+        self._last_good = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *unused: Any
+    ) -> None:
+        """Looks at the loss and the image."""
+        image: Tensor = pl_module.image  # type: ignore[assignment]
+        if image.device.type != "cpu" and trainer.global_step % self.every_n_steps:
+            return
+        if bool(outputs["loss"].isfinite() & image.detach().sum().isfinite()):
+            self._last_good = image.detach().clone()
+            return
+        self._put_back(image)
+        raise DivergedError(
+            f"Expected a finite loss, but it became {float(outputs['loss'])} at step {trainer.global_step}: "
+            "lower the learning rate or the weights. The last good image is kept."
+        )
+
+    def _put_back(self, image: Tensor) -> None:
+        if self._last_good is not None:
+            with torch.no_grad():
+                image.copy_(self._last_good)
+
+
+class GracefulInterrupt(pl.Callback):
+    """Lets Ctrl-C end a run between two steps, where everything can be saved; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes Ctrl-C over, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.interrupted:
+                signal.default_int_handler(number, frame)
+            self.interrupted = True
+            trainer.should_stop = True
+            print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
+
+        self._previous = signal.signal(signal.SIGINT, stop)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Gives Ctrl-C back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None

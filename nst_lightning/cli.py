@@ -1,0 +1,216 @@
+"""The `fit` command: LightningCLI with our module, our data and our manners."""
+
+import logging
+import pickle
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+# Imported so that YAML may name them by their short names.
+from nst_lightning import backbones, losses  # noqa: F401
+from nst_lightning.callbacks import (
+    CheckpointWriter,
+    ClampImage,
+    FiniteGuard,
+    GracefulInterrupt,
+    ImageLogger,
+    ResultWriter,
+    StageProgressBar,
+)
+from nst_lightning.callbacks.checkpoints import LAST
+from nst_lightning.callbacks.run import run_folder
+from nst_lightning.data import TransferData
+from nst_lightning.errors import InputError
+from nst_lightning.module import StyleTransfer
+from nst_lightning.plan import Plan
+from nst_lightning.version import __version__
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "devices": 1,
+    "precision": "32-true",
+    "log_every_n_steps": 10,
+    "enable_model_summary": False,
+    "reload_dataloaders_every_n_epochs": 1,
+    "logger": {
+        "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+        "init_args": {"save_dir": "logs", "name": "stylized", "default_hp_metric": False},
+    },
+}
+
+
+def number_of_stages(plan: Plan | Namespace) -> int:
+    """Epochs of a run: one for each stage of its plan."""
+    return len(plan.stages() if isinstance(plan, Plan) else Plan(**plan.as_dict()).stages())
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the resolved configuration: `config.yaml`, TensorBoard's text tab, and its table of hyper-parameters."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Saves it, where the run has a folder."""
+        if run_folder(trainer) is not None:
+            super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Shows it as text."""
+        for logger in _tensorboards(trainer):
+            text = "\n".join(f"    {line}" for line in self._dumped().splitlines())
+            logger.experiment.add_text("configuration", text)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Puts the final losses beside the hyper-parameters."""
+        final = {f"final/{name.removeprefix('loss/')}": value for name, value in trainer.callback_metrics.items()}
+        for logger in _tensorboards(trainer):
+            logger.log_hyperparams(_flat(yaml.safe_load(self._dumped())), final, step=trainer.global_step)
+
+    def _dumped(self) -> str:
+        return str(self.parser.dump(self.config, skip_none=False))
+
+
+def _tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted keys; lists as text, for TensorBoard's table knows no others."""
+    if isinstance(value, dict):
+        return {key: leaf for name, v in value.items() for key, leaf in _flat(v, f"{prefix}{name}.").items()}
+    plain = value if isinstance(value, int | float | str | bool) else str(value)
+    return {prefix.removesuffix("."): plain}
+
+
+class StyleTransferCLI(LightningCLI):
+    """`fit`: paints a picture as a YAML file and the shell's overrides say."""
+
+    datamodule: TransferData
+    model: StyleTransfer
+
+    def __init__(self, args: ArgsType = None) -> None:
+        self._checkpoint: dict[str, Any] | None = None
+        self._interrupt = GracefulInterrupt()
+        super().__init__(
+            model_class=StyleTransfer,
+            datamodule_class=TransferData,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults=TRAINER_DEFAULTS
+            | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, StageProgressBar()]},
+            seed_everything_default=0,
+            parser_kwargs={"prog": "nst_lightning", "version": __version__},
+            auto_configure_optimizers=False,
+            args=args,
+        )
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run before its plan did."""
+        return self._interrupt.interrupted
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """There is nothing to validate, test or predict."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What a person looks for first stands first in `--help`: pictures, objective, results, then the Trainer."""
+        parser.add_argument("--output", type=str | None, help="File to write the result to as well; see result.")
+        parser.add_lightning_class_args(TransferData, "data")
+        parser.add_lightning_class_args(StyleTransfer, "model")
+        parser.add_lightning_class_args(ImageLogger, "previews")
+        parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items() if k != "callbacks"})
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Makes the number of epochs that of the stages."""
+        parser.link_arguments("data.plan", "trainer.max_epochs", compute_fn=number_of_stages)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses, finds the checkpoint that is meant and reads it."""
+        self.config = parser.parse_args(args)
+        config = self.config.fit
+        if config.trainer.precision not in PRECISIONS:
+            raise InputError(
+                f"Expected `trainer.precision` to be {' or '.join(PRECISIONS)}, but got {config.trainer.precision}."
+            )
+        if config.ckpt_path == "last":
+            _continue_last_run(config)
+        if config.ckpt_path is not None:
+            self._checkpoint = read_checkpoint(Path(config.ckpt_path))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the writer of the result."""
+        # Last, so that what it says stands below the finished bar.
+        self.trainer_defaults["callbacks"].append(ResultWriter(self.config_init.fit.output))
+        return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Finds mistakes before the run has a folder."""
+        self.datamodule.setup("fit")
+        self.model.first_image(self.datamodule)
+        if self._checkpoint is not None:
+            self.model.check_checkpoint(self._checkpoint, self.datamodule)
+            self._checkpoint = None
+
+
+def _continue_last_run(config: Namespace) -> None:
+    """Puts the newest checkpoint in place of `last`, and its run folder in place of a new one."""
+    logger = config.trainer.logger
+    if not isinstance(logger, Namespace):
+        raise InputError(
+            "Expected one logger with a save_dir for `--ckpt_path last`: name the checkpoint file instead."
+        )
+    runs = Path(logger.init_args.save_dir) / (logger.init_args.get("name") or "")
+    found = [path for path in runs.glob(f"version_*/{LAST}") if path.parts[-3].removeprefix("version_").isdigit()]
+    if not found:
+        raise InputError(f"Expected a checkpoint to go on from, but there is none at {runs}/version_*/{LAST}.")
+    newest = max(found, key=lambda path: int(path.parts[-3].removeprefix("version_")))
+    config.ckpt_path = str(newest)
+    logger.init_args.version = newest.parts[-3]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint with ``weights_only=True``.
+
+    Raises:
+        InputError: there is no such file, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(f"Expected a checkpoint, but {path} is none that can be read.") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"Expected a checkpoint, but {path} holds something else.")
+    return checkpoint
+
+
+def fit(args: list[str]) -> int:
+    """Runs `fit` and returns the exit status: 0, or 130 after Ctrl-C.
+
+    Args:
+        args: what stands on the command line after the program's name, `fit` included.
+    """
+    # Lightning talks about accelerators, epochs and seeds; what a painter wants to know we say ourselves.
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # A short run has a few curve points less; that is no reason to warn.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+    # Lightning 2.6 asks torch in a way that torch 2.10 and later deprecate.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+    cli = StyleTransferCLI(args)
+    if cli.interrupted:
+        print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,140 @@
+"""What is painted: the pictures of a run and its plan."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from nst_lightning.errors import InputError
+from nst_lightning.image import Picture, read_image
+from nst_lightning.plan import Plan, Stage, fitted, resized
+
+DEFAULT_PLAN = Plan()
+
+
+@dataclass(frozen=True)
+class StagePictures:
+    """The pictures of a stage at its size.
+
+    Attributes:
+        content: ``(1, 3, height, width)``, or None.
+        styles: ``(1, 3, any, any)`` each, with the same long edge.
+        shares: how much each style counts; they sum to 1.
+    """
+
+    content: Tensor | None
+    styles: list[Tensor]
+    shares: list[float]
+
+
+class Steps:
+    """A loader that counts the steps of a stage.
+
+    It can be taken up in the middle: the loop knows how many steps were made, so there is nothing to keep, and having
+    these two methods tells Lightning so.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.steps))
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing to keep."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing to restore."""
+
+
+class TransferData(pl.LightningDataModule):
+    """The pictures to paint from and the plan to paint by.
+
+    Args:
+        content: image file whose shapes are kept; none for texture synthesis.
+        style: image file, or a list of them, whose look is taken; none for content reconstruction. The looks of several
+            styles are blended.
+        style_weights: how much each of several styles counts, in their order; only their ratio matters. Equal unless
+            given.
+        plan: how large and how long to paint.
+    """
+
+    def __init__(
+        self,
+        content: str | None = None,
+        style: list[str] | str | None = None,
+        style_weights: list[float] | None = None,
+        plan: Plan = DEFAULT_PLAN,
+    ) -> None:
+        super().__init__()
+        self.content_file = content
+        self.style_files = [style] if isinstance(style, str) else style or []
+        self.shares = _shares(len(self.style_files), style_weights)
+        self.stages = plan.stages()
+        self.content: Picture | None = None
+        self.styles: list[Picture] = []
+
+    @classmethod
+    def from_pictures(
+        cls, content: Picture | None, styles: Sequence[Picture], plan: Plan, style_weights: list[float] | None = None
+    ) -> "TransferData":
+        """The data of a run whose pictures are at hand instead of in files."""
+        data = cls(plan=plan)
+        data.content, data.styles = content, list(styles)
+        data.shares = _shares(len(styles), style_weights)
+        return data
+
+    def setup(self, stage: str) -> None:
+        """Reads the pictures, once.
+
+        Raises:
+            InputError: neither content nor style is given, or a file is none that can be read.
+        """
+        if self.content_file is not None and self.content is None:
+            self.content = read_image(self.content_file)
+        if self.style_files and not self.styles:
+            self.styles = [read_image(style) for style in self.style_files]
+        if self.content is None and not self.styles:
+            raise InputError("Expected a content or a style, but got neither: add --data.content FILE.")
+
+    def shape(self, stage: Stage) -> tuple[int, int]:
+        """Height and width of the image in px: the content's, or the first style's where there is no content."""
+        canvas = self.styles[0] if self.content is None else self.content
+        height, width = canvas.image.shape[-2:]
+        return fitted(height, width, stage.size)
+
+    def pictures(self, stage: Stage) -> StagePictures:
+        """The pictures at the size of a stage, on the CPU; after :meth:`setup`."""
+        content = None if self.content is None else _at_size(self.content.image, stage.size)
+        return StagePictures(content, [_at_size(style.image, stage.size) for style in self.styles], self.shares)
+
+    def alpha(self, height: int, width: int) -> Tensor | None:
+        """The transparency of the content at the size of the image, ``(1, 1, height, width)``, or None."""
+        if self.content is None or self.content.alpha is None:
+            return None
+        return resized(self.content.alpha, height, width)
+
+    def train_dataloader(self) -> Steps:
+        """The steps of the stage that Lightning's current epoch is."""
+        assert self.trainer is not None
+        return Steps(self.stages[min(self.trainer.current_epoch, len(self.stages) - 1)].steps)
+
+
+def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
+    if weights is None:
+        return [1 / count for _ in range(count)]
+    if len(weights) != count or min(weights) < 0 or sum(weights) <= 0:
+        raise InputError(
+            f"Expected `style_weights` to have a value of 0 or more for each of the {count} styles, but got {weights}."
+        )
+    return [weight / sum(weights) for weight in weights]
+
+
+def _at_size(image: Tensor, size: int) -> Tensor:
+    height, width = image.shape[-2:]
+    return resized(image, *fitted(height, width, size))

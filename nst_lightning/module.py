@@ -1,0 +1,278 @@
+"""The run: one image, optimised against frozen features."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+
+from nst_lightning.backbones.base import Backbone
+from nst_lightning.data import StagePictures, TransferData
+from nst_lightning.errors import InputError
+from nst_lightning.initialization import initial_image
+from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
+from nst_lightning.plan import Stage, resized
+from nst_lightning.progress import Position, advanced, position, set_loops
+from nst_lightning.version import __version__
+
+CHECKPOINT_KEY = "nst_lightning"
+
+
+def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
+    """L-BFGS that makes one evaluation a step and never stops by itself."""
+    return LBFGS(parameters, lr=1.0, max_iter=1, history_size=10, tolerance_grad=0.0, tolerance_change=0.0)
+
+
+class StyleTransfer(pl.LightningModule):
+    """An image whose pixels are optimised until its features are those that the terms of the objective ask for.
+
+    The image is the only trained parameter and, with the optimiser's state, all that a checkpoint holds. Lightning's
+    epoch is a stage of the plan: one picture at one size.
+
+    Args:
+        backbone: the frozen network whose features the terms compare.
+        losses: the terms of the objective by name. A name is the curve's in TensorBoard, `loss/NAME`, and the shell's,
+            `--model.losses.NAME.weight 10`. Style transfer has a content and a style term, content reconstruction the
+            first alone, texture synthesis the second alone.
+        initialization: what the image is before the first step: `content`, `style`, `noise` (uniform), `gaussian`, or
+            an image file. Noise comes from `seed_everything`.
+        optimizer: what changes the image: L-BFGS with one evaluation a step unless given. Others, such as Adam, have
+            the image clipped to [0, 1] after each step.
+        layer_curves_every_n_steps: how often the parts of each term, `layers/NAME/LAYER`, are logged.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        losses: dict[str, Loss],
+        initialization: str = "content",
+        optimizer: OptimizerCallable = lbfgs,
+        layer_curves_every_n_steps: int = 50,
+    ) -> None:
+        super().__init__()
+        _check_names(losses)
+        if layer_curves_every_n_steps < 1:
+            raise InputError(
+                f"Expected `layer_curves_every_n_steps` to be positive, but got {layer_curves_every_n_steps}."
+            )
+        self.backbone = backbone
+        self.losses = nn.ModuleDict(losses)
+        self.initialization = initialization
+        self.optimizer = optimizer
+        self.layer_curves_every_n_steps = layer_curves_every_n_steps
+        self.layers = list(dict.fromkeys(layer for loss in losses.values() for layer in loss.layers))
+        self.backbone.build(self._backbone_layers())
+        self._stage: Stage | None = None
+        self._set_image(torch.zeros(1, 3, 1, 1))
+
+    # What is optimised
+
+    def features(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Features of an image by layer name, the image itself among them.
+
+        Args:
+            image: ``(batch, 3, height, width)`` in [0, 1].
+            layers: names of the backbone's layers; ``image`` is passed over.
+        """
+        wanted = [layer for layer in layers if layer != IMAGE]
+        return {IMAGE: image} | (self.backbone(image, wanted) if wanted else {})
+
+    def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
+        """The weighted parts of every term by layer, scalars; after :meth:`set_targets`."""
+        features = self.features(image, self.layers)
+        return {name: loss.parts(features) for name, loss in self._terms().items()}
+
+    def criterion(self, image: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of the objective, scalars; the objective is their sum. Needs no Trainer.
+
+        Args:
+            image: ``(batch, 3, height, width)`` in [0, 1].
+        """
+        return {name: total(parts) for name, parts in self.parts(image).items()}
+
+    @torch.no_grad()
+    def set_targets(self, pictures: StagePictures) -> None:
+        """Makes the terms compare with these pictures from now on.
+
+        Raises:
+            InputError: a term wants a picture that is not given, or one is too small for the deepest layer.
+        """
+        self._check_references(pictures)
+        content = [] if pictures.content is None else [pictures.content]
+        self._set_targets("content", content, [1.0] * len(content))
+        self._set_targets("style", pictures.styles, pictures.shares)
+
+    def _set_targets(self, reference: Literal["content", "style"], pictures: list[Tensor], shares: list[float]) -> None:
+        losses = [loss for loss in self._terms().values() if loss.reference == reference]
+        layers = [layer for loss in losses for layer in loss.layers]
+        for loss in losses:
+            loss.clear_target()
+        for picture, share in zip(pictures, shares, strict=True) if losses else ():
+            features = self.features(picture.to(self.device), layers)
+            for loss in losses:
+                loss.add_target(features, share)
+
+    def _terms(self) -> dict[str, FeatureLoss]:
+        return dict(self.losses.items())  # type: ignore[arg-type]
+
+    def _backbone_layers(self) -> list[str]:
+        return [layer for layer in self.layers if layer != IMAGE]
+
+    def _check_size(self, name: str, picture: Tensor, layers: list[str]) -> None:
+        smallest = self.backbone.smallest_size(layer for layer in layers if layer != IMAGE)
+        height, width = picture.shape[-2:]
+        if min(height, width) < smallest:
+            raise InputError(
+                f"Expected the {name} to have at least {smallest} px each way for the deepest layer, but at size "
+                f"{max(height, width)} it has {width}x{height} px: raise data.plan.size or use shallower layers."
+            )
+
+    # How Lightning runs it
+
+    def setup(self, stage: str) -> None:
+        """Makes the image of the first stage; see :meth:`first_image`."""
+        self._stage = None
+        self._set_image(self.first_image(self._data()))
+
+    def first_image(self, data: TransferData) -> Tensor:
+        """The image before the first step, ``(1, 3, height, width)`` in [0, 1], on the CPU.
+
+        Raises:
+            InputError: these pictures do not serve this objective.
+        """
+        first = data.stages[0]
+        pictures = data.pictures(first)
+        self._check_references(pictures)
+        style = pictures.styles[0] if pictures.styles else None
+        image = initial_image(self.initialization, pictures.content, style, *data.shape(first), torch.initial_seed())
+        self._check_size("image", image, self.layers)
+        return image
+
+    def _check_references(self, pictures: StagePictures) -> None:
+        content = [] if pictures.content is None else [pictures.content]
+        for reference, given in (("content", content), ("style", pictures.styles)):
+            for name, loss in self._terms().items():
+                if loss.reference == reference and not given:
+                    raise InputError(
+                        f"Expected a {reference} picture for the term {name!r}, but got none: "
+                        f"add --data.{reference} FILE."
+                    )
+                for picture in given if loss.reference == reference else []:
+                    self._check_size(reference, picture, list(loss.layers))
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimiser over the image alone: L-BFGS would drag a network's weights through its history."""
+        return self.optimizer([self.image])
+
+    def on_train_start(self) -> None:
+        """Enters the stage of a new or resumed run."""
+        self.enter_stage()
+
+    def on_train_epoch_start(self) -> None:
+        """Enters the next stage."""
+        self.enter_stage()
+
+    def enter_stage(self) -> None:
+        """Sizes the image and sets the targets for the stage that Lightning's current epoch is; once for each stage."""
+        stage = self._data().stages[self.trainer.current_epoch]
+        if stage == self._stage:
+            return
+        height, width = self._data().shape(stage)
+        if self.image.shape[-2:] != (height, width):
+            self._set_image(resized(self.image.detach(), height, width))
+            self.trainer.strategy.setup_optimizers(self.trainer)
+        # Targets see the precision of the steps, so that the content has no distance from itself.
+        with self.trainer.precision_plugin.forward_context():
+            self.set_targets(self._data().pictures(stage))
+        self._stage = stage
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        """Evaluates the objective and logs it."""
+        parts = self.parts(self.image)
+        terms = {name: total(layers) for name, layers in parts.items()}
+        objective = total(terms)
+        curves = {"loss/total": objective} | {f"loss/{name}": term for name, term in terms.items()}
+        self.log_dict(curves, on_step=True, on_epoch=False)
+        if self.global_step % self.layer_curves_every_n_steps == 0:
+            self._log_layers(parts)
+        return objective
+
+    def _log_layers(self, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+        curves = {f"layers/{name}/{layer}": part.item() for name, ps in parts.items() for layer, part in ps.items()}
+        for logger in self.loggers:
+            logger.log_metrics(curves, step=self.global_step)
+
+    def _data(self) -> TransferData:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, TransferData)
+        return data
+
+    def _set_image(self, image: Tensor) -> None:
+        self.image = nn.Parameter(image.to(self.device).contiguous())
+        # torch's L-BFGS views the gradient as one vector, which fails where a backbone made it channels-last.
+        self.image.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
+
+    # What a checkpoint says
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the position of the run and what the checkpoint needs to be taken up."""
+        at = position(self.trainer.fit_loop)
+        checkpoint[CHECKPOINT_KEY] = {
+            "version": __version__,
+            "stage": at.stage,
+            "step": at.step,
+            "optimizer": self._optimizer_name(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the image with the checkpoint's shape and sets the loops to its position."""
+        at = self.check_checkpoint(checkpoint, self._data())
+        set_loops(checkpoint["loops"]["fit_loop"], at)
+        self._set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:
+        """Where a checkpoint goes on: inside a stage of the plan, or at the start of one.
+
+        Raises:
+            InputError: the checkpoint is of a run with another plan, other proportions or another optimiser.
+        """
+        kept = checkpoint.get(CHECKPOINT_KEY)
+        if kept is None:
+            raise InputError("Expected a checkpoint of nst_lightning, but got another program's.")
+        at = Position(kept["stage"], kept["step"])
+        self._check_fits(at, checkpoint["state_dict"]["image"], kept["optimizer"], data)
+        return advanced(at, data.stages)
+
+    def _check_fits(self, at: Position, image: Tensor, optimizer: str, data: TransferData) -> None:
+        stages = data.stages
+        if at.stage >= len(stages):
+            raise InputError(
+                f"Expected a checkpoint of a plan with {len(stages)} stages, but this one is in stage {at.stage + 1}: "
+                "give the configuration it was made with."
+            )
+        height, width = data.shape(stages[at.stage])
+        if image.shape[-2:] != (height, width):
+            raise InputError(
+                f"Expected a checkpoint with an image of {width}x{height} px, but its image has "
+                f"{image.shape[-1]}x{image.shape[-2]} px: give the content and the size it was made with, "
+                "or start from a picture with --model.initialization FILE."
+            )
+        if optimizer != self._optimizer_name():
+            raise InputError(
+                f"Expected a checkpoint of {self._optimizer_name()}, but this one was made with {optimizer}: "
+                "give --model.optimizer as it was."
+            )
+
+    def _optimizer_name(self) -> str:
+        return type(self.optimizer([torch.zeros(1, requires_grad=True)])).__name__
+
+
+def _check_names(losses: Mapping[str, Loss]) -> None:
+    if not losses:
+        raise InputError("Expected at least one term in `losses`, but got none.")
+    for name in losses:
+        if not name.isidentifier() or name == "total" or hasattr(nn.ModuleDict, name):
+            raise InputError(f"Expected the names in `losses` to be words other than 'total', but got {name!r}.")

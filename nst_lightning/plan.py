@@ -1,0 +1,90 @@
+"""The plan of a run: which picture is painted at which size for how many steps, and in what order."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.errors import InputError
+
+RATIOS = {"sqrt2": 2**0.5, "octaves": 2.0}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One picture at one size for a number of steps; one epoch of Lightning's.
+
+    Attributes:
+        frame: which picture, from 0; a still has frame 0 alone.
+        size: long edge in px.
+        steps: evaluations of the objective, each with one update.
+    """
+
+    frame: int
+    size: int
+    steps: int
+
+
+@dataclass
+class Plan:
+    """How large and how long to paint.
+
+    Args:
+        size: long edge of the result in px.
+        steps: evaluations of the objective at the last size, and at every size unless `first_steps` says otherwise.
+        ladder: sizes to paint at before the last one: ``none``, or down from it in steps of ``sqrt2`` or in
+            ``octaves`` to `smallest`. Large pictures want it: large shapes of the style are found at small sizes.
+        smallest: long edge in px below which a ladder does not go.
+        first_steps: evaluations at the first size of a ladder.
+    """
+
+    size: int = 512
+    steps: int = 300
+    ladder: Literal["none", "sqrt2", "octaves"] = "none"
+    smallest: int = 128
+    first_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("size", "steps", "smallest", "first_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
+
+    def sizes(self) -> list[int]:
+        """Long edges in px, ascending; the last one is ``size``."""
+        if self.ladder == "none":
+            return [self.size]
+        sizes = [self.size]
+        while (smaller := round(self.size / RATIOS[self.ladder] ** len(sizes))) >= self.smallest:
+            sizes.append(smaller)
+        return sizes[::-1]
+
+    def stages(self) -> list[Stage]:
+        """The stages in their order."""
+        sizes = self.sizes()
+        stages = [Stage(frame=0, size=size, steps=self.steps) for size in sizes]
+        if self.first_steps is not None and len(stages) > 1:
+            stages[0] = Stage(frame=0, size=sizes[0], steps=self.first_steps)
+        return stages
+
+
+def fitted(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width of a picture whose long edge is made ``size`` px, at least 1 px each."""
+    scale = size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@torch.no_grad()
+def resized(image: Tensor, height: int, width: int) -> Tensor:
+    """An image at another size: bicubic, antialiased, clipped to [0, 1].
+
+    Args:
+        image: ``(batch, channels, height, width)`` in [0, 1].
+        height: of the result in px.
+        width: likewise.
+    """
+    if image.shape[-2:] == (height, width):
+        return image
+    return functional.interpolate(image, size=(height, width), mode="bicubic", antialias=True).clamp(0, 1)
