@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable
 
-from nst_lightning.errors import InputError
+from nst_lightning.errors import InputError, UsageError
 from nst_lightning.version import __version__
 
 COMMANDS = {
     "fit": "paint a picture as a configuration says",
+    "samples": "write the pictures that come with the package to a folder",
 }
 
 
@@ -34,10 +35,10 @@ def main(args: list[str] | None = None) -> int:
 
 def _run(args: list[str]) -> int:
     try:
-        return _command(args[0])(args)
+        return _command(args[0])(args[1:])
     except (InputError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
@@ -45,16 +46,20 @@ def _run(args: list[str]) -> int:
 
 def _command(name: str) -> Callable[[list[str]], int]:
     """The function of a command; its room is imported only now, so that the help is quick."""
-    from nst_lightning.cli import fit
+    if name == "fit":
+        from nst_lightning.cli import fit
 
-    return {"fit": fit}[name]
+        return fit
+    from nst_lightning.samples.command import main
+
+    return main
 
 
 def _help() -> str:
     commands = "\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items())
     return (
         "usage: python -m nst_lightning COMMAND ...\n\n"
-        "Neural style transfer by optimisation, as a PyTorch Lightning training run.\n\n"
+        "Neural style transfer by optimization, as a PyTorch Lightning training run.\n\n"
         f"commands:\n{commands}\n\n"
         "python -m nst_lightning COMMAND --help tells the options of a command."
     )

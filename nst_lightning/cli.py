@@ -1,11 +1,10 @@
 """The `fit` command: LightningCLI with our module, our data and our manners."""
 
 import logging
-import pickle
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
@@ -28,19 +27,21 @@ from nst_lightning.callbacks import (
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import run_folder
 from nst_lightning.data import TransferData
-from nst_lightning.errors import InputError
+from nst_lightning.errors import InputError, UsageError
 from nst_lightning.module import StyleTransfer
-from nst_lightning.plan import Plan
 from nst_lightning.version import __version__
 
 PRECISIONS = ("32-true", "bf16-mixed")
+
+USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
+
+DESCRIPTION = """Paints a picture as a configuration file says. Every value in the file is an option here; a value on
+the command line, or in a later file, goes before one in an earlier file."""
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
     "precision": "32-true",
     "log_every_n_steps": 10,
-    "enable_model_summary": False,
-    "reload_dataloaders_every_n_epochs": 1,
     "logger": {
         "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
         "init_args": {"save_dir": "logs", "name": "stylized", "default_hp_metric": False},
@@ -48,9 +49,41 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 
-def number_of_stages(plan: Plan | Namespace) -> int:
-    """Epochs of a run: one for each stage of its plan."""
-    return len(plan.stages() if isinstance(plan, Plan) else Plan(**plan.as_dict()).stages())
+# Options of Lightning's Trainer that have no meaning where one image is trained and nothing is validated, or that the
+# plan decides.
+NOT_OURS = (
+    "accumulate_grad_batches",
+    "barebones",
+    "check_val_every_n_epoch",
+    "enable_autolog_hparams",
+    "enable_model_summary",
+    "fast_dev_run",
+    "inference_mode",
+    "limit_predict_batches",
+    "limit_test_batches",
+    "limit_train_batches",
+    "limit_val_batches",
+    "max_epochs",
+    "min_epochs",
+    "min_steps",
+    "model_registry",
+    "num_nodes",
+    "num_sanity_val_steps",
+    "overfit_batches",
+    "reload_dataloaders_every_n_epochs",
+    "strategy",
+    "sync_batchnorm",
+    "use_distributed_sampler",
+    "val_check_interval",
+)
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raises what :func:`nst_lightning.__main__.main` prints."""
+        raise UsageError(message)
 
 
 class RunConfig(SaveConfigCallback):
@@ -106,7 +139,12 @@ class StyleTransferCLI(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS
             | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, StageProgressBar()]},
             seed_everything_default=0,
-            parser_kwargs={"prog": "nst_lightning", "version": __version__},
+            parser_kwargs={
+                "prog": "python -m nst_lightning",
+                "version": __version__,
+                "fit": {"usage": USAGE, "description": DESCRIPTION},
+            },
+            parser_class=Parser,
             auto_configure_optimizers=False,
             args=args,
         )
@@ -123,21 +161,23 @@ class StyleTransferCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What a person looks for first stands first in `--help`: pictures, objective, results, then the Trainer."""
-        parser.add_argument("--output", type=str | None, help="File to write the result to as well; see result.")
+        parser.add_argument(
+            "--output",
+            type=str | None,
+            help="file to write besides stylized.png in the run folder: jpg, png, webp or tiff by its ending",
+        )
         parser.add_lightning_class_args(TransferData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
-        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.add_class_arguments(
+            Trainer, "trainer", skip=set(NOT_OURS), instantiate=False, fail_untyped=False, sub_configs=True
+        )
         parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items() if k != "callbacks"})
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Makes the number of epochs that of the stages."""
-        parser.link_arguments("data.plan", "trainer.max_epochs", compute_fn=number_of_stages)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, finds the checkpoint that is meant and reads it."""
-        self.config = parser.parse_args(args)
+        self.config = parser.parse_object(args) if isinstance(args, dict | Namespace) else parser.parse_args(args)
         config = self.config.fit
         if config.trainer.precision not in PRECISIONS:
             raise InputError(
@@ -149,10 +189,15 @@ class StyleTransferCLI(LightningCLI):
             self._checkpoint = read_checkpoint(Path(config.ckpt_path))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the writer of the result."""
+        """Gives the Trainer an epoch for each stage, and the writer of the result."""
         # Last, so that what it says stands below the finished bar.
         self.trainer_defaults["callbacks"].append(ResultWriter(self.config_init.fit.output))
-        return super().instantiate_trainer(**kwargs)
+        return super().instantiate_trainer(
+            **kwargs,
+            max_epochs=len(self.datamodule.stages),
+            reload_dataloaders_every_n_epochs=1,
+            enable_model_summary=False,
+        )
 
     def before_fit(self) -> None:
         """Finds mistakes before the run has a folder."""
@@ -189,7 +234,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
         raise InputError(f"Expected a checkpoint, but {path} is none that can be read.") from error
     if not isinstance(checkpoint, dict):
         raise InputError(f"Expected a checkpoint, but {path} holds something else.")
@@ -200,7 +245,7 @@ def fit(args: list[str]) -> int:
     """Runs `fit` and returns the exit status: 0, or 130 after Ctrl-C.
 
     Args:
-        args: what stands on the command line after the program's name, `fit` included.
+        args: what stands on the command line after `fit`.
     """
     # Lightning talks about accelerators, epochs and seeds; what a painter wants to know we say ourselves.
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -209,7 +254,7 @@ def fit(args: list[str]) -> int:
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
     # Lightning 2.6 asks torch in a way that torch 2.10 and later deprecate.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-    cli = StyleTransferCLI(args)
+    cli = StyleTransferCLI(["fit", *args])
     if cli.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
         return 130

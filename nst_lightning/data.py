@@ -9,6 +9,7 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.image import Picture, read_image
 from nst_lightning.plan import Plan, Stage, fitted, resized
+from nst_lightning.samples import locate
 
 DEFAULT_PLAN = Plan()
 
@@ -56,9 +57,9 @@ class TransferData(pl.LightningDataModule):
     """The pictures to paint from and the plan to paint by.
 
     Args:
-        content: image file whose shapes are kept; none for texture synthesis.
-        style: image file, or a list of them, whose look is taken; none for content reconstruction. The looks of several
-            styles are blended.
+        content: image file, or `sample:NAME`, whose shapes are kept; none for texture synthesis.
+        style: image file, or `sample:NAME`, or a list of them, whose look is taken; none for content reconstruction.
+            The looks of several styles are blended.
         style_weights: how much each of several styles counts, in their order; only their ratio matters. Equal unless
             given.
         plan: how large and how long to paint.
@@ -96,9 +97,9 @@ class TransferData(pl.LightningDataModule):
             InputError: neither content nor style is given, or a file is none that can be read.
         """
         if self.content_file is not None and self.content is None:
-            self.content = read_image(self.content_file)
+            self.content = read_image(locate(self.content_file))
         if self.style_files and not self.styles:
-            self.styles = [read_image(style) for style in self.style_files]
+            self.styles = [read_image(locate(style)) for style in self.style_files]
         if self.content is None and not self.styles:
             raise InputError("Expected a content or a style, but got neither: add --data.content FILE.")
 

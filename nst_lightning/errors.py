@@ -9,5 +9,9 @@ class InputError(ValueError):
     """
 
 
+class UsageError(InputError):
+    """A command line or a configuration file that cannot be parsed; the exit status is 2."""
+
+
 class DivergedError(InputError):
     """The objective or the image became NaN or infinite while the picture was painted."""

@@ -135,7 +135,7 @@ def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
 
 
 def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "TIFF", compression="tiff_deflate", description=config, icc_profile=SRGB.tobytes())
+    picture.save(file, "TIFF", compression="tiff_deflate", exif=_exif(config), icc_profile=SRGB.tobytes())
 
 
 def _exif(config: str) -> bytes:
@@ -183,8 +183,8 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, co
         path: ends in jpg, png, webp or tiff. A jpg has no alpha: the image is put on white.
         image: ``(1, 3, height, width)`` sRGB, clipped to [0, 1].
         alpha: ``(1, 1, height, width)`` in [0, 1], or None.
-        config: the configuration the picture was made with, written into the file: PNG text, EXIF user comment of
-            jpg and webp, TIFF description. :func:`read_config` gives it back.
+        config: the configuration the picture was made with, written into the file: PNG text or EXIF
+            user comment. :func:`read_config` gives it back.
 
     Raises:
         InputError: an ending that no format has.
@@ -214,7 +214,5 @@ def read_config(path: str | Path) -> str:
     with Image.open(path) as picture:
         if picture.format == "PNG":
             return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))
-        if picture.format == "TIFF":
-            return str(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
         comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
         return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be")

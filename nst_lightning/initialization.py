@@ -6,6 +6,7 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.image import read_image
 from nst_lightning.plan import resized
+from nst_lightning.samples import locate
 
 NAMES = ("content", "style", "noise", "gaussian")
 
@@ -16,7 +17,7 @@ def initial_image(
     """The image to start from.
 
     Args:
-        name: ``content``, ``style``, ``noise`` (uniform), ``gaussian``, or the path of an image file.
+        name: ``content``, ``style``, ``noise`` (uniform), ``gaussian``, an image file or ``sample:NAME``.
         content: ``(1, 3, height, width)`` in [0, 1], or None.
         style: ``(1, 3, any, any)`` in [0, 1], or None.
         height: of the image in px.
@@ -54,7 +55,7 @@ def from_gaussian(height: int, width: int, seed: int) -> Tensor:
 def from_file(path: str, height: int, width: int) -> Tensor:
     """A picture from a file, resized to ``(1, 3, height, width)``."""
     try:
-        return resized(read_image(path).image, height, width)
+        return resized(read_image(locate(path)).image, height, width)
     except InputError as error:
         raise InputError(f"Expected `initialization` to be {', '.join(NAMES)} or an image file. {error}") from error
 

@@ -1,4 +1,4 @@
-"""The run: one image, optimised against frozen features."""
+"""The run: one image, optimized against frozen features."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -27,9 +27,9 @@ def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
 
 
 class StyleTransfer(pl.LightningModule):
-    """An image whose pixels are optimised until its features are those that the terms of the objective ask for.
+    """An image whose pixels are optimized until its features are those that the terms of the objective ask for.
 
-    The image is the only trained parameter and, with the optimiser's state, all that a checkpoint holds. Lightning's
+    The image is the only trained parameter and, with the optimizer's state, all that a checkpoint holds. Lightning's
     epoch is a stage of the plan: one picture at one size.
 
     Args:
@@ -68,7 +68,7 @@ class StyleTransfer(pl.LightningModule):
         self._stage: Stage | None = None
         self._set_image(torch.zeros(1, 3, 1, 1))
 
-    # What is optimised
+    # What is optimized
 
     def features(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Features of an image by layer name, the image itself among them.
@@ -164,7 +164,7 @@ class StyleTransfer(pl.LightningModule):
                     self._check_size(reference, picture, list(loss.layers))
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimiser over the image alone: L-BFGS would drag a network's weights through its history."""
+        """The optimizer over the image alone: L-BFGS would drag a network's weights through its history."""
         return self.optimizer([self.image])
 
     def on_train_start(self) -> None:
@@ -237,7 +237,7 @@ class StyleTransfer(pl.LightningModule):
         """Where a checkpoint goes on: inside a stage of the plan, or at the start of one.
 
         Raises:
-            InputError: the checkpoint is of a run with another plan, other proportions or another optimiser.
+            InputError: the checkpoint is of a run with another plan, other proportions or another optimizer.
         """
         kept = checkpoint.get(CHECKPOINT_KEY)
         if kept is None:

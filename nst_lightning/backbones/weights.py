@@ -179,15 +179,11 @@ def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         return {name: tensor.float() for name, tensor in tensors.items() if wanted(name)}
     except Exception as error:  # torch.load raises whatever its unpickler happens to meet
-        raise InputError(f"Expected weights in {path}, but it cannot be read: {_first_line(error)}") from error
+        raise InputError(f"Expected weights in {path}, but it is no file that torch can read.") from error
 
 
 def _opened(path: Path) -> safe_open:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise InputError(f"Expected weights in {path}, but it cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].partition(". ")[0]
+        raise InputError(f"Expected weights in {path}, but it cannot be read: {error}.") from error

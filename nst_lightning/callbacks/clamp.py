@@ -1,4 +1,4 @@
-"""Keeps the image in its range while first-order optimisers paint."""
+"""Keeps the image in its range while first-order optimizers paint."""
 
 from typing import Any
 

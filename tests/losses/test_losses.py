@@ -1,0 +1,104 @@
+import pytest
+import torch
+from torch import Tensor
+
+from nst_lightning.errors import InputError
+from nst_lightning.losses import ContentLoss, FeatureLoss, GramLoss, TotalVariationLoss
+from nst_lightning.losses.base import total
+
+
+def features(seed: int, size: int = 4) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "conv_1": torch.randn(1, 3, size, size, generator=generator),
+        "conv_2": torch.randn(1, 5, size // 2, size // 2, generator=generator),
+    }
+
+
+def test_content_loss_is_the_weighted_mean_squared_error() -> None:
+    loss = ContentLoss(["conv_1", "conv_2"], weight=3.0, layer_weights=[1.0, 0.5])
+    value, target = features(0), features(1)
+    loss.add_target(target)
+    expected = sum(
+        3.0 * w * ((value[k] - target[k]) ** 2).sum() / value[k].numel() for k, w in (("conv_1", 1.0), ("conv_2", 0.5))
+    )
+    torch.testing.assert_close(loss(value), expected)
+
+
+def test_gram_loss_is_the_mean_squared_difference_of_gram_matrices() -> None:
+    loss = GramLoss(["conv_2"], weight=2.0)
+    value, target = features(0)["conv_2"], features(1, size=8)["conv_2"]
+    loss.add_target({"conv_2": target})
+    grams = [f[0].flatten(1) @ f[0].flatten(1).T / f.numel() for f in (value, target)]
+    torch.testing.assert_close(loss({"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
+
+
+@pytest.mark.parametrize("loss_class", [ContentLoss, GramLoss])
+def test_distance_from_the_target_itself_is_zero(loss_class: type[FeatureLoss]) -> None:
+    loss = loss_class(["conv_1"], weight=1e6)
+    loss.add_target(features(0))
+    assert loss(features(0)) == 0
+
+
+def test_parts_name_the_layers_and_sum_to_the_term() -> None:
+    loss = GramLoss(["conv_1", "conv_2"], weight=5.0)
+    loss.add_target(features(1))
+    parts = loss.parts(features(0))
+    assert list(parts) == ["conv_1", "conv_2"]
+    assert torch.equal(total(parts), loss(features(0)))
+
+
+def test_several_styles_are_blended_in_their_gram_matrices() -> None:
+    blended, first, second = (GramLoss(["conv_1"]) for _ in range(3))
+    blended.add_target(features(1), 0.25)
+    blended.add_target(features(2, size=8), 0.75)
+    first.add_target(features(1))
+    second.add_target(features(2, size=8))
+    value = features(0)["conv_1"]
+    gram = value[0].flatten(1) @ value[0].flatten(1).T / value.numel()
+    mixed = 0.25 * first._targets["conv_1"] + 0.75 * second._targets["conv_1"]
+    torch.testing.assert_close(blended({"conv_1": value}), (gram - mixed[0]).square().mean())
+
+
+def test_cleared_target_is_forgotten() -> None:
+    loss = ContentLoss(["conv_1"])
+    loss.add_target(features(1))
+    loss.clear_target()
+    loss.add_target(features(0))
+    assert loss(features(0)) == 0
+
+
+def test_targets_are_no_part_of_the_state() -> None:
+    loss = GramLoss(["conv_1"])
+    loss.add_target(features(0))
+    assert not loss.state_dict()
+
+
+def test_total_variation_loss_looks_at_the_image() -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    image[..., 1] = 0.5
+    assert TotalVariationLoss(weight=4.0)({"image": image}) == pytest.approx(4.0 * 0.25)
+    assert TotalVariationLoss(weight=4.0, exponent=1.0)({"image": image}) == pytest.approx(4.0 * 0.5)
+
+
+def test_a_feature_loss_may_look_at_the_pixels() -> None:
+    loss = ContentLoss(["image"])
+    loss.add_target({"image": torch.zeros(1, 3, 2, 2)})
+    assert loss({"image": torch.full((1, 3, 2, 2), 0.5)}) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ContentLoss([]), "at least one layer"),
+        (lambda: ContentLoss(["conv_1", "conv_1"]), "each of `layers` once"),
+        (lambda: GramLoss(["conv_1"], layer_weights=[1.0, 2.0]), "a value for each of the 1 layers, but got 2"),
+        (lambda: GramLoss(["conv_1"], weight=float("nan")), "`weight` to be 0 or more"),
+        (lambda: GramLoss(["conv_1"], weight=-1.0), "but got -1.0"),
+        (lambda: GramLoss(["conv_1"], layer_weights=[float("inf")]), "`layer_weights`"),
+        (lambda: TotalVariationLoss(exponent=0.5), "`exponent` to be 1 or more"),
+    ],
+)
+def test_mistakes_are_told(make: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()  # type: ignore[operator]

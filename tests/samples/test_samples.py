@@ -1,0 +1,127 @@
+"""Tests of the sample pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_lightning.errors import InputError
+from nst_lightning.samples import CONTENTS, SAMPLES, STYLES, gallery, locate, render, sample_path, write_samples
+from nst_lightning.samples.command import main
+from nst_lightning.samples.remake import main as remake
+
+QUICK = ("waves", "geometric")
+
+
+def test_names() -> None:
+    assert len(CONTENTS) >= 4
+    assert len(STYLES) >= 6
+    assert SAMPLES == CONTENTS + STYLES
+    assert len(set(SAMPLES)) == len(SAMPLES)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_file_opens(name: str) -> None:
+    with Image.open(sample_path(name)) as image:
+        image.load()
+        assert image.mode == "RGB"
+        assert max(image.size) == 768
+        assert min(image.size) >= 480
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_file_is_a_picture(name: str) -> None:
+    with Image.open(sample_path(name)) as image:
+        pixels = np.asarray(image.convert("L"), dtype=np.float32)
+    assert pixels.std() > 20
+    if name in STYLES:
+        rows, columns = pixels.shape[0] // 64 * 64, pixels.shape[1] // 64 * 64
+        tiles = pixels[:rows, :columns].reshape(rows // 64, 64, columns // 64, 64)
+        assert tiles.std(axis=(1, 3)).min() > 1.5, "an area is empty"
+
+
+def test_files_are_small() -> None:
+    assert sum(sample_path(name).stat().st_size for name in SAMPLES) < 1_500_000
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_render_is_the_shipped_picture_every_time(name: str) -> None:
+    first, second = render(name), render(name)
+    assert first.tobytes() == second.tobytes()
+    with Image.open(sample_path(name)) as image:
+        shipped = np.asarray(image.convert("RGB"), dtype=np.float32)
+    drawn = np.asarray(first, dtype=np.float32)
+    assert shipped.shape == drawn.shape
+    assert np.abs(shipped - drawn).mean() < 8
+
+
+@pytest.mark.parametrize("function", [render, sample_path])
+def test_unknown_name(function: object) -> None:
+    assert callable(function)
+    with pytest.raises(ValueError, match=r"^Expected a sample among harbour, .*, but got 'nothing'\.$"):
+        function("nothing")
+
+
+def test_locate() -> None:
+    assert locate("sample:cat") == sample_path("cat")
+    assert locate("folder/sample:cat") == Path("folder/sample:cat")
+    with pytest.raises(InputError, match="but got 'dog'"):
+        locate("sample:dog")
+
+
+def test_write_samples(tmp_path: Path) -> None:
+    paths = write_samples(tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == [f"{name}.png" for name in SAMPLES]
+    assert sorted(paths) == sorted((tmp_path / "new" / "folder").iterdir())
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert image.mode == "RGB"
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nst_lightning.samples.gallery.os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_samples(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--output", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / f"{name}.png") for name in SAMPLES]
+
+
+def test_command_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def draw(name: str) -> Image.Image:
+        drawn.append(name)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr(gallery, "render", draw)
+    assert main(["--output", str(tmp_path), "--render", "true"]) == 0
+    assert tuple(drawn) == SAMPLES
+
+
+@pytest.mark.parametrize("args", [[], ["--output"], ["--unknown", "1"], ["--output", "x", "--render", "perhaps"]])
+def test_command_mistakes(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+
+
+def test_command_folder_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    assert main(["--output", str(taken)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_remake_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert remake(["nothing"]) == 2
+    assert capsys.readouterr().err.startswith("error: Expected a sample among ")
