@@ -28,6 +28,7 @@ from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import run_folder
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError, UsageError
+from nst_lightning.image import write_bytes
 from nst_lightning.module import StyleTransfer
 from nst_lightning.version import __version__
 
@@ -90,12 +91,12 @@ class RunConfig(SaveConfigCallback):
     """Keeps the resolved configuration: `config.yaml`, TensorBoard's text tab, and its table of hyper-parameters."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Saves it, where the run has a folder."""
-        if run_folder(trainer) is not None:
-            super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Shows it as text."""
+        """Saves it, where the run has a folder, and shows it as text."""
+        folder = run_folder(trainer)
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / "config.yaml", self._dumped().encode())
         for logger in _tensorboards(trainer):
             text = "\n".join(f"    {line}" for line in self._dumped().splitlines())
             logger.experiment.add_text("configuration", text)
@@ -107,7 +108,12 @@ class RunConfig(SaveConfigCallback):
             logger.log_hyperparams(_flat(yaml.safe_load(self._dumped())), final, step=trainer.global_step)
 
     def _dumped(self) -> str:
-        return str(self.parser.dump(self.config, skip_none=False))
+        """The configuration as YAML, without what belongs to this start of the run alone."""
+        config = self.config.clone()
+        config.ckpt_path = None
+        if isinstance(config.trainer.logger, Namespace) and "version" in config.trainer.logger.init_args:
+            config.trainer.logger.init_args.version = None
+        return str(self.parser.dump(config, skip_none=False))
 
 
 def _tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:
@@ -130,12 +136,12 @@ class StyleTransferCLI(LightningCLI):
 
     def __init__(self, args: ArgsType = None) -> None:
         self._checkpoint: dict[str, Any] | None = None
+        self._finished = False
         self._interrupt = GracefulInterrupt()
         super().__init__(
             model_class=StyleTransfer,
             datamodule_class=TransferData,
             save_config_callback=RunConfig,
-            save_config_kwargs={"overwrite": True},
             trainer_defaults=TRAINER_DEFAULTS
             | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, StageProgressBar()]},
             seed_everything_default=0,
@@ -146,6 +152,7 @@ class StyleTransferCLI(LightningCLI):
             },
             parser_class=Parser,
             auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # it serves `save_hyperparameters`, which the module does not call
             args=args,
         )
 
@@ -204,8 +211,16 @@ class StyleTransferCLI(LightningCLI):
         self.datamodule.setup("fit")
         self.model.first_image(self.datamodule)
         if self._checkpoint is not None:
-            self.model.check_checkpoint(self._checkpoint, self.datamodule)
+            at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
+            self._finished = at.stage == len(self.datamodule.stages)
             self._checkpoint = None
+
+    def fit(self, **arguments: Any) -> None:
+        """Paints, unless the checkpoint is of a plan that is done."""
+        if self._finished:
+            print("The plan of this checkpoint is done and nothing is left to do; more data.plan.steps go on.")
+        else:
+            self.trainer.fit(**arguments)
 
 
 def _continue_last_run(config: Namespace) -> None:

@@ -135,7 +135,9 @@ def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
 
 
 def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "TIFF", compression="tiff_deflate", exif=_exif(config), icc_profile=SRGB.tobytes())
+    # As bytes: Pillow writes a text in ASCII, with a question mark for all else, and reads it as Latin-1.
+    description = {ExifTags.Base.ImageDescription: config.encode()} if config else {}
+    picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB.tobytes())
 
 
 def _exif(config: str) -> bytes:
@@ -183,8 +185,8 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, co
         path: ends in jpg, png, webp or tiff. A jpg has no alpha: the image is put on white.
         image: ``(1, 3, height, width)`` sRGB, clipped to [0, 1].
         alpha: ``(1, 1, height, width)`` in [0, 1], or None.
-        config: the configuration the picture was made with, written into the file: PNG text or EXIF
-            user comment. :func:`read_config` gives it back.
+        config: the configuration the picture was made with, written into the file: PNG text, TIFF
+            description or EXIF user comment. :func:`read_config` gives it back.
 
     Raises:
         InputError: an ending that no format has.
@@ -214,5 +216,7 @@ def read_config(path: str | Path) -> str:
     with Image.open(path) as picture:
         if picture.format == "PNG":
             return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))
+        if picture.format == "TIFF":
+            return str(picture.getexif().get(ExifTags.Base.ImageDescription, "")).encode("latin-1").decode()
         comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
         return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be")

@@ -12,12 +12,22 @@ class StageProgressBar(TQDMProgressBar):
     A value that is logged for Lightning's own bar is fetched from the device at every step.
     """
 
+    train_description = ""
+
     def __init__(self) -> None:
         super().__init__(refresh_rate=10)
         self._loss: Any = None
 
+    def on_train_start(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Makes the bar; a run that is resumed in the middle of a stage begins no stage."""
+        super().on_train_start()
+        self._begin(trainer)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Begins a stage."""
+        self._begin(trainer)
+
+    def _begin(self, trainer: pl.Trainer) -> None:
         stage = trainer.datamodule.stages[trainer.current_epoch]  # type: ignore[attr-defined]
         self.train_progress_bar.reset(total=stage.steps)
         self.train_progress_bar.set_description(self._description(trainer), refresh=False)
