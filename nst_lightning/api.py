@@ -16,6 +16,7 @@ from nst_lightning.image import Picture, from_pil, read_image, to_pil
 from nst_lightning.losses import ContentLoss, GramLoss, Loss
 from nst_lightning.module import StyleTransfer, lbfgs
 from nst_lightning.plan import Plan
+from nst_lightning.quiet import quiet_lightning
 from nst_lightning.samples import locate
 
 Source = str | os.PathLike[str] | Image.Image
@@ -86,7 +87,8 @@ def stylize(
         optimizer=optimizer,
     )
     pl.seed_everything(seed, verbose=False)
-    _trainer(data, accelerator, precision, progress).fit(module, datamodule=data)
+    with quiet_lightning():
+        _trainer(data, accelerator, precision, progress).fit(module, datamodule=data)
     height, width = module.image.shape[-2:]
     return to_pil(module.image, data.alpha(height, width))
 

@@ -1,14 +1,13 @@
 """The `fit` command: LightningCLI with our module, our data and our manners."""
 
-import logging
 import sys
-import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 import yaml
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -30,6 +29,7 @@ from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.image import write_bytes
 from nst_lightning.module import StyleTransfer
+from nst_lightning.quiet import quiet_lightning
 from nst_lightning.version import __version__
 
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -57,6 +57,7 @@ NOT_OURS = (
     "barebones",
     "check_val_every_n_epoch",
     "enable_autolog_hparams",
+    "enable_checkpointing",
     "enable_model_summary",
     "fast_dev_run",
     "inference_mode",
@@ -262,14 +263,18 @@ def fit(args: list[str]) -> int:
     Args:
         args: what stands on the command line after `fit`.
     """
-    # Lightning talks about accelerators, epochs and seeds; what a painter wants to know we say ourselves.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # A short run has a few curve points less; that is no reason to warn.
-    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
-    # Lightning 2.6 asks torch in a way that torch 2.10 and later deprecate.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-    cli = StyleTransferCLI(["fit", *args])
+    try:
+        with quiet_lightning():
+            cli = StyleTransferCLI(["fit", *args])
+    except MisconfigurationException as error:
+        raise InputError(str(error)) from error
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise InputError(
+            "Expected the picture to fit into memory, but it does not: lower data.plan.size, use shallower layers, "
+            "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
+        ) from error
     if cli.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
         return 130

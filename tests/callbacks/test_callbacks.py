@@ -1,0 +1,214 @@
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from nst_lightning.callbacks import (
+    CheckpointWriter,
+    ClampImage,
+    FiniteGuard,
+    GracefulInterrupt,
+    ImageLogger,
+    ResultWriter,
+    StageProgressBar,
+)
+from nst_lightning.callbacks.run import run_folder, steps_planned
+from nst_lightning.data import TransferData
+from nst_lightning.errors import DivergedError, InputError
+from nst_lightning.image import Picture
+from nst_lightning.losses import ContentLoss, Loss
+from nst_lightning.module import StyleTransfer
+from nst_lightning.plan import Plan
+from tests.tiny import TinyBackbone, smooth_image
+
+CONTENT = smooth_image(12, 16, seed=1)
+
+
+class Shift(torch.optim.Optimizer):
+    """Adds the same to every pixel at each step, whatever the gradient."""
+
+    def __init__(self, params: Any, by: float) -> None:
+        super().__init__(params, {"by": by})
+
+    def step(self, closure: Any = None) -> Any:
+        loss = closure()
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].add_(self.param_groups[0]["by"])
+        return loss
+
+
+class ShiftLBFGS(torch.optim.LBFGS):
+    """L-BFGS by name, that does the same."""
+
+    def step(self, closure: Any = None) -> Any:
+        loss = closure()
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].add_(1.0)
+        return loss
+
+
+class Broken(ContentLoss):
+    """A content loss that is NaN from the given evaluation on."""
+
+    def __init__(self, evaluation: int) -> None:
+        super().__init__(["conv_1"])
+        self.left = evaluation
+
+    def parts(self, features: Any) -> dict[str, Tensor]:
+        self.left -= 1
+        return {k: v * (float("nan") if self.left <= 0 else 1.0) for k, v in super().parts(features).items()}
+
+
+def painted(
+    *callbacks: pl.Callback, optimizer: Any = None, loss: Loss | None = None, steps: int = 3, **options: Any
+) -> StyleTransfer:
+    data = TransferData.from_pictures(Picture(CONTENT), [], Plan(size=16, steps=steps))
+    extra = {} if optimizer is None else {"optimizer": optimizer}
+    module = StyleTransfer(TinyBackbone(), {"content": loss or ContentLoss(["conv_1"])}, "noise", **extra)
+    trainer = pl.Trainer(
+        enable_checkpointing=any(isinstance(callback, CheckpointWriter) for callback in callbacks),
+        **({"logger": False, "enable_progress_bar": False} | options),
+        callbacks=list(callbacks),
+        accelerator="cpu",
+        max_epochs=1,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, datamodule=data)
+    return module
+
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 asks torch in a deprecated way
+    "ignore:The number of training batches",
+)
+
+
+def test_the_image_is_clipped_after_each_step_of_a_first_order_optimizer() -> None:
+    assert painted(ClampImage(), optimizer=lambda p: Shift(p, 1.0)).image.detach().max() == 1
+    assert painted(ClampImage(), optimizer=lambda p: Shift(p, -1.0)).image.detach().min() == 0
+
+
+def test_the_image_is_not_clipped_with_lbfgs() -> None:
+    assert painted(ClampImage(), optimizer=ShiftLBFGS).image.detach().max() > 3
+
+
+def test_a_nan_stops_with_the_last_image_that_was_good() -> None:
+    module_images: list[Tensor] = []
+
+    class Keep(pl.Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, *unused: Any) -> None:
+            module_images.append(pl_module.image.detach().clone())
+
+        def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+            module_images.append(pl_module.image.detach().clone())
+
+    with pytest.raises(DivergedError, match="it became nan at step 3"):
+        painted(FiniteGuard(), Keep(), loss=Broken(3), steps=9)
+    # Steps began with images 0, 1 and 2; the third evaluation failed, and what is kept is what it began with.
+    assert len(module_images) == 4
+    assert torch.equal(module_images[3], module_images[2])
+
+
+def test_interrupt_ends_between_two_steps_and_hands_the_signal_back() -> None:
+    class Press(pl.Callback):
+        def on_train_batch_start(self, *unused: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    interrupt = GracefulInterrupt()
+    module = painted(interrupt, Press(), steps=50)
+    assert interrupt.interrupted
+    assert module.trainer.global_step == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def logger(folder: Path) -> TensorBoardLogger:
+    return TensorBoardLogger(str(folder), name="run", version=0)
+
+
+def test_a_checkpoint_is_written_on_an_error_but_not_in_the_middle_of_an_update(tmp_path: Path) -> None:
+    class Fail(pl.Callback):
+        def __init__(self, error: BaseException, hook: str) -> None:
+            def fail(trainer: Any, *unused: Any) -> None:
+                if trainer.global_step == 2:
+                    raise error
+
+            setattr(self, hook, fail)
+
+    path = tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt"
+    with pytest.raises(ZeroDivisionError):
+        painted(
+            CheckpointWriter(50), Fail(ZeroDivisionError(), "on_train_batch_start"), logger=logger(tmp_path), steps=5
+        )
+    assert torch.load(path, weights_only=True)["nst_lightning"]["step"] == 2
+    path.unlink()
+    with pytest.raises(SystemExit):
+        painted(
+            CheckpointWriter(50),
+            Fail(KeyboardInterrupt(), "on_before_optimizer_step"),
+            logger=logger(tmp_path),
+            steps=5,
+        )
+    assert not list(tmp_path.rglob("last.ckpt"))
+
+
+def test_an_error_before_the_first_step_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    painted(CheckpointWriter(50), logger=logger(tmp_path))
+    (path,) = tmp_path.rglob("last.ckpt")
+    before = path.read_bytes()
+
+    class Fail(pl.Callback):
+        def on_train_start(self, *unused: Any) -> None:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        painted(CheckpointWriter(50), Fail(), logger=logger(tmp_path))
+    assert path.read_bytes() == before
+
+
+def test_the_result_is_written_on_an_error_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Fail(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, *unused: Any) -> None:
+            if trainer.global_step == 2:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        painted(ResultWriter(str(tmp_path / "a.png")), Fail(), steps=5)
+    assert (tmp_path / "a.png").exists()
+    assert "16x12 px, step 2 of 5" in capsys.readouterr().out
+
+
+def test_the_bar_reads_the_loss_only_when_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    original = Tensor.__float__
+
+    def counting(value: Tensor) -> float:
+        reads.append(1)
+        return original(value)
+
+    monkeypatch.setattr(Tensor, "__float__", counting)
+    painted(StageProgressBar(), steps=25, enable_progress_bar=True)
+    # Steps 10, 20, 25 and the end of the epoch; L-BFGS reads the loss once a step by itself.
+    assert len(reads) == 25 + 4
+
+
+def test_intervals_must_be_positive() -> None:
+    with pytest.raises(InputError, match=r"`previews\.every_n_steps`"):
+        ImageLogger(0)
+    with pytest.raises(InputError, match=r"`checkpoints\.every_n_steps`"):
+        CheckpointWriter(0)
+
+
+def test_run_folder_and_steps(tmp_path: Path) -> None:
+    trainer = pl.Trainer(logger=logger(tmp_path), max_steps=7, accelerator="cpu")
+    trainer.datamodule = TransferData.from_pictures(  # type: ignore[attr-defined]
+        Picture(CONTENT), [], Plan(size=512, steps=5, ladder="octaves")
+    )
+    assert run_folder(trainer) == tmp_path / "run" / "version_0"
+    assert steps_planned(trainer) == 7
+    assert run_folder(pl.Trainer(logger=False, max_epochs=1, accelerator="cpu")) is None

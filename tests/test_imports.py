@@ -1,0 +1,67 @@
+"""Imports run downward only: the table of the rooms."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "nst_lightning"
+
+# What each room may import of ours, besides itself and `errors` and `version`, which all may.
+ALLOWED: dict[str, set[str]] = {
+    "__init__": {"api", "backbones", "data", "losses", "module", "plan"},
+    "__main__": {"cli", "samples"},
+    "api": {"backbones", "callbacks", "data", "image", "losses", "module", "plan", "quiet", "samples"},
+    "backbones": set(),
+    "callbacks": {"image"},
+    "cli": {"backbones", "callbacks", "data", "image", "losses", "module", "quiet"},
+    "data": {"image", "plan", "samples"},
+    "errors": set(),
+    "functional": set(),
+    "image": set(),
+    "initialization": {"image", "plan", "samples"},
+    "losses": {"functional"},
+    "module": {"backbones.base", "data", "initialization", "losses.base", "plan", "progress"},
+    "plan": set(),
+    "progress": {"plan"},
+    "quiet": set(),
+    "samples": set(),
+    "version": set(),
+}
+WITH_LIGHTNING = {"api", "callbacks", "cli", "data", "module", "progress"}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, allowed: set[str]) -> bool:
+    return any(name == a or name.startswith(f"{a}.") for a in allowed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    allowed = ALLOWED[room(path)] | {room(path), "errors", "version"}
+    ours = [name.removeprefix("nst_lightning.") for name in imports(path) if name.startswith("nst_lightning.")]
+    assert not [name for name in ours if not within(name, allowed)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_lightning_is_imported_in_its_rooms_alone(path: Path) -> None:
+    uses = any(within(name, {"lightning"}) for name in imports(path))
+    assert not uses or room(path) in WITH_LIGHTNING
+
+
+def test_the_table_names_the_rooms_there_are() -> None:
+    assert {room(path) for path in FILES} == set(ALLOWED)
