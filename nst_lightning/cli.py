@@ -101,12 +101,13 @@ class RunConfig(SaveConfigCallback):
         for logger in _tensorboards(trainer):
             text = "\n".join(f"    {line}" for line in self._dumped().splitlines())
             logger.experiment.add_text("configuration", text)
+            logger.hparams.update(_hyperparameters(yaml.safe_load(self._dumped())))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Puts the final losses beside the hyper-parameters."""
         final = {f"final/{name.removeprefix('loss/')}": value for name, value in trainer.callback_metrics.items()}
         for logger in _tensorboards(trainer):
-            logger.log_hyperparams(_flat(yaml.safe_load(self._dumped())), final, step=trainer.global_step)
+            logger.log_hyperparams(_hyperparameters(yaml.safe_load(self._dumped())), final, step=trainer.global_step)
 
     def _dumped(self) -> str:
         """The configuration as YAML, without what belongs to this start of the run alone."""
@@ -119,6 +120,13 @@ class RunConfig(SaveConfigCallback):
 
 def _tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def _hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a configuration makes one picture differ from another."""
+    kept = {name: config[name] for name in ("seed_everything", "data", "model")}
+    flat = {name.replace("init_args.", ""): value for name, value in _flat(kept).items()}
+    return {name: value for name, value in flat.items() if value != "None"}
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
