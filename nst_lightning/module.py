@@ -15,10 +15,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.initialization import initial_image
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
 from nst_lightning.plan import Stage, resized
-from nst_lightning.progress import Position, advanced, position, set_loops
-from nst_lightning.version import __version__
-
-CHECKPOINT_KEY = "nst_lightning"
+from nst_lightning.progress import Position, advanced, position, read_position, set_loops, write_position
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -215,22 +212,13 @@ class StyleTransfer(pl.LightningModule):
         # torch's L-BFGS views the gradient as one vector, which fails where a backbone made it channels-last.
         self.image.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
 
-    # What a checkpoint says
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the position of the run and what the checkpoint needs to be taken up."""
-        at = position(self.trainer.fit_loop)
-        checkpoint[CHECKPOINT_KEY] = {
-            "version": __version__,
-            "stage": at.stage,
-            "step": at.step,
-            "optimizer": self._optimizer_name(),
-        }
+        """Adds where the run is."""
+        write_position(checkpoint, position(self.trainer.fit_loop), self._optimizer_name())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the image with the checkpoint's shape and sets the loops to its position."""
-        at = self.check_checkpoint(checkpoint, self._data())
-        set_loops(checkpoint["loops"]["fit_loop"], at)
+        set_loops(checkpoint["loops"]["fit_loop"], self.check_checkpoint(checkpoint, self._data()))
         self._set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:
@@ -239,32 +227,8 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: the checkpoint is of a run with another plan, other proportions or another optimizer.
         """
-        kept = checkpoint.get(CHECKPOINT_KEY)
-        if kept is None:
-            raise InputError("Expected a checkpoint of nst_lightning, but got another program's.")
-        at = Position(kept["stage"], kept["step"])
-        self._check_fits(at, checkpoint["state_dict"]["image"], kept["optimizer"], data)
-        return advanced(at, data.stages)
-
-    def _check_fits(self, at: Position, image: Tensor, optimizer: str, data: TransferData) -> None:
-        stages = data.stages
-        if at.stage >= len(stages):
-            raise InputError(
-                f"Expected a checkpoint of a plan with {len(stages)} stages, but this one is in stage {at.stage + 1}: "
-                "give the configuration it was made with."
-            )
-        height, width = data.shape(stages[at.stage])
-        if image.shape[-2:] != (height, width):
-            raise InputError(
-                f"Expected a checkpoint with an image of {width}x{height} px, but its image has "
-                f"{image.shape[-1]}x{image.shape[-2]} px: give the content and the size it was made with, "
-                "or start from a picture with --model.initialization FILE."
-            )
-        if optimizer != self._optimizer_name():
-            raise InputError(
-                f"Expected a checkpoint of {self._optimizer_name()}, but this one was made with {optimizer}: "
-                "give --model.optimizer as it was."
-            )
+        shapes = [data.shape(stage) for stage in data.stages]
+        return advanced(read_position(checkpoint, shapes, self._optimizer_name()), data.stages)
 
     def _optimizer_name(self) -> str:
         return type(self.optimizer([torch.zeros(1, requires_grad=True)])).__name__

@@ -327,11 +327,15 @@ def test_a_checkpoint_of_another_run_is_told(run: Any, capsys: pytest.CaptureFix
         (["--data.plan.size=40"], "an image of 40x30 px, but its image has 32x24 px"),
         (["--data.content=style.png"], "an image of 27x32 px, but its image has 32x24 px"),
         (["--model.optimizer=Adam"], "a checkpoint of Adam, but this one was made with LBFGS"),
+        (["--data.plan.size=64", "--data.plan.ladder=octaves", "--data.plan.smallest=16"], "an image of 16x12 px"),
     ):
         capsys.readouterr()
         assert run(path, *args) == 1
         assert message in capsys.readouterr().err
     assert not folder(1).exists()
+    run("--data.plan.ladder=octaves", "--data.plan.smallest=16")
+    assert run(f"--ckpt_path={folder(1)}/checkpoints/last.ckpt") == 1
+    assert "a plan with 1 stages, but this one is in stage 2" in capsys.readouterr().err
 
 
 def test_a_loss_that_becomes_nan_keeps_the_last_good_image(run: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from nst_lightning.callbacks.run import run_folder, steps_planned
+from nst_lightning.callbacks.run import CONFIGURATION, run_folder, steps_planned
 from nst_lightning.errors import InputError
 from nst_lightning.image import check_writable, write_image
 
@@ -105,5 +105,5 @@ class ResultWriter(pl.Callback):
 
 
 def _configuration(folder: Path | None) -> str:
-    path = None if folder is None else folder / "config.yaml"
+    path = None if folder is None else folder / CONFIGURATION
     return path.read_text() if path is not None and path.exists() else ""

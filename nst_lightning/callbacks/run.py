@@ -4,6 +4,9 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
+CONFIGURATION = "config.yaml"
+"""Name of the resolved configuration in a run folder."""
+
 
 def run_folder(trainer: pl.Trainer) -> Path | None:
     """The folder of a run, ``save_dir/name/version_n``, or None where no logger gives it one."""
