@@ -62,6 +62,8 @@ class StyleTransfer(pl.LightningModule):
         self.layer_curves_every_n_steps = layer_curves_every_n_steps
         self.layers = list(dict.fromkeys(layer for loss in losses.values() for layer in loss.layers))
         self.backbone.build(self._backbone_layers())
+        for loss in losses.values():
+            loss.calibrate(self.backbone.breadth)
         self._stage: Stage | None = None
         self._set_image(torch.zeros(1, 3, 1, 1))
 

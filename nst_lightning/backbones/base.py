@@ -53,6 +53,17 @@ class Backbone(nn.Module, ABC):
             For each name ``(batch, channels, height, width)`` of that layer.
         """
 
+    def breadth(self, layer: str) -> float:
+        """How many channels of the network that is stood in for each channel of a layer stands for.
+
+        1 for a network that stands for itself. A mean over channels needs no such factor, but the Gram matrix of
+        Gatys et al. is divided by their number, and so is larger the fewer there are.
+
+        Args:
+            layer: a name out of :attr:`layer_names`.
+        """
+        return 1.0
+
     def freeze(self) -> None:
         """Takes the parameters out of training; call it at the end of :meth:`build`."""
         self.requires_grad_(False)

@@ -73,7 +73,7 @@ class VGG(Backbone, ABC):
         return tuple(self._positions)
 
     @property
-    def _block_starts(self) -> tuple[int, ...]:
+    def block_starts(self) -> tuple[int, ...]:
         """Numbers of the convolutions that follow a pooling."""
         return tuple(1 + sum(self.depths[:block]) for block in range(1, len(self.depths)))
 
@@ -103,12 +103,12 @@ class VGG(Backbone, ABC):
     def smallest_size(self, layers: Iterable[str]) -> int:
         """A factor of two for each pooling before the deepest of ``layers``."""
         deepest = max((self.position(layer)[0] for layer in layers), default=1)
-        return 1 << sum(start <= deepest for start in self._block_starts)
+        return 1 << sum(start <= deepest for start in self.block_starts)
 
     def build(self, layers: Iterable[str]) -> None:
         """Makes the convolutions up to the deepest of ``layers`` and loads or draws their weights."""
         deepest = max((self.position(layer)[0] for layer in layers), default=0)
-        widths = [width for depth, width in zip(self.depths, WIDTHS, strict=True) for _ in range(depth)][:deepest]
+        widths = self._widths()[:deepest]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 3, padding=0 if number == 1 else 1)
             for number, (inputs, outputs) in enumerate(zip([3, *widths], widths, strict=False), 1)
@@ -116,13 +116,32 @@ class VGG(Backbone, ABC):
         self._fill()
         self.freeze()
 
+    def width(self, layer: str) -> int:
+        """Channels of a layer."""
+        return self._widths()[self.position(layer)[0] - 1]
+
+    def named_weights(self) -> list[tuple[str, nn.Parameter]]:
+        """Weights and biases by torchvision's names, as far as the network is built."""
+        return [
+            (f"{self._name_in_file(number)}.{part}", parameter)
+            for number, convolution in enumerate(self._convolutions(), 1)
+            for part, parameter in convolution.named_parameters()
+        ]
+
+    def _widths(self) -> tuple[int, ...]:
+        """Channels of each convolution."""
+        return tuple(width for depth, width in zip(self.depths, WIDTHS, strict=True) for _ in range(depth))
+
     def _fill(self) -> None:
         path, flavor = self._source()
         if path is None:
             self._draw_weights()
         else:
             self._load(path, TRANSFORMS[flavor])
-        for name, values in (("mean", TRANSFORMS[flavor].mean), ("std", TRANSFORMS[flavor].std)):
+        self._see_through(TRANSFORMS[flavor])
+
+    def _see_through(self, transform: InputTransform) -> None:
+        for name, values in (("mean", transform.mean), ("std", transform.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def _source(self) -> tuple[Path | None, Flavor]:
@@ -173,7 +192,7 @@ class VGG(Backbone, ABC):
 
     def _name_in_file(self, number: int) -> str:
         """Torchvision's name of a convolution, whose numbers count rectifiers and poolings too."""
-        poolings = sum(start <= number for start in self._block_starts)
+        poolings = sum(start <= number for start in self.block_starts)
         return f"features.{2 * (number - 1) + poolings}"
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -183,7 +202,7 @@ class VGG(Backbone, ABC):
         deepest = max((number for number, _ in wanted.values()), default=0)
         value = (image - self.mean) / self.std
         for number in range(1, deepest + 1):
-            if number in self._block_starts:
+            if number in self.block_starts:
                 value = self._pool(value)
             if number == 1:
                 value = functional.pad(value, (1, 1, 1, 1), mode=self._padding_mode)

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
@@ -40,6 +40,13 @@ class Loss(nn.Module, ABC):
 
         Returns:
             Scalars that have the term's weight and the layer's weight in them.
+        """
+
+    def calibrate(self, breadth: Callable[[str], float]) -> None:
+        """Makes the term's weight mean the same on a thin network; to be called once, before the first target.
+
+        Args:
+            breadth: of a layer, by name; see :meth:`nst_lightning.backbones.base.Backbone.breadth`.
         """
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -83,6 +90,7 @@ class FeatureLoss(Loss):
         self.layers = tuple(layers)
         self.layer_weights = tuple(_finite("layer_weights", w) for w in layer_weights or [1.0] * len(layers))
         self._targets: dict[str, Tensor] = {}
+        self._factors: dict[str, float] = {}
 
     @abstractmethod
     def statistic(self, features: Tensor) -> Tensor:
@@ -110,9 +118,13 @@ class FeatureLoss(Loss):
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Loss.parts`; a target must have been added before."""
         return {
-            layer: self.weight * layer_weight * self.distance(self.statistic(features[layer]), self._targets[layer])
+            layer: self._weight(layer, layer_weight)
+            * self.distance(self.statistic(features[layer]), self._targets[layer])
             for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
         }
+
+    def _weight(self, layer: str, layer_weight: float) -> float:
+        return self.weight * layer_weight * self._factors.get(layer, 1.0)
 
 
 def _finite(name: str, value: float) -> float:

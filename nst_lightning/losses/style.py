@@ -1,9 +1,11 @@
 """Terms that take on a style."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from nst_lightning.functional import gram_matrix
-from nst_lightning.losses.base import FeatureLoss
+from nst_lightning.losses.base import IMAGE, FeatureLoss
 
 
 class GramLoss(FeatureLoss):
@@ -14,6 +16,10 @@ class GramLoss(FeatureLoss):
     """
 
     reference = "style"
+
+    def calibrate(self, breadth: Callable[[str], float]) -> None:
+        """A Gram matrix is inversely proportional to the number of channels, its squared distance to their square."""
+        self._factors = {layer: breadth(layer) ** -2 for layer in self.layers if layer != IMAGE}
 
     def statistic(self, features: Tensor) -> Tensor:
         """The Gram matrix; see :func:`nst_lightning.functional.gram_matrix`."""

@@ -1,0 +1,93 @@
+"""A thin VGG-19 that is part of the package."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.backbones.vgg import VGG, WIDTHS
+from nst_lightning.backbones.weights import TRANSFORMS, InputTransform, read_tensors
+from nst_lightning.errors import InputError
+
+DEPTHS = (2, 2, 4, 4, 1)
+"""Convolutions in each block: VGG-19's, as far as conv5_1."""
+
+KINDS = ("conv", "relu")
+"""Layers before and after a rectifier."""
+
+SHIPPED = Path(__file__).with_name("slim_vgg19.safetensors")
+
+# Trained on RGB with the mean of the Oxford network, whose features it predicts.
+TRANSFORM = InputTransform(mean=TRANSFORMS["oxford"].mean, std=TRANSFORMS["oxford"].std)
+
+
+class SlimVGG19(VGG):
+    """A thin VGG-19 distilled from the real one, with layers conv_1 to conv_13 (conv5_1) by VGG-19's names.
+
+    Its features are not VGG-19's, and there are fewer of them; but distances between them are about VGG-19's, so that
+    content and style terms mean the same with the same weights. To that end a linear read-out of each layer, kept
+    with the weights, takes the features that are returned from those that the network computes with, and
+    :meth:`breadth` says how many channels of VGG-19 each stands for. ``relu`` layers have read-outs of their own, and
+    so may be negative. It was made by ``python -m nst_lightning distill``.
+
+    Args:
+        weights: a ``.safetensors`` file made by ``distill``, of any width; the one in the package unless given.
+        pooling: ``max``, or ``avg`` as Gatys et al. recommend; averages are multiplied by 2.
+        padding: how the first convolution sees beyond the image: ``zeros``, or ``replicate``, which avoids dark
+            borders. All other convolutions pad with zeros.
+    """
+
+    depths = DEPTHS
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        pooling: Literal["max", "avg"] = "max",
+        padding: Literal["zeros", "replicate"] = "zeros",
+    ) -> None:
+        super().__init__(weights=str(SHIPPED if weights is None else weights), pooling=pooling, padding=padding)
+
+    def position(self, layer: str) -> tuple[int, str]:
+        """See :meth:`VGG.position`; layers that only VGG-19 has are an error that says so."""
+        if re.fullmatch(r"(conv|relu)(_1[456]|5_[234])", layer):
+            raise InputError(
+                f"Expected `layers` of SlimVGG19 to be among conv_1 to conv_{sum(self.depths)} (conv5_1), but got "
+                f"{layer!r}: use the backbone VGG19 for deeper layers."
+            )
+        return super().position(layer)
+
+    def breadth(self, layer: str) -> float:
+        """See :meth:`Backbone.breadth`; known once the network is built."""
+        number, kind = self.position(layer)
+        block = sum(start <= number for start in self.block_starts)
+        return WIDTHS[block] / len(self.get_buffer(f"{kind}_{number}_weight"))
+
+    def _widths(self) -> tuple[int, ...]:
+        names = [f"{self._name_in_file(number)}.bias" for number in range(1, sum(self.depths) + 1)]
+        biases = read_tensors(Path(self.weights), names.__contains__)
+        if len(biases) < len(names):
+            raise InputError(f"Expected weights made by `distill` in {self.weights}, but it has no conv_13.")
+        return tuple(len(biases[name]) for name in names)
+
+    def _fill(self) -> None:
+        self._load(Path(self.weights), TRANSFORM)
+        self._see_through(TRANSFORM)
+        depth = len(self.convolutions)
+        wanted = [f"{kind}_{n}.{part}" for n in range(1, depth + 1) for kind in KINDS for part in ("weight", "bias")]
+        tensors = read_tensors(Path(self.weights), wanted.__contains__)
+        for name in wanted:
+            if name not in tensors:
+                raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
+            self.register_buffer(name.replace(".", "_"), tensors[name], persistent=False)
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Features after their read-outs; see :meth:`Backbone.forward`."""
+        features = super().forward(image, layers)
+        return {layer: self._read_out(value, *self.position(layer)) for layer, value in features.items()}
+
+    def _read_out(self, value: Tensor, number: int, kind: str) -> Tensor:
+        weight, bias = (self.get_buffer(f"{kind}_{number}_{part}") for part in ("weight", "bias"))
+        return functional.conv2d(value, weight, bias)

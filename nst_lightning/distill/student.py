@@ -1,0 +1,27 @@
+"""The network that is trained: a thin VGG-19 without calibration."""
+
+from collections.abc import Sequence
+
+from nst_lightning.backbones.slim import DEPTHS
+from nst_lightning.backbones.vgg import VGG
+from nst_lightning.errors import InputError
+
+
+class Student(VGG):
+    """VGG-19 up to conv5_1 with widths of its own, seeing sRGB as the Oxford network does.
+
+    Args:
+        widths: channels of each of the 13 convolutions.
+        seed: of the weights that it has before it is started.
+    """
+
+    depths = DEPTHS
+
+    def __init__(self, widths: Sequence[int], seed: int = 0) -> None:
+        super().__init__(weights="random", flavor="oxford", seed=seed)
+        if len(widths) != sum(DEPTHS) or min(widths) < 1:
+            raise InputError(f"Expected {sum(DEPTHS)} positive `widths`, but got {list(widths)}.")
+        self.widths = tuple(widths)
+
+    def _widths(self) -> tuple[int, ...]:
+        return self.widths
