@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from nst_lightning.backbones.slim import SlimVGG19
 from nst_lightning.distill.data import Photographs
@@ -33,6 +33,11 @@ class DistillationCLI(LightningCLI):
         """Where to go on from, and where the weights go."""
         parser.add_argument("--ckpt_path", type=str | None, help="checkpoint to go on from, or last")
         parser.add_argument("--output", type=str, help="the .safetensors file to write")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses these arguments, whatever stands in `sys.argv`."""
+        assert isinstance(args, list)
+        self.config = parser.parse_args(args)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -28,7 +28,7 @@ def export(
         metadata: what the file says about itself.
     """
     batches = list(batches)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, parameter in student.named_weights():
         # Calibrated as it will be read.
         parameter.copy_(parameter.half())

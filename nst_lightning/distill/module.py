@@ -33,6 +33,8 @@ class Distillation(LightningModule):
         seed: of the start.
     """
 
+    started: Tensor
+
     def __init__(
         self,
         vgg: str,
@@ -69,11 +71,8 @@ class Distillation(LightningModule):
         start(self.student, self.teachers, images, self.seed)
         targets = self.teachers(images)
         for layer, value in self.student(images, LAYERS).items():
-            target = targets[layer]
-            read_out = self.read_outs[layer]
-            weight, bias = ridge_regression(_rows(value), _rows(target))
-            read_out.weight.copy_(weight[:, :, None, None])
-            read_out.bias.copy_(bias)
+            weight, bias = ridge_regression(_rows(value), _rows(targets[layer]))
+            self.read_outs[layer].load_state_dict({"weight": weight[:, :, None, None], "bias": bias})
         self.started.fill_(True)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:

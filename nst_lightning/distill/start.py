@@ -68,7 +68,7 @@ def start(student: Student, teachers: Teachers, images: Tensor, seed: int = 0) -
     """Sets every weight of the student.
 
     Args:
-        student: built up to conv5_1.
+        student: built.
         teachers: what it learns from.
         images: pictures ``(batch, 3, height, width)``; the more varied, the better.
         seed: of the places that are looked at.
@@ -76,7 +76,7 @@ def start(student: Student, teachers: Teachers, images: Tensor, seed: int = 0) -
     features = teachers(images)
     generator = torch.Generator().manual_seed(seed)
     value = functional.pad((images - student.mean) / student.std, (1, 1, 1, 1))
-    for number, (layer, convolution) in enumerate(zip(LAYERS, student.convolutions, strict=True), 1):
+    for number, (layer, convolution) in enumerate(zip(LAYERS, student.convolutions, strict=False), 1):
         assert isinstance(convolution, nn.Conv2d)
         if number in student.block_starts:
             value = functional.max_pool2d(value, 2)
