@@ -1,5 +1,7 @@
 """The mathematics, as pure functions of tensors."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,8 @@ def gram_matrix(features: Tensor) -> Tensor:
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
     eq. 3, in the normalization of the PyTorch tutorial. Each picture of a batch has a matrix of its own.
 
-    The product is summed in float32 (float64 stays float64) whatever the precision of the features, and the features
-    are divided before it: in half precision the plain sum over a feature map overflows.
+    The product is summed in float32 (float64 stays float64) whatever the precision of the features: in half precision
+    the sum over a feature map overflows.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -23,7 +25,31 @@ def gram_matrix(features: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         exact = features if features.dtype == torch.float64 else features.float()
         flat = exact.reshape(batch, channels, height * width)
-        return flat @ (flat / (channels * height * width)).transpose(1, 2)
+        products: Tensor = _InnerProducts.apply(flat)
+        return products / (channels * height * width)
+
+
+class _InnerProducts(torch.autograd.Function):
+    """``F F^T`` with one product for its gradient, ``(D + D^T) F``, where automatic differentiation makes two.
+
+    The gradient has the features' order in memory, without which a channels-last network would have to turn it.
+    """
+
+    @staticmethod
+    def forward(flat: Tensor) -> Tensor:
+        return flat @ flat.transpose(1, 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        flat: Tensor = ctx.saved_tensors[0]
+        both = gradients[0] + gradients[0].transpose(1, 2)
+        if flat.is_contiguous():
+            return both @ flat
+        return (flat.transpose(1, 2) @ both).transpose(1, 2)
 
 
 def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
