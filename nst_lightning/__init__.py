@@ -8,7 +8,7 @@ from nst_lightning.version import __version__
 
 if TYPE_CHECKING:
     from nst_lightning.api import stylize
-    from nst_lightning.backbones import VGG16, VGG19, Backbone
+    from nst_lightning.backbones import VGG16, VGG19, Backbone, SlimVGG19
     from nst_lightning.data import TransferData
     from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
     from nst_lightning.module import StyleTransfer
@@ -24,6 +24,7 @@ __all__ = [
     "InputError",
     "Loss",
     "Plan",
+    "SlimVGG19",
     "StyleTransfer",
     "TotalVariationLoss",
     "TransferData",
@@ -33,7 +34,7 @@ __all__ = [
 
 _HOMES = {
     "api": ("stylize",),
-    "backbones": ("VGG16", "VGG19", "Backbone"),
+    "backbones": ("VGG16", "VGG19", "Backbone", "SlimVGG19"),
     "data": ("TransferData",),
     "losses": ("ContentLoss", "GramLoss", "Loss", "TotalVariationLoss"),
     "module": ("StyleTransfer",),

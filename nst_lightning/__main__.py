@@ -8,6 +8,7 @@ from nst_lightning.version import __version__
 
 COMMANDS = {
     "fit": "paint a picture as a configuration says",
+    "distill": "make the weights of SlimVGG19 anew, or measure a file of them (distill measure)",
     "samples": "write the pictures that come with the package to a folder",
 }
 
@@ -50,9 +51,13 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from nst_lightning.cli import fit
 
         return fit
-    from nst_lightning.samples.command import main
+    if name == "distill":
+        from nst_lightning.distill.command import main as distill
 
-    return main
+        return distill
+    from nst_lightning.samples.command import main as samples
+
+    return samples
 
 
 def _help() -> str:

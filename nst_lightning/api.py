@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.cli import OptimizerCallable
 from PIL import Image
 
-from nst_lightning.backbones import VGG19, Backbone
+from nst_lightning.backbones import Backbone, SlimVGG19
 from nst_lightning.callbacks import ClampImage, FiniteGuard, GracefulInterrupt, StageProgressBar
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
@@ -61,7 +61,7 @@ def stylize(
         losses: terms of the objective in place of the two that the four arguments above describe.
         initialization: ``content``, ``noise``, ``gaussian``, ``style`` or the path of an image file; the content, or
             noise where one of the pictures is missing, unless given.
-        backbone: the network; VGG-19 with torchvision's weights, which are downloaded once, unless given.
+        backbone: the network; the thin VGG-19 of the package unless given.
         optimizer: makes an optimizer of the image; L-BFGS unless given.
         ladder: smaller sizes to paint at first; see :class:`nst_lightning.plan.Plan`.
         seed: of the noise.
@@ -81,7 +81,7 @@ def stylize(
         Plan(size=size, steps=steps, ladder=ladder),
     )
     module = StyleTransfer(
-        backbone=VGG19() if backbone is None else backbone,
+        backbone=SlimVGG19() if backbone is None else backbone,
         losses=losses or _losses(data, content_weight, style_weight, content_layers, style_layers),
         initialization=initialization or ("content" if data.content and data.styles else "noise"),
         optimizer=optimizer,

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from jsonargparse import Namespace
@@ -24,8 +24,9 @@ from nst_lightning.callbacks import (
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.configuration import RunConfig
 from nst_lightning.data import TransferData
-from nst_lightning.errors import InputError, UsageError
+from nst_lightning.errors import InputError
 from nst_lightning.module import StyleTransfer
+from nst_lightning.parsing import Parser
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.version import __version__
 
@@ -75,14 +76,6 @@ NOT_OURS = (
     "use_distributed_sampler",
     "val_check_interval",
 )
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises what :func:`nst_lightning.__main__.main` prints."""
-        raise UsageError(message)
 
 
 class StyleTransferCLI(LightningCLI):

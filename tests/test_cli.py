@@ -18,10 +18,15 @@ from nst_lightning.image import read_config, read_image, write_image
 from tests.tiny import smooth_image, write_pair
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = {
+    path.relative_to(ROOT / "configs"): yaml.safe_load(path.read_text()) for path in ROOT.glob("configs/**/*.yaml")
+}
+RECIPES = [path for path, config in CONFIGS.items() if "losses" in config["model"]]
+BACKBONES = [path for path in CONFIGS if path.parent.name == "backbones"]
 
-# Every recipe at a size and depth that a test can afford.
-SMALL = ["--data.plan.size=32", "--data.plan.steps=2", "--model.backbone=VGG19", "--model.backbone.weights=random"]
+# A size and a length that a test can afford, and a network whose depth does not matter.
+QUICK = ["--data.plan.size=32", "--data.plan.steps=2"]
+SMALL = [*QUICK, "--model.backbone=VGG19", "--model.backbone.weights=random"]
 
 
 @pytest.fixture
@@ -53,15 +58,30 @@ def events(number: int = 0) -> EventAccumulator:
     return accumulator
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_is_run_by_a_test() -> None:
+    # That of `distill` is run in tests/distill.
+    assert {*RECIPES, *BACKBONES, Path("distill.yaml")} == set(CONFIGS)
+
+
+@pytest.mark.parametrize("config", RECIPES, ids=str)
 def test_every_recipe_runs(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    if "model" not in yaml.safe_load(config.read_text()):
-        pytest.fail(f"{config} is no recipe: say here how it is used")
-    assert main(["fit", f"--config={config}", *SMALL]) == 0
+    assert main(["fit", f"--config={ROOT / 'configs' / config}", *QUICK]) == 0
     (result,) = Path("logs").rglob("stylized.png")
     with Image.open(result) as picture:
         assert max(picture.size) == 32
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=str)
+def test_every_backbone_goes_on_top_of_a_recipe(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    configs = [f"--config={ROOT / 'configs' / name}" for name in ("transfer.yaml", backbone)]
+    assert main(["fit", *configs, *QUICK, "--model.backbone.weights=random"]) == 0
+    saved = yaml.safe_load((folder() / "config.yaml").read_text())["model"]
+    assert saved["backbone"]["class_path"].endswith(CONFIGS[backbone]["model"]["backbone"]["class_path"])
+    assert set(saved["losses"]) == {"content", "style"}
 
 
 def test_a_run_folder_has_all_that_a_run_leaves(run: Any) -> None:
@@ -366,11 +386,11 @@ class Explosive(torch.optim.Optimizer):
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("fit", "samples"):
+    for command in ("fit", "distill", "samples"):
         assert re.search(rf"^  {command} +\w", printed, re.MULTILINE)
     assert main([]) == 2
     assert main(["paint"]) == 2
-    assert "Expected a command among fit, samples, but got 'paint'" in capsys.readouterr().err
+    assert "Expected a command among fit, distill, samples, but got 'paint'" in capsys.readouterr().err
 
 
 def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,9 @@
 """The `distill` command: makes the weights of SlimVGG19, or measures a file of them."""
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from nst_lightning.backbones.slim import SlimVGG19
@@ -14,6 +12,8 @@ from nst_lightning.distill.export import export
 from nst_lightning.distill.measure import fidelity, table
 from nst_lightning.distill.module import Distillation
 from nst_lightning.distill.teachers import LAYERS, Teachers
+from nst_lightning.parsing import Parser
+from nst_lightning.quiet import quiet_lightning
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
@@ -54,20 +54,21 @@ def main(args: list[str] | None = None) -> int:
 
 def distill(args: list[str]) -> int:
     """Trains, writes the weights, and prints how near they are."""
-    # Batches are made by a plain iterable that needs no workers; Lightning 2.6 asks torch in a deprecated way.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-    cli = DistillationCLI(
-        Distillation,
-        Photographs,
-        run=False,
-        args=args,
-        trainer_defaults=TRAINER_DEFAULTS,
-        save_config_kwargs={"overwrite": True},
-        auto_configure_optimizers=False,
-        seed_everything_default=0,
-        parser_kwargs={"prog": "python -m nst_lightning distill"},
-    )
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    with quiet_lightning():
+        cli = DistillationCLI(
+            Distillation,
+            Photographs,
+            run=False,
+            args=args,
+            trainer_defaults=TRAINER_DEFAULTS,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"prog": "python -m nst_lightning distill"},
+        )
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
     output = Path(cli.config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     model = cli.model.cpu()
@@ -87,7 +88,10 @@ def metadata(config: Any) -> dict[str, str]:
 
 def measure(args: list[str]) -> int:
     """Prints how near a weights file is to its teachers, on photographs that were kept aside."""
-    parser = ArgumentParser(prog="python -m nst_lightning distill measure", description=measure.__doc__)
+    parser = Parser(
+        prog="python -m nst_lightning distill measure",
+        description="Prints how near a weights file is to its teachers, on photographs that were kept aside.",
+    )
     parser.add_argument("--weights", type=str | None, help="file made by distill; the package's own unless given")
     parser.add_argument("--vgg", type=str, required=True, help="file of VGG-19, or of its first layers")
     parser.add_argument("--compressed", type=str | None, help="file of the compressed VGG-19, for the others")
