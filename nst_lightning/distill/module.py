@@ -40,10 +40,10 @@ class Distillation(LightningModule):
         vgg: str,
         widths: Sequence[int],
         compressed: str | None = None,
-        learning_rate: float = 0.005,
-        gram_weight: float = 0.1,
+        learning_rate: float = 0.003,
+        gram_weight: float = 0.3,
         painted: float = 0.5,
-        warm_up: int = 100,
+        warm_up: int = 50,
         seed: int = 0,
     ) -> None:
         super().__init__()
