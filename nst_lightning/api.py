@@ -16,6 +16,7 @@ from nst_lightning.image import Picture, from_pil, read_image, to_pil
 from nst_lightning.losses import ContentLoss, GramLoss, Loss
 from nst_lightning.module import StyleTransfer, lbfgs
 from nst_lightning.plan import Plan
+from nst_lightning.precision import Precision, native_precision
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.samples import locate
 
@@ -42,7 +43,7 @@ def stylize(
     ladder: Literal["none", "sqrt2", "octaves"] = "none",
     seed: int = 92,
     accelerator: str = "auto",
-    precision: Literal["32-true", "bf16-mixed"] = "32-true",
+    precision: Precision | None = None,
     progress: bool = True,
 ) -> Image.Image:
     """Paints a picture in the style of another one and returns it; nothing is written.
@@ -66,7 +67,7 @@ def stylize(
         ladder: smaller sizes to paint at first; see :class:`nst_lightning.plan.Plan`.
         seed: of the noise.
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
-        precision: of the network.
+        precision: of the network: ``32-true`` or ``bf16-mixed``; the latter where it is native unless given.
         progress: whether to show a bar.
 
     Returns:
@@ -88,7 +89,7 @@ def stylize(
     )
     pl.seed_everything(seed, verbose=False)
     with quiet_lightning():
-        _trainer(data, accelerator, precision, progress).fit(module, datamodule=data)
+        _trainer(data, accelerator, precision or native_precision(accelerator), progress).fit(module, datamodule=data)
     height, width = module.image.shape[-2:]
     return to_pil(module.image, data.alpha(height, width))
 
@@ -120,12 +121,12 @@ def _losses(
     return losses
 
 
-def _trainer(data: TransferData, accelerator: str, precision: str, progress: bool) -> pl.Trainer:
+def _trainer(data: TransferData, accelerator: str, precision: Precision, progress: bool) -> pl.Trainer:
     callbacks: list[pl.Callback] = [ClampImage(), FiniteGuard(), GracefulInterrupt()]
     return pl.Trainer(
         accelerator=accelerator,
         devices=1,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         max_epochs=len(data.stages),
         reload_dataloaders_every_n_epochs=1,
         callbacks=[*callbacks, StageProgressBar()] if progress else callbacks,

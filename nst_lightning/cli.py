@@ -27,10 +27,9 @@ from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
+from nst_lightning.precision import PRECISIONS, native_precision
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.version import __version__
-
-PRECISIONS = ("32-true", "bf16-mixed")
 
 USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
 
@@ -39,7 +38,7 @@ the command line, or in a later file, goes before one in an earlier file."""
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
-    "precision": "32-true",
+    "precision": None,
     "log_every_n_steps": 10,
     "logger": {
         "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
@@ -87,6 +86,7 @@ class StyleTransferCLI(LightningCLI):
     def __init__(self, args: ArgsType = None) -> None:
         self._checkpoint: dict[str, Any] | None = None
         self._finished = False
+        self._native = False
         self._interrupt = GracefulInterrupt()
         super().__init__(
             model_class=StyleTransfer,
@@ -136,6 +136,9 @@ class StyleTransferCLI(LightningCLI):
         """Parses, finds the checkpoint that is meant and reads it."""
         self.config = parser.parse_object(args) if isinstance(args, dict | Namespace) else parser.parse_args(args)
         config = self.config.fit
+        self._native = config.trainer.precision is None
+        if self._native:
+            config.trainer.precision = native_precision(str(config.trainer.accelerator))
         if config.trainer.precision not in PRECISIONS:
             raise InputError(
                 f"Expected `trainer.precision` to be {' or '.join(PRECISIONS)}, but got {config.trainer.precision}."
@@ -169,8 +172,10 @@ class StyleTransferCLI(LightningCLI):
         """Paints, unless the checkpoint is of a plan that is done."""
         if self._finished:
             print("The plan of this checkpoint is done and nothing is left to do; more data.plan.steps go on.")
-        else:
-            self.trainer.fit(**arguments)
+            return
+        if self._native and self.config.fit.trainer.precision == "bf16-mixed":
+            print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
+        self.trainer.fit(**arguments)
 
 
 def _continue_last_run(config: Namespace) -> None:

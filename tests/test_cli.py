@@ -250,6 +250,18 @@ def test_the_precision_of_targets_is_that_of_the_steps(run: Any) -> None:
     assert events().Scalars("layers/content/conv_3")[0].value == 0
 
 
+def test_a_native_precision_is_told_and_kept(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nst_lightning.cli.native_precision", lambda accelerator: "bf16-mixed")
+    run()
+    assert "--trainer.precision 32-true forbids it" in capsys.readouterr().out
+    assert yaml.safe_load((folder() / "config.yaml").read_text())["trainer"]["precision"] == "bf16-mixed"
+    run("--trainer.precision=32-true")
+    assert "bfloat16" not in capsys.readouterr().out
+    assert yaml.safe_load((folder(1) / "config.yaml").read_text())["trainer"]["precision"] == "32-true"
+
+
 def paint_in_another_process(*args: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nst_lightning", "fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}"]
     layers = ["--model.losses.style.layers=[conv_1,conv_2]", "--data.content=content.png", "--data.style=style.png"]
