@@ -1,4 +1,20 @@
-"""A thin VGG-19 that is part of the package."""
+"""A thin VGG-19 that is part of the package.
+
+What widths cost and bring: variance of VGG-19's features that a linear read-out leaves unexplained (on photographs kept
+aside, before the rectifiers), and seconds for one evaluation of content and Gram terms with its gradient in bfloat16 on
+two cores, at 384 px up to conv_8 (VGG-19: 0.59 s; in float32 0.96 s) and at 512 px up to conv_10. The start is
+linear algebra alone, then come 1300 steps.
+
+| conv_1-2, 3, 4, 5-8  | operations | conv_2, 3, ... 8, before training        | after | 384 px | 512 px |
+|----------------------|------------|------------------------------------------|-------|--------|--------|
+| 16, 32, 32, 64       | 1/15       | 0.05 0.08 0.20 0.24 0.26 0.26 0.29       |       | 0.054  | 0.13   |
+| 16, 32, 48, 80 (this)| 1/11       | 0.05 0.12 0.13 0.15 0.20 0.21 0.21       | below | 0.073  | 0.16   |
+| 16, 48, 64, 96       | 1/8        | 0.05 0.04 0.08 0.10 0.15 0.15 0.15       |       | 0.097  | 0.19   |
+| 32, 64, 64, 96       | 1/5.9      | 0.00 0.01 0.04 0.08 0.12 0.12 0.12       |       | 0.147  | 0.34   |
+
+This one after training, conv_1 to conv_13: 0.00, 0.03, 0.05, 0.10, 0.12, 0.17, 0.17, 0.17 of the real VGG-19 (0.10 in
+the mean), and 0.24, 0.17, 0.17, 0.23, 0.29 of the compressed network of Wang et al. 2020, which stood in for the rest.
+"""
 
 import re
 from collections.abc import Iterable
