@@ -171,6 +171,16 @@ def test_tensorboard_shows_the_run(run: Any) -> None:
     assert not [name for name in hyperparameters if name.startswith("trainer")]
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 31), (47, 33)])
+def test_small_and_odd_sizes(height: int, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image("odd.png", smooth_image(height, width))
+    write_image("style.png", smooth_image(21, 19, seed=1))
+    args = ["--data.content=odd.png", "--data.style=style.png", f"--data.plan.size={max(height, width)}"]
+    assert main(["fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}", "--data.plan.steps=2", *args]) == 0
+    assert read_image(folder() / "stylized.png").image.shape == (1, 3, height, width)
+
+
 def test_without_a_logger_only_the_output_is_written(run: Any) -> None:
     assert run("--trainer.logger=false", "--output=result.png") == 0
     assert {path.name for path in Path().iterdir()} == {"content.png", "style.png", "result.png"}
