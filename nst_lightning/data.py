@@ -129,7 +129,7 @@ class TransferData(pl.LightningDataModule):
 def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
     if weights is None:
         return [1 / count for _ in range(count)]
-    if len(weights) != count or min(weights) < 0 or sum(weights) <= 0:
+    if len(weights) != count or not weights or min(weights) < 0 or sum(weights) <= 0:
         raise InputError(
             f"Expected `style_weights` to have a value of 0 or more for each of the {count} styles, but got {weights}."
         )

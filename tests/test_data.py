@@ -33,7 +33,7 @@ def test_shares_of_styles_sum_to_one() -> None:
     pictures = [Picture(smooth_image(8, 8, seed)) for seed in (1, 2)]
     assert TransferData.from_pictures(None, pictures, Plan()).shares == [0.5, 0.5]
     assert TransferData.from_pictures(None, pictures, Plan(), [1.0, 3.0]).shares == [0.25, 0.75]
-    for wrong in ([1.0], [0.0, 0.0], [2.0, -1.0]):
+    for wrong in ([], [1.0], [0.0, 0.0], [2.0, -1.0]):
         with pytest.raises(InputError, match="for each of the 2 styles"):
             TransferData.from_pictures(None, pictures, Plan(), wrong)
 
