@@ -222,7 +222,7 @@ def fit(args: list[str]) -> int:
             cli = StyleTransferCLI(["fit", *args])
     except MisconfigurationException as error:
         raise InputError(str(error)) from error
-    except (torch.OutOfMemoryError, RuntimeError) as error:
+    except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise InputError(

@@ -15,6 +15,11 @@ from nst_lightning.distill.teachers import LAYERS, Teachers
 from nst_lightning.parsing import Parser
 from nst_lightning.quiet import quiet_lightning
 
+USAGE = """python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]
+       python -m nst_lightning distill measure --help"""
+
+DESCRIPTION = "Makes the weights of SlimVGG19 from those of VGG-19 and folders of photographs."
+
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
     "reload_dataloaders_every_n_epochs": 1,
@@ -66,7 +71,7 @@ def distill(args: list[str]) -> int:
             load_from_checkpoint_support=False,
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"prog": "python -m nst_lightning distill"},
+            parser_kwargs={"prog": "python -m nst_lightning distill", "usage": USAGE, "description": DESCRIPTION},
         )
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
     output = Path(cli.config.output)
