@@ -16,7 +16,7 @@ COMMANDS = {
 def main(args: list[str] | None = None) -> int:
     """Runs a command and returns its exit status.
 
-    Mistakes of the person who typed it become one line on stderr and status 1; the parsers end with 2 by themselves.
+    Mistakes of the person who typed it become one line on stderr and status 1, or 2 where the line cannot be parsed.
 
     Args:
         args: what stands on the command line after the program's name; `sys.argv` unless given.

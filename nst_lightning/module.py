@@ -61,7 +61,7 @@ class StyleTransfer(pl.LightningModule):
         self.optimizer = optimizer
         self.layer_curves_every_n_steps = layer_curves_every_n_steps
         self.layers = list(dict.fromkeys(layer for loss in losses.values() for layer in loss.layers))
-        self.backbone.build(self._backbone_layers())
+        self.backbone.build(_of_backbone(self.layers))
         for loss in losses.values():
             loss.calibrate(self.backbone.breadth)
         self._stage: Stage | None = None
@@ -76,7 +76,7 @@ class StyleTransfer(pl.LightningModule):
             image: ``(batch, 3, height, width)`` in [0, 1].
             layers: names of the backbone's layers; ``image`` is passed over.
         """
-        wanted = [layer for layer in layers if layer != IMAGE]
+        wanted = _of_backbone(layers)
         return {IMAGE: image} | (self.backbone(image, wanted) if wanted else {})
 
     def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
@@ -117,11 +117,8 @@ class StyleTransfer(pl.LightningModule):
     def _terms(self) -> dict[str, FeatureLoss]:
         return dict(self.losses.items())  # type: ignore[arg-type]
 
-    def _backbone_layers(self) -> list[str]:
-        return [layer for layer in self.layers if layer != IMAGE]
-
     def _check_size(self, name: str, picture: Tensor, layers: list[str]) -> None:
-        smallest = self.backbone.smallest_size(layer for layer in layers if layer != IMAGE)
+        smallest = self.backbone.smallest_size(_of_backbone(layers))
         height, width = picture.shape[-2:]
         if min(height, width) < smallest:
             raise InputError(
@@ -210,9 +207,8 @@ class StyleTransfer(pl.LightningModule):
         return data
 
     def _set_image(self, image: Tensor) -> None:
+        # A gradient has the layout of its parameter, and torch's L-BFGS views it as a vector: no channels-last here.
         self.image = nn.Parameter(image.to(self.device).contiguous())
-        # torch's L-BFGS views the gradient as one vector, which fails where a backbone made it channels-last.
-        self.image.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds where the run is."""
@@ -234,6 +230,10 @@ class StyleTransfer(pl.LightningModule):
 
     def _optimizer_name(self) -> str:
         return type(self.optimizer([torch.zeros(1, requires_grad=True)])).__name__
+
+
+def _of_backbone(layers: Iterable[str]) -> list[str]:
+    return [layer for layer in layers if layer != IMAGE]
 
 
 def _check_names(losses: Mapping[str, Loss]) -> None:

@@ -65,6 +65,16 @@ def test_content_has_no_distance_from_itself_in_bfloat16() -> None:
         assert made.criterion(CONTENT)["content"] == 0
 
 
+def test_terms_are_calibrated_to_the_network() -> None:
+    class Thin(TinyBackbone):
+        def breadth(self, layer: str) -> float:
+            return 4.0
+
+    plain, thin = (made.criterion(CONTENT) for made in (targeted(), targeted(backbone=Thin())))
+    torch.testing.assert_close(thin["style"], plain["style"] / 16)
+    assert thin["smooth"] == plain["smooth"]
+
+
 def test_only_the_image_is_trained_and_kept() -> None:
     made = module()
     assert [name for name, p in made.named_parameters() if p.requires_grad] == ["image"]

@@ -3,13 +3,14 @@
 What widths cost and bring: variance of VGG-19's features that a linear read-out leaves unexplained (on photographs kept
 aside, before the rectifiers), and seconds for one evaluation of content and Gram terms with its gradient in bfloat16 on
 two cores, at 384 px up to conv_8 (VGG-19: 0.59 s; in float32 0.96 s) and at 512 px up to conv_10. The start is
-linear algebra alone; the first and the last row were measured on other crops than the two between.
+linear algebra alone; the first and the last row were measured on other crops than the two between. Operations are those
+of VGG-19 at conv_10, read-outs counted for this row alone.
 
 | conv_1-2, 3, 4, 5-8   | operations | conv_2, 3, ... 8, start     | trained                     | 384 px | 512 px |
 |-----------------------|------------|-----------------------------|-----------------------------|--------|--------|
 | 16, 32, 32, 64        | 1/15       | .05 .08 .20 .24 .26 .26 .29 |                             | 0.054  | 0.13   |
 | 16, 32, 48, 80        | 1/11       | .05 .12 .13 .15 .20 .21 .21 | .03 .05 .10 .12 .17 .17 .17 | 0.073  | 0.16   |
-| 16, 48, 64, 96 (this) | 1/8        | .05 .04 .08 .10 .15 .15 .15 | .03 .03 .06 .08 .12 .12 .12 | 0.097  | 0.19   |
+| 16, 48, 64, 96 (this) | 1/7.1      | .05 .04 .08 .10 .15 .15 .15 | .03 .03 .06 .08 .12 .12 .12 | 0.097  | 0.19   |
 | 32, 64, 64, 96        | 1/5.9      | .00 .01 .04 .08 .12 .12 .12 |                             | 0.147  | 0.34   |
 
 conv_9 to conv_13 have 128 channels in all of them and leave 0.22, 0.16, 0.16, 0.22 and 0.27 of the compressed network

@@ -28,6 +28,11 @@ class FiniteGuard(pl.Callback):
         """Forgets the image of another size."""
         self._last_good = None
 
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
+        """Keeps the image that a stage or a resumed run begins with."""
+        if self._last_good is None:
+            self._last_good = pl_module.image.detach().clone()  # type: ignore[operator]
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *unused: Any
     ) -> None:
@@ -38,16 +43,13 @@ class FiniteGuard(pl.Callback):
         if bool(outputs["loss"].isfinite() & image.detach().sum().isfinite()):
             self._last_good = image.detach().clone()
             return
-        self._put_back(image)
+        assert self._last_good is not None
+        with torch.no_grad():
+            image.copy_(self._last_good)
         raise DivergedError(
             f"Expected a finite loss, but it became {float(outputs['loss'])} at step {trainer.global_step}: "
             "lower the learning rate or the weights. The last good image is kept."
         )
-
-    def _put_back(self, image: Tensor) -> None:
-        if self._last_good is not None:
-            with torch.no_grad():
-                image.copy_(self._last_good)
 
 
 class GracefulInterrupt(pl.Callback):

@@ -114,6 +114,21 @@ def test_a_nan_stops_with_the_last_image_that_was_good() -> None:
     assert torch.equal(module_images[3], module_images[2])
 
 
+def test_a_nan_at_the_first_look_leaves_the_start() -> None:
+    images: list[Tensor] = []
+
+    class Keep(pl.Callback):
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            images.append(pl_module.image.detach().clone())
+
+        def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+            images.append(pl_module.image.detach().clone())
+
+    with pytest.raises(DivergedError, match="at step 1"):
+        painted(FiniteGuard(), Keep(), optimizer=lambda p: Shift(p, float("nan")))
+    assert torch.equal(images[0], images[1])
+
+
 def test_interrupt_ends_between_two_steps_and_hands_the_signal_back() -> None:
     class Press(pl.Callback):
         def on_train_batch_start(self, *unused: Any) -> None:
