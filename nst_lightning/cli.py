@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 # Imported so that YAML may name them by their short names.
 from nst_lightning import backbones, losses  # noqa: F401
+from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import (
     CheckpointWriter,
     ClampImage,
@@ -19,6 +20,8 @@ from nst_lightning.callbacks import (
     GracefulInterrupt,
     ImageLogger,
     ResultWriter,
+    RunSummary,
+    SnapshotWriter,
     StageProgressBar,
 )
 from nst_lightning.callbacks.checkpoints import LAST
@@ -78,12 +81,29 @@ NOT_OURS = (
 
 
 class StyleTransferCLI(LightningCLI):
-    """`fit`: paints a picture as a YAML file and the shell's overrides say."""
+    """`fit`: paints a picture as a YAML file and the shell's overrides say.
+
+    Args:
+        args: what stands on the command line, or a configuration.
+        backbone: a network to use in place of the one that the configuration describes, which it is.
+        beside: callbacks in place of the progress bar and of the line that says where the result is.
+        start: whether to paint at once.
+    """
 
     datamodule: TransferData
     model: StyleTransfer
 
-    def __init__(self, args: ArgsType = None) -> None:
+    def __init__(
+        self,
+        args: ArgsType = None,
+        *,
+        backbone: Backbone | None = None,
+        beside: list[Callback] | None = None,
+        start: bool = True,
+    ) -> None:
+        self._backbone = backbone
+        self._announce = beside is None
+        self._start = start
         self._checkpoint: dict[str, Any] | None = None
         self._finished = False
         self._native = False
@@ -93,7 +113,7 @@ class StyleTransferCLI(LightningCLI):
             datamodule_class=TransferData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS
-            | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, StageProgressBar()]},
+            | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, RunSummary(), *_shown(beside)]},
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "python -m nst_lightning",
@@ -127,6 +147,7 @@ class StyleTransferCLI(LightningCLI):
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
+        parser.add_lightning_class_args(SnapshotWriter, "snapshots")
         parser.add_class_arguments(
             Trainer, "trainer", skip=set(NOT_OURS), instantiate=False, fail_untyped=False, sub_configs=True
         )
@@ -148,16 +169,32 @@ class StyleTransferCLI(LightningCLI):
         if config.ckpt_path is not None:
             self._checkpoint = read_checkpoint(Path(config.ckpt_path))
 
+    def instantiate_classes(self) -> None:
+        """Makes everything of the configuration, but for the network where it is given."""
+        if self._backbone is None:
+            super().instantiate_classes()
+            return
+        written = self.config
+        self.config = written.clone()
+        self.config.fit.model.backbone = self._backbone
+        super().instantiate_classes()
+        self.config = written
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Gives the Trainer an epoch for each stage, and the writer of the result."""
         # Last, so that what it says stands below the finished bar.
-        self.trainer_defaults["callbacks"].append(ResultWriter(self.config_init.fit.output))
+        self.trainer_defaults["callbacks"].append(ResultWriter(self.config_init.fit.output, self._announce))
         return super().instantiate_trainer(
             **kwargs,
             max_epochs=len(self.datamodule.stages),
             reload_dataloaders_every_n_epochs=1,
             enable_model_summary=False,
+            **({} if self._announce else {"enable_progress_bar": False}),
         )
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        if self._start:
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Finds mistakes before the run has a folder."""
@@ -173,9 +210,13 @@ class StyleTransferCLI(LightningCLI):
         if self._finished:
             print("The plan of this checkpoint is done and nothing is left to do; more data.plan.steps go on.")
             return
-        if self._native and self.config.fit.trainer.precision == "bf16-mixed":
+        if self._announce and self._native and self.config.fit.trainer.precision == "bf16-mixed":
             print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
         self.trainer.fit(**arguments)
+
+
+def _shown(beside: list[Callback] | None) -> list[Callback]:
+    return [StageProgressBar()] if beside is None else beside
 
 
 def _continue_last_run(config: Namespace) -> None:

@@ -106,8 +106,10 @@ class VGG(Backbone, ABC):
         return 1 << sum(start <= deepest for start in self.block_starts)
 
     def build(self, layers: Iterable[str]) -> None:
-        """Makes the convolutions up to the deepest of ``layers`` and loads or draws their weights."""
+        """Makes the convolutions up to the deepest of ``layers``, unless there are as many already."""
         deepest = max((self.position(layer)[0] for layer in layers), default=0)
+        if 0 < deepest <= len(self.convolutions):
+            return
         widths = self._widths()[:deepest]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 3, padding=0 if number == 1 else 1)

@@ -5,6 +5,8 @@ from nst_lightning.callbacks.checkpoints import CheckpointWriter
 from nst_lightning.callbacks.clamp import ClampImage
 from nst_lightning.callbacks.guard import FiniteGuard, GracefulInterrupt
 from nst_lightning.callbacks.images import ImageLogger, ResultWriter
+from nst_lightning.callbacks.snapshots import SnapshotWriter
+from nst_lightning.callbacks.summary import RunSummary
 
 __all__ = [
     "CheckpointWriter",
@@ -13,5 +15,7 @@ __all__ = [
     "GracefulInterrupt",
     "ImageLogger",
     "ResultWriter",
+    "RunSummary",
+    "SnapshotWriter",
     "StageProgressBar",
 ]

@@ -67,9 +67,11 @@ class ResultWriter(pl.Callback):
 
     Args:
         output: file to write besides ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
+        announce: whether to say where the result is.
     """
 
-    def __init__(self, output: str | None = None) -> None:
+    def __init__(self, output: str | None = None, announce: bool = True) -> None:
+        self.announce = announce
         self.output = None if output is None else check_writable(output)
         self._began = time.monotonic()
         self._started = False
@@ -84,24 +86,35 @@ class ResultWriter(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the result and says where it is."""
-        self._write(trainer, pl_module.image)  # type: ignore[arg-type]
+        self._write(trainer, pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Writes what was reached."""
         if self._started:
-            self._write(trainer, pl_module.image)  # type: ignore[arg-type]
+            self._write(trainer, pl_module)
 
-    def _write(self, trainer: pl.Trainer, image: Tensor) -> None:
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        image: Tensor = pl_module.image  # type: ignore[assignment]
         folder = run_folder(trainer)
         paths = [path for path in (folder and folder / RESULT, self.output) if path is not None]
-        alpha = trainer.datamodule.alpha(*image.shape[-2:])  # type: ignore[attr-defined]
         for path in paths:
-            write_image(path, image, alpha, _configuration(folder))
+            write_result(trainer, pl_module, path)
+        if self.announce:
+            self._announce(trainer, image, paths)
+
+    def _announce(self, trainer: pl.Trainer, image: Tensor, paths: list[Path]) -> None:
         took = time.monotonic() - self._began
         print(
             f"{image.shape[-1]}x{image.shape[-2]} px, step {trainer.global_step} of {steps_planned(trainer)}, "
             f"{took:.0f} s: {', '.join(map(str, paths)) or 'not written to a file'}"
         )
+
+
+def write_result(trainer: pl.Trainer, pl_module: pl.LightningModule, path: Path) -> None:
+    """Writes the image as it is, with the content's transparency and the run's configuration in the file."""
+    image: Tensor = pl_module.image  # type: ignore[assignment]
+    alpha = trainer.datamodule.alpha(*image.shape[-2:])  # type: ignore[attr-defined]
+    write_image(path, image, alpha, _configuration(run_folder(trainer)))
 
 
 def _configuration(folder: Path | None) -> str:

@@ -1,0 +1,35 @@
+"""The picture on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from nst_lightning.callbacks.images import write_result
+from nst_lightning.callbacks.run import run_folder
+from nst_lightning.errors import InputError
+
+
+def snapshot_name(step: int) -> str:
+    """Name in the run folder of the picture after a step."""
+    return f"step_{step:06d}.png"
+
+
+class SnapshotWriter(pl.Callback):
+    """Writes the image into the run folder as it is after certain steps, to compare a run with itself.
+
+    Args:
+        at_steps: numbers of steps, counted over all stages from 1.
+    """
+
+    def __init__(self, at_steps: Sequence[int] = ()) -> None:
+        if any(step < 1 for step in at_steps):
+            raise InputError(f"Expected `snapshots.at_steps` to be positive, but got {list(at_steps)}.")
+        self.at_steps = frozenset(at_steps)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
+        """Writes when it is due."""
+        folder = run_folder(trainer)
+        if folder is not None and trainer.global_step in self.at_steps:
+            write_result(trainer, pl_module, Path(folder) / snapshot_name(trainer.global_step))

@@ -1,0 +1,99 @@
+"""What a run came to, as numbers in a file."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from nst_lightning.callbacks.run import run_folder, steps_planned
+from nst_lightning.image import write_bytes
+
+SUMMARY = "summary.json"
+"""Name of the summary in a run folder."""
+
+POINTS = 200
+"""About as many points does a curve have."""
+
+
+class RunSummary(pl.Callback):
+    """Writes ``summary.json`` into the run folder when the run ends, also when it ends early.
+
+    It has the steps made and planned, the seconds they took (over all starts of a run that was resumed), the size of
+    the picture in px, the terms of the objective at the last step, and their curves. The curves are in the checkpoint,
+    so that those of a resumed run are whole.
+    """
+
+    def __init__(self) -> None:
+        self._curves: dict[str, list[float]] = {"step": []}
+        self._seconds = 0.0
+        self._starts = 0
+        self._since: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Curves and clock."""
+        curves = {name: list(values) for name, values in self._curves.items()}
+        return {"curves": curves, "seconds": self._elapsed(), "starts": self._starts}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the curves and the clock of the checkpoint."""
+        self._curves = {name: list(values) for name, values in state_dict["curves"].items()}
+        self._seconds, self._starts = state_dict["seconds"], state_dict["starts"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._since = time.monotonic()
+        self._starts += 1
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
+        """Takes a point of the curves when it is due."""
+        planned = steps_planned(trainer)
+        if trainer.global_step in (1, planned) or trainer.global_step % max(1, planned // POINTS) == 0:
+            self._take(trainer)
+
+    def _take(self, trainer: pl.Trainer) -> None:
+        self._curves["step"].append(trainer.global_step)
+        for name, value in losses(trainer).items():
+            self._curves.setdefault(name, []).append(value)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the summary."""
+        self._write(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Writes what was reached."""
+        if self._since is not None:
+            self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        folder = run_folder(trainer)
+        if folder is not None:
+            write_summary(folder, self.summary(trainer))
+
+    def summary(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """What is written."""
+        height, width = trainer.lightning_module.image.shape[-2:]  # type: ignore[union-attr]
+        return {
+            "steps": trainer.global_step,
+            "planned": steps_planned(trainer),
+            "starts": self._starts,
+            "seconds": round(self._elapsed(), 2),
+            "size": [width, height],
+            "losses": losses(trainer),
+            "curves": self._curves,
+        }
+
+    def _elapsed(self) -> float:
+        return self._seconds + (0.0 if self._since is None else time.monotonic() - self._since)
+
+
+def losses(trainer: pl.Trainer) -> dict[str, float]:
+    """The terms of the objective and their ``total`` at the step just made, by name."""
+    logged = trainer.callback_metrics
+    return {name.removeprefix("loss/"): float(value) for name, value in logged.items() if name.startswith("loss/")}
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Writes a summary into a run folder."""
+    write_bytes(folder / SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
