@@ -8,6 +8,7 @@ from nst_lightning.version import __version__
 
 COMMANDS = {
     "fit": "paint a picture as a configuration says",
+    "study": "paint many pictures and make a page of them: sweeps, folders, a report",
     "distill": "make the weights of SlimVGG19 anew, or measure a file of them (distill measure)",
     "samples": "write the pictures that come with the package to a folder",
 }
@@ -51,6 +52,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from nst_lightning.cli import fit
 
         return fit
+    if name == "study":
+        from nst_lightning.study.command import main as study
+
+        return study
     if name == "distill":
         from nst_lightning.distill.command import main as distill
 

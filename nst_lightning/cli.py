@@ -104,6 +104,7 @@ class StyleTransferCLI(LightningCLI):
         self._backbone = backbone
         self._announce = beside is None
         self._start = start
+        self._written: Namespace | None = None
         self._checkpoint: dict[str, Any] | None = None
         self._finished = False
         self._native = False
@@ -130,6 +131,11 @@ class StyleTransferCLI(LightningCLI):
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended the run before its plan did."""
         return self._interrupt.interrupted
+
+    @property
+    def finished(self) -> bool:
+        """Whether the checkpoint is of a plan that is done; after :meth:`before_fit`."""
+        return self._finished
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -174,14 +180,15 @@ class StyleTransferCLI(LightningCLI):
         if self._backbone is None:
             super().instantiate_classes()
             return
-        written = self.config
-        self.config = written.clone()
+        self._written = self.config
+        self.config = self.config.clone()
         self.config.fit.model.backbone = self._backbone
         super().instantiate_classes()
-        self.config = written
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Gives the Trainer an epoch for each stage, and the writer of the result."""
+        # What is saved with the run is the description of its network.
+        self.config = self._written or self.config
         # Last, so that what it says stands below the finished bar.
         self.trainer_defaults["callbacks"].append(ResultWriter(self.config_init.fit.output, self._announce))
         return super().instantiate_trainer(
@@ -191,6 +198,10 @@ class StyleTransferCLI(LightningCLI):
             enable_model_summary=False,
             **({} if self._announce else {"enable_progress_bar": False}),
         )
+
+    def begin(self) -> None:
+        """Paints, where `start` was false."""
+        super()._run_subcommand("fit")
 
     def _run_subcommand(self, subcommand: str) -> None:
         if self._start:

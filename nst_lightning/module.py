@@ -182,8 +182,12 @@ class StyleTransfer(pl.LightningModule):
             self.trainer.strategy.setup_optimizers(self.trainer)
         # Targets see the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
-            self.set_targets(self._data().pictures(stage))
+            self.enter_targets(self._data(), stage)
         self._stage = stage
+
+    def enter_targets(self, data: TransferData, stage: Stage) -> None:
+        """Makes the terms compare with the pictures of a stage."""
+        self.set_targets(data.pictures(stage))
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Evaluates the objective and logs it."""

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "nst_lightning"
 # What each room may import of ours, besides itself and `errors` and `version`, which all may.
 ALLOWED: dict[str, set[str]] = {
     "__init__": {"api", "backbones", "data", "losses", "module", "plan"},
-    "__main__": {"cli", "distill", "samples"},
+    "__main__": {"cli", "distill", "samples", "study"},
     "api": {"backbones", "callbacks", "data", "image", "losses", "module", "plan", "precision", "quiet", "samples"},
     "backbones": set(),
     "callbacks": {"image"},
@@ -30,9 +30,23 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"plan"},
     "quiet": set(),
     "samples": set(),
+    "study": {
+        "api",
+        "backbones",
+        "callbacks",
+        "cli",
+        "data",
+        "image",
+        "losses",
+        "module",
+        "parsing",
+        "plan",
+        "quiet",
+        "samples",
+    },
     "version": set(),
 }
-WITH_LIGHTNING = {"api", "callbacks", "cli", "data", "distill", "module", "parsing", "progress"}
+WITH_LIGHTNING = {"api", "callbacks", "cli", "data", "distill", "module", "parsing", "progress", "study"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from torch import Tensor
 
 from nst_lightning.callbacks.run import run_folder, steps_planned
 from nst_lightning.image import write_bytes
@@ -54,7 +55,7 @@ class RunSummary(pl.Callback):
 
     def _take(self, trainer: pl.Trainer) -> None:
         self._curves["step"].append(trainer.global_step)
-        for name, value in losses(trainer).items():
+        for name, value in self.losses(trainer).items():
             self._curves.setdefault(name, []).append(value)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -67,33 +68,33 @@ class RunSummary(pl.Callback):
             self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
-        folder = run_folder(trainer)
+        folder = self.folder(trainer)
         if folder is not None:
-            write_summary(folder, self.summary(trainer))
+            text = json.dumps(self.summary(trainer), indent=1)
+            write_bytes(folder / SUMMARY, f"{text}\n".encode())
 
     def summary(self, trainer: pl.Trainer) -> dict[str, Any]:
         """What is written."""
-        height, width = trainer.lightning_module.image.shape[-2:]  # type: ignore[union-attr]
+        image: Tensor = trainer.lightning_module.image  # type: ignore[assignment]
+        height, width = image.shape[-2:]
         return {
             "steps": trainer.global_step,
             "planned": steps_planned(trainer),
             "starts": self._starts,
             "seconds": round(self._elapsed(), 2),
             "size": [width, height],
-            "losses": losses(trainer),
+            "losses": self.losses(trainer),
             "curves": self._curves,
         }
 
     def _elapsed(self) -> float:
         return self._seconds + (0.0 if self._since is None else time.monotonic() - self._since)
 
+    def folder(self, trainer: pl.Trainer) -> Path | None:
+        """Where the summary is written."""
+        return run_folder(trainer)
 
-def losses(trainer: pl.Trainer) -> dict[str, float]:
-    """The terms of the objective and their ``total`` at the step just made, by name."""
-    logged = trainer.callback_metrics
-    return {name.removeprefix("loss/"): float(value) for name, value in logged.items() if name.startswith("loss/")}
-
-
-def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Writes a summary into a run folder."""
-    write_bytes(folder / SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
+    def losses(self, trainer: pl.Trainer) -> dict[str, float]:
+        """The terms of the objective and their ``total`` at the step just made, by name."""
+        logged = trainer.callback_metrics
+        return {name.removeprefix("loss/"): float(value) for name, value in logged.items() if name.startswith("loss/")}

@@ -1,0 +1,1 @@
+"""Many runs: sweeps, folders, contact sheets, the report."""

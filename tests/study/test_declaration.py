@@ -1,0 +1,173 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nst_lightning.errors import UsageError
+from nst_lightning.study.declaration import Section, flattened
+from nst_lightning.study.grid import layouts, sides
+from nst_lightning.study.plan import Planner, drop_missing_layers
+from nst_lightning.study.read import read_study
+from nst_lightning.study.words import axis_word, slug, value_word
+from tests.study.studies import ROOT, declare, paint, section
+
+CONFIGS = ROOT / "configs"
+
+
+def planned(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
+    return Planner([folder]).plan(read_study([str(declare(folder, *sections, **declared))]))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_options_are_flattened_but_classes_stay_whole() -> None:
+    nested = {"model": {"losses": {"style": {"weight": 3}}, "backbone": {"class_path": "VGG19", "init_args": {"a": 1}}}}
+    assert flattened(nested | {"data.content": "x.png"}) == {
+        "model.losses.style.weight": 3,
+        "model.backbone": {"class_path": "VGG19", "init_args": {"a": 1}},
+        "data.content": "x.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ([f"conv_{n}" for n in range(1, 6)], "conv_1-5"),
+        (["conv_3"], "conv_3"),
+        (["conv_1", "conv_3"], "conv_1, conv_3"),
+        (1e6, "1e6"),
+        (1_500_000, "1.5e6"),
+        (0.02, "0.02"),
+        (92, "92"),
+        ("sample:harbour", "harbour"),
+        ("pictures/my photo.jpg", "my photo"),
+        ("noise", "noise"),
+        ({"class_path": "torch.optim.Adam"}, "Adam"),
+    ],
+)
+def test_values_have_short_names(value: Any, word: str) -> None:
+    assert value_word(value) == word
+
+
+def test_options_have_short_names() -> None:
+    assert axis_word("model.losses.style.init_args.weight") == "style weight"
+    assert axis_word("seed_everything") == "seed"
+    assert axis_word("data.plan.size") == "size"
+    assert slug("Style weight: 1") == "style_weight_1"
+
+
+def test_rows_columns_and_further_figures() -> None:
+    axes: dict[str, Any] = {"a": [1, 2], "b": [1, 2, 3], "c": [1, 2]}
+    made = Section("t", "c.yaml", axes=axes)
+    assert sides(made) == ("b", "c")
+    assert [len(layout.rows) * len(layout.columns) for layout in layouts(made)] == [6, 6]
+    assert [list(layout.common) for layout in layouts(made)] == [["a"], ["a"]]
+    assert sides(Section("t", "c.yaml", axes=axes, rows="c")) == ("c", "b")
+    assert sides(Section("t", "c.yaml", axes={"a": [1]})) == (None, "a")
+    assert sides(Section("t", "c.yaml", snapshots=[1, 2], axes={"a": [1]})) == ("a", "step")
+    assert sides(Section("t", "c.yaml")) == (None, None)
+
+
+def test_a_run_that_stands_twice_is_painted_once(tmp_path: Path) -> None:
+    plan = planned(tmp_path, section(), section(title="Again", axes={"model.losses.style.weight": [1e6, 1e9]}))
+    assert len(plan.runs) == 3
+
+
+def test_the_digest_follows_configuration_and_files(tmp_path: Path) -> None:
+    def keys(**more: Any) -> list[str]:
+        return [run.key for run in planned(tmp_path, section(), **more).runs]
+
+    first = keys()
+    assert keys() == first
+    assert keys(trainer={"log_every_n_steps": 3, "logger": False}) == first
+    assert not set(keys(model={"initialization": "noise"})) & set(first)
+    (tmp_path / "content.png").rename(tmp_path / "style2.png")
+    plan = read_study(["study.yaml"])
+    (tmp_path / "style2.png").rename(tmp_path / "content.png")
+    (tmp_path / "style.png").write_bytes((tmp_path / "content.png").read_bytes())
+    assert not {run.key for run in Planner([tmp_path]).plan(plan).runs} & set(first)
+
+
+def test_snapshots_are_an_axis_of_one_run(tmp_path: Path) -> None:
+    axes = {"start": {"noise": {"model": {"initialization": "noise"}}, "short": {"data.plan.steps": 2}}}
+    (part,) = planned(tmp_path, section(axes=axes, snapshots=[2, 4])).parts
+    (figure,) = part.figures
+    assert {place: cell.step for place, cell in figure.cells.items()} == {(0, 0): 2, (0, 1): None, (1, 0): None}
+    assert figure.cells[0, 0].run.key == figure.cells[0, 1].run.key
+    assert figure.cells[0, 0].run.configuration["snapshots"]["at_steps"] == [2]
+
+
+def test_the_studys_options_go_before_the_recipes_and_a_sections_before_them(tmp_path: Path) -> None:
+    plan = planned(tmp_path, section(), model={"initialization": "noise"}, data={"plan": {"steps": 9, "size": 48}})
+    run = plan.runs[0]
+    assert run.configuration["model"]["initialization"] == "noise"
+    assert run.configuration["data"]["plan"]["steps"] == 4
+    assert Planner([tmp_path], size=20).plan(plan.study).runs[0].configuration["data"]["plan"]["size"] == 20
+
+
+def test_another_network_for_all_of_a_study(tmp_path: Path) -> None:
+    study = read_study([str(declare(tmp_path, section())), str(CONFIGS / "backbones" / "vgg19.yaml")])
+    run = Planner([tmp_path]).plan(study).runs[0]
+    assert run.configuration["model"]["backbone"]["class_path"].endswith("VGG19")
+    assert run.configuration["model"]["backbone"]["init_args"]["weights"] == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"axes": {"model.losses.style.wieght": [1]}}, "the nearest is 'model.losses.style.weight'"),
+        ({"axes": {"x": {"a": {"data.contnet": "y"}}}}, "the nearest is 'data.content'"),
+        ({"axes": {"seed_everything": []}}, "to have values"),
+        ({"axes": {"seed_everything": 3}}, "to be a list"),
+        ({"titel": "x"}, "'title'?"),
+        ({"rows": "seed"}, "to be an axis of it"),
+        ({"columns": "model.losses.style.weight", "rows": "model.losses.style.weight"}, "other `rows` than"),
+        ({"model": {"initialisation": "noise"}}, "initialisation"),
+        ({"data": [1]}, "`data` of 'Sweep' to be options"),
+        ({"snapshots": [0]}, "to be positive"),
+        ({"missing_layers": "keep"}, "refuse or drop"),
+        ({"config": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"axes": {"model.losses.style.weight": ["heavy"]}}, "heavy"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_painted(
+    changed: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(tmp_path, section(), section(title="Sweep") | changed)
+    assert paint() in (1, 2)
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["- a list", "title: [", "sections: {a: 1}", "sections: [3]", "sections: [{title: x}]"]
+)
+def test_files_that_are_no_study(text: str, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(UsageError, match="Expected"):
+        read_study(["study.yaml"])
+
+
+def test_layers_that_a_network_lacks_are_dropped_and_named(tmp_path: Path) -> None:
+    layers = [f"conv_{n}" for n in range(1, 16)]
+    declared = section(axes={"model.losses.style.layers": [layers]}, missing_layers="drop")
+    (part,) = planned(tmp_path, declared).parts
+    kept = part.figures[0].cells[0, 0].run.configuration["model"]["losses"]["style"]["init_args"]["layers"]
+    assert kept == layers[:13]
+    assert part.notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
+    vgg = {"class_path": "nst_lightning.backbones.VGG19", "init_args": {"weights": "random"}}
+    term = {"class_path": "GramLoss", "init_args": {"layers": [*layers, "image"]}}
+    assert drop_missing_layers({"model": {"backbone": vgg, "losses": {"style": term}}}) == []
+
+
+def test_the_assignment_has_every_figure_of_the_report() -> None:
+    study = read_study([str(CONFIGS / "assignment.yaml")])
+    plan = Planner([CONFIGS], 64).plan(study)
+    cells = [sum(len(figure.cells) for figure in part.figures) for part in plan.parts]
+    assert cells[:8] == [4, 2, 8, 4, 4, 7, 2, 2]
+    assert plan.parts[2].notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]

@@ -1,0 +1,240 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from nst_lightning.__main__ import main
+from nst_lightning.backbones import SlimVGG19
+from nst_lightning.image import read_image
+from nst_lightning.study.records import FAILURE, state
+from tests.study.studies import ROOT, declare, paint, results, section
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run_folders(output: str = "out") -> list[Path]:
+    return sorted((Path(output) / "runs").iterdir())
+
+
+def pictures(output: str) -> dict[str, torch.Tensor]:
+    return {
+        str(path.relative_to(output)): read_image(path).image for path in sorted(Path(output).rglob("runs/*/*.png"))
+    }
+
+
+def start(output: str, *args: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "nst_lightning", "study", "--config=study.yaml", f"--output={output}", *args]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until_painting(output: str, runs: int, process: subprocess.Popen[str], what: str = "runs") -> None:
+    """Waits until a number of runs, or of batches, have a checkpoint."""
+    for _ in range(1200):
+        if len(list(Path(output).glob(f"{what}/*/checkpoints/last.ckpt"))) >= runs:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("nothing was painted in a minute")
+
+
+def test_a_study_leaves_a_page_sheets_curves_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(tmp_path, section(snapshots=[2, 4]))
+    assert paint() == 0
+    assert [state(folder) for folder in run_folders()] == ["done", "done"]
+    assert Path("out/index.html").exists()
+    assert "<polyline" in (svg := Path("out/curves/1-sweep-1.svg").read_text()) or "<path" in svg
+    with Image.open("out/sheets/1-sweep-1.png") as sheet:
+        assert sheet.size == (8 + 3 * 264, 40 + 8 + 2 * 264)
+    lines = results()
+    assert [line["run"] for line in lines] == ["Sweep, style weight 10", "Sweep, style weight 1e6"]
+    assert all(line["state"] == "done" and line["steps"] == "4" for line in lines)
+    assert float(lines[0]["total"]) == pytest.approx(float(lines[0]["content"]) + float(lines[0]["style"]), rel=1e-4)
+    assert len(list(Path("out").rglob("step_000002.png"))) == 2
+    out, err = capsys.readouterr()
+    assert "2/2 runs" in err
+    assert out.splitlines()[-1].endswith("index.html")
+    assert "Sweep, style weight 10: 4 steps" in out
+
+
+def test_a_run_is_what_fit_paints(tmp_path: Path) -> None:
+    declare(tmp_path, section(axes={"model.losses.style.weight": [10]}))
+    paint()
+    (folder,) = run_folders()
+    assert main(["fit", f"--config={folder / 'config.yaml'}", "--trainer.logger=false", "--output=alone.png"]) == 0
+    assert torch.equal(read_image("alone.png").image, read_image(folder / "stylized.png").image)
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(tmp_path, section())
+    paint()
+    before = {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*")}
+    assert paint() == 0
+    assert {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*")} == before
+    assert "2 of 2 runs are done already" in capsys.readouterr().out
+    declare(tmp_path, section(axes={"model.losses.style.weight": [10, 1e6, 5]}))
+    assert paint() == 0
+    assert len(run_folders()) == 3
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*")}.items()
+
+
+def test_a_run_that_fails_is_one_tile_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    declare(tmp_path, section(axes={"data.style": ["broken.png", "style.png", "missing.png"]}))
+    assert paint() == 1
+    assert [line["state"] for line in results()] == ["failed", "done", "failed"]
+    assert "broken.png" in results()[0]["message"]
+    page = Path("out/index.html").read_text()
+    assert page.count('class="tile failed"') == 2
+    assert page.count('<button type="button" class="tile"') == 1
+    assert "2 of 3 runs failed" in capsys.readouterr().err
+    (tmp_path / "broken.png").write_bytes((tmp_path / "style.png").read_bytes())
+    (tmp_path / "missing.png").write_bytes((tmp_path / "content.png").read_bytes())
+    assert paint() == 0
+    assert "failed" not in {line["state"] for line in results()}
+
+
+def test_the_network_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[int] = []
+    fill = SlimVGG19._fill
+    monkeypatch.setattr(SlimVGG19, "_fill", lambda self: (loaded.append(len(self.convolutions)), fill(self))[1])
+    layers = [["conv_1"], ["conv_1", "conv_5"], ["conv_2"]]
+    declare(tmp_path, section(axes={"model.losses.style.layers": layers}))
+    assert paint() == 0
+    assert loaded == [5]
+
+
+def test_a_killed_study_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 40}}
+    declared = section(data=plan, axes={"model.losses.style.weight": [1, 10, 100]}, snapshots=[10, 40])
+    config = yaml.safe_load(Path(declared["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
+    (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
+    declare(tmp_path, declared | {"config": "often.yaml"})
+    process = start("out")
+    wait_until_painting("out", 2, process)
+    process.kill()
+    process.communicate()
+    states = [state(folder) for folder in run_folders()]
+    assert states.count("done") < 3
+    assert "begun" in states or "done" in states
+    assert paint() == 0
+    assert paint(output="whole") == 0
+    killed, whole = pictures("out"), pictures("whole")
+    assert list(killed) == list(whole)
+    assert all(torch.equal(killed[name], whole[name]) for name in whole)
+    numbers = [[{k: v for k, v in line.items() if k not in ("seconds", "starts")} for line in results(o)]
+               for o in ("out", "whole")]  # fmt: skip
+    assert numbers[0] == numbers[1]
+    again = [int(line["starts"]) for line in results("out")]
+    assert sum(again) <= 4
+
+
+def test_ctrl_c_leaves_a_page_of_what_is_done(tmp_path: Path) -> None:
+    plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 50}}
+    declare(tmp_path, section(data=plan, axes={"seed_everything": list(range(40))}, model={"initialization": "noise"}))
+    process = start("out")
+    wait_until_painting("out", 2, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    states = [line["state"] for line in results()]
+    assert len(states) == 40
+    assert 1 <= states.count("done") < 40
+    assert "not painted yet" in Path("out/index.html").read_text()
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "LBFGS"])
+def test_a_batch_paints_what_single_runs_paint(optimizer: str, tmp_path: Path) -> None:
+    settings = {
+        "Adam": {"lr": 0.02},
+        "LBFGS": {"max_iter": 1, "tolerance_grad": 0.0, "tolerance_change": 0.0},
+    }
+    described = {"class_path": f"torch.optim.{optimizer}", "init_args": settings[optimizer]}
+    axes: dict[str, list[Any]] = {"data.style": ["style.png", "sample:waves"], "seed_everything": [1, 2]}
+    model = {"optimizer": described, "initialization": "noise"}
+    declare(tmp_path, section(axes=axes, model=model, snapshots=[2, 4], trainer={"precision": "32-true"}))
+    assert paint(output="single") == 0
+    assert paint("--batch=3", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 1
+    single, batch = pictures("single"), pictures("batch")
+    assert list(single) == list(batch)
+    for name, image in single.items():
+        # A value between two of 8 bits may be rounded to either.
+        assert (image - batch[name]).abs().max() <= 1.01 / 255, name
+        assert (image - batch[name]).abs().mean() < 1e-4, name
+    for one, many in zip(results("single"), results("batch"), strict=True):
+        assert float(one["total"]) == pytest.approx(float(many["total"]), rel=1e-4)
+
+
+def test_runs_that_are_not_alike_are_not_put_together(tmp_path: Path) -> None:
+    axes: dict[str, list[Any]] = {"data.content": ["content.png", "style.png"], "data.plan.steps": [2, 3]}
+    declare(tmp_path, section(axes=axes))
+    assert paint("--batch=4") == 0
+    assert not Path("out/batches").exists()
+
+
+def test_a_batch_with_a_run_that_fails_still_paints_the_others(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    declare(tmp_path, section(axes={"data.style": ["broken.png", "style.png", "content.png"]}))
+    assert paint("--batch=3") == 1
+    assert [line["state"] for line in results()] == ["failed", "done", "done"]
+
+
+def test_a_killed_batch_goes_on(tmp_path: Path) -> None:
+    plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 60}}
+    config = yaml.safe_load(Path(section()["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
+    (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
+    declare(tmp_path, section(config="often.yaml", data=plan))
+    process = start("out", "--batch=2")
+    wait_until_painting("out", 1, process, "batches")
+    process.kill()
+    process.communicate()
+    assert paint("--batch=2") == 0
+    assert [line["starts"] for line in results()] == ["2", "2"]
+    assert paint("--batch=2", output="whole") == 0
+    whole = pictures("whole")
+    assert all(torch.equal(image, whole[name]) for name, image in pictures("out").items())
+
+
+def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(tmp_path, section())
+    for folder, name in (("contents", "content.png"), ("styles", "style.png")):
+        Path(folder).mkdir()
+        for copy in ("a", "b"):
+            (Path(folder) / f"{copy}.png").write_bytes((tmp_path / name).read_bytes())
+    Path("contents/notes.txt").write_text("no picture")
+    steps = "trainer: {max_steps: 2}\n"
+    Path("short.yaml").write_text(steps)
+    args = ["study", "--contents=contents", "--styles=styles/*.png", "--size=32", "--output=out", "--config=short.yaml"]
+    assert main(args) == 0
+    assert len(results()) == 4
+    assert main(["study", "--contents=contents", "--output=out"]) == 1
+    assert "--styles" in capsys.readouterr().err
+    assert main(["study", "--contents=nowhere", "--styles=styles", "--output=out"]) == 1
+    assert main(["study", "--config=study.yaml", "--contents=contents", "--styles=styles", "--output=out"]) == 1
+
+
+def test_a_study_without_sections_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(tmp_path)
+    assert paint() == 1
+    assert "sections" in capsys.readouterr().err
+
+
+def test_a_failure_is_a_file_of_its_run(tmp_path: Path) -> None:
+    declare(tmp_path, section(axes={"model.losses.style.layers": [["conv_1"], ["conv_14"]]}))
+    assert paint() == 1
+    (failed,) = [folder for folder in run_folders() if state(folder) == "failed"]
+    assert "conv_14" in (failed / FAILURE).read_text()
