@@ -108,7 +108,12 @@ def test_a_run_that_fails_is_one_tile_and_the_others_go_on(tmp_path: Path, capsy
 def test_the_network_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[int] = []
     fill = SlimVGG19._fill
-    monkeypatch.setattr(SlimVGG19, "_fill", lambda self: (loaded.append(len(self.convolutions)), fill(self))[1])
+
+    def counted(self: SlimVGG19) -> None:
+        loaded.append(len(self.convolutions))
+        fill(self)
+
+    monkeypatch.setattr(SlimVGG19, "_fill", counted)
     layers = [["conv_1"], ["conv_1", "conv_5"], ["conv_2"]]
     declare(tmp_path, section(axes={"model.losses.style.layers": layers}))
     assert paint() == 0
