@@ -13,8 +13,8 @@ def gram_matrix(features: Tensor) -> Tensor:
     eq. 3, in the normalization of the PyTorch tutorial. Each picture of a batch has a matrix of its own.
 
     Of bfloat16 features the products are summed in float32 over 256 to 1024 positions at a time; such a sum is rounded
-    to bfloat16, for that is what matrix products of bfloat16 return, and the sums are added in float32. Where there are
-    4096 positions or more the error of an entry is about a thousandth of the largest one: no more than what the features
+    to bfloat16, for that is what matrix products of bfloat16 return, and the sums are added in float32. From 4096
+    positions on the error of an entry is about a thousandth of the largest one, no more than what the features
     lost when a bfloat16 network rounded them. In float16 the sums would overflow: everything else is summed in float32
     or, if it is, float64.
 

@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "initialization": {"image", "plan", "samples"},
     "losses": {"functional"},
     "module": {"backbones.base", "data", "initialization", "losses.base", "plan", "progress"},
+    "optim": set(),
     "parsing": set(),
     "plan": set(),
     "precision": set(),
