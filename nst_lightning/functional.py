@@ -94,7 +94,8 @@ class _MeanSquare(torch.autograd.Function):
     @staticmethod
     def forward(difference: Tensor) -> Tensor:
         exact = torch.float64 if difference.dtype == torch.float64 else torch.float32
-        return torch.linalg.vector_norm(difference, dtype=exact).square() / difference.numel()
+        length: Tensor = torch.linalg.vector_norm(difference, dtype=exact)
+        return length.square() / difference.numel()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

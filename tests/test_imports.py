@@ -11,11 +11,24 @@ PACKAGE = Path(__file__).parents[1] / "nst_lightning"
 # What each room may import of ours, besides itself and `errors` and `version`, which all may.
 ALLOWED: dict[str, set[str]] = {
     "__init__": {"api", "backbones", "data", "losses", "module", "plan"},
-    "__main__": {"cli", "distill", "samples"},
+    "__main__": {"benchmark", "cli", "distill", "samples"},
     "api": {"backbones", "callbacks", "data", "image", "losses", "module", "plan", "precision", "quiet", "samples"},
     "backbones": set(),
+    "benchmark": {
+        "backbones",
+        "cli",
+        "data",
+        "image",
+        "losses",
+        "memory",
+        "module",
+        "parsing",
+        "plan",
+        "precision",
+        "samples",
+    },
     "callbacks": {"image"},
-    "cli": {"backbones", "callbacks", "data", "image", "losses", "module", "parsing", "precision", "quiet"},
+    "cli": {"backbones", "callbacks", "data", "image", "losses", "memory", "module", "parsing", "precision", "quiet"},
     "data": {"image", "plan", "samples"},
     "distill": {"backbones", "functional", "parsing", "quiet"},
     "errors": set(),
@@ -23,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "image": set(),
     "initialization": {"image", "plan", "samples"},
     "losses": {"functional"},
+    "memory": set(),
     "module": {"backbones.base", "data", "initialization", "losses.base", "plan", "progress"},
     "optim": set(),
     "parsing": set(),
@@ -33,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "samples": set(),
     "version": set(),
 }
-WITH_LIGHTNING = {"api", "callbacks", "cli", "data", "distill", "module", "parsing", "progress"}
+WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "module", "parsing", "progress"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
