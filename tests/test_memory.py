@@ -42,10 +42,11 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path) -> None:
 def test_freed_memory_can_be_kept() -> None:
     if not keep_freed_memory():
         pytest.skip("this C library has no such setting")
-    held = held_bytes()
-    assert held is not None
     values = torch.ones(20_000_000)
+    held = held_bytes()
+    size = values.nbytes
     del values
     after = held_bytes()
+    assert held is not None
     assert after is not None
-    assert after >= held + 70_000_000 or after >= 70_000_000
+    assert after > held - size / 2

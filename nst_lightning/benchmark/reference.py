@@ -58,7 +58,8 @@ class PlainLoop:
     def step(self) -> float:
         """One evaluation and one update; returns the objective before it."""
         evaluate: Callable[[], Tensor] = self._evaluate
-        return float(self.optimizer.step(evaluate))  # type: ignore[no-untyped-call]
+        loss: Tensor = self.optimizer.step(evaluate)  # type: ignore[no-untyped-call]
+        return loss.item()
 
     def _evaluate(self) -> Tensor:
         self.optimizer.zero_grad()
