@@ -24,13 +24,32 @@ def gram_matrix(features: Tensor) -> Tensor:
     Returns:
         ``(batch, channels, channels)``, symmetric and positive semi-definite, in float32 or float64.
     """
-    batch, channels, height, width = features.shape
+    _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
-        exact = features if features.dtype in (torch.float64, torch.bfloat16) else features.float()
-        # Rows are positions: a channels-last network has them in that order, and no other layout is made.
-        rows = exact.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        products: Tensor = _InnerProducts.apply(rows)
+        products: Tensor = _InnerProducts.apply(_rows(features))
         return products / (channels * height * width)
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of the channels of a feature map, and of their products; summed as :func:`gram_matrix` does.
+
+    Args:
+        features: ``(batch, channels, height, width)``.
+
+    Returns:
+        ``(batch, channels)`` and ``(batch, channels, channels)``, in float32 or float64.
+    """
+    positions = features.shape[2] * features.shape[3]
+    with torch.autocast(features.device.type, enabled=False):
+        sums, products = _SumsAndProducts.apply(_rows(features))
+        return sums / positions, products / positions
+
+
+def _rows(features: Tensor) -> Tensor:
+    """``(batch, positions, channels)``: a channels-last network has them in that order, and no other layout is made."""
+    exact = features if features.dtype in (torch.float64, torch.bfloat16) else features.float()
+    batch, channels, height, width = features.shape
+    return exact.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
 
 
 def positions_at_once(positions: int) -> int:
@@ -49,11 +68,7 @@ class _InnerProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor) -> Tensor:
-        if rows.dtype != torch.bfloat16:
-            return rows.transpose(1, 2) @ rows
-        at_once = positions_at_once(rows.shape[1])
-        whole = rows.shape[1] // at_once * at_once
-        return _sum_of_products(rows[:, :whole], at_once) + _sum_of_products(rows[:, whole:], 0)
+        return _inner_products(rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -65,6 +80,33 @@ class _InnerProducts(torch.autograd.Function):
         both = (gradients[0] + gradients[0].transpose(1, 2)).to(rows.dtype)
         result: Tensor = rows @ both
         return result
+
+
+class _SumsAndProducts(torch.autograd.Function):
+    """``F^T 1`` and ``F^T F``."""
+
+    @staticmethod
+    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+        exact = torch.float64 if rows.dtype == torch.float64 else torch.float32
+        return rows.sum(dim=1, dtype=exact), _inner_products(rows)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        rows: Tensor = ctx.saved_tensors[0]
+        both = (gradients[1] + gradients[1].transpose(1, 2)).to(rows.dtype)
+        return torch.baddbmm(gradients[0][:, None].to(rows.dtype), rows, both)
+
+
+def _inner_products(rows: Tensor) -> Tensor:
+    if rows.dtype != torch.bfloat16:
+        return rows.transpose(1, 2) @ rows
+    at_once = positions_at_once(rows.shape[1])
+    whole = rows.shape[1] // at_once * at_once
+    return _sum_of_products(rows[:, :whole], at_once) + _sum_of_products(rows[:, whole:], 0)
 
 
 def _sum_of_products(rows: Tensor, at_once: int) -> Tensor:

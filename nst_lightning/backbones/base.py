@@ -45,7 +45,7 @@ class Backbone(nn.Module, ABC):
         """Length in px of the shortest image edge for which every one of ``layers`` still has a value."""
 
     @abstractmethod
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Features of an image, by the names they were asked for.
 
         Args:

@@ -62,7 +62,10 @@ class _RectifiedConvolution(torch.autograd.Function):
 class _Maxima(torch.autograd.Function):
     @staticmethod
     def forward(value: Tensor) -> Tensor:
-        return functional.max_pool2d(value, 2)
+        # Where no indices are wanted this is several times faster than max_pool2d on CPUs.
+        height, width = (length // 2 * 2 for length in value.shape[2:])
+        rows = torch.maximum(value[:, :, 0:height:2], value[:, :, 1:height:2])
+        return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -18,15 +18,16 @@ of Wang et al. 2020, which stood in for the real VGG-19 there.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
-from torch.nn import functional
 
 from nst_lightning.backbones.vgg import VGG, WIDTHS
 from nst_lightning.backbones.weights import TRANSFORMS, InputTransform, read_tensors
 from nst_lightning.errors import InputError
+from nst_lightning.features import Features, ReadOut
 
 DEPTHS = (2, 2, 4, 4, 1)
 """Convolutions in each block: VGG-19's, as far as conv5_1."""
@@ -99,7 +100,11 @@ class SlimVGG19(VGG):
                 raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
             self.register_buffer(name.replace(".", "_"), tensors[name], persistent=False)
 
-    def _returned(self, value: Tensor, number: int, kind: str) -> Tensor:
-        """The features after their read-out."""
-        weight, bias = (self.cast(f"{kind}_{number}_{part}", value.dtype) for part in ("weight", "bias"))
-        return functional.conv2d(value, weight, bias)
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features after their read-outs; see :meth:`Backbone.forward`."""
+        values = super().forward(image, layers)
+        return Features(values, {layer: self._read_out(*self.position(layer)) for layer in values})
+
+    def _read_out(self, number: int, kind: str) -> ReadOut:
+        weight, bias = (self.get_buffer(f"{kind}_{number}_{part}") for part in ("weight", "bias"))
+        return ReadOut(weight[:, :, 0, 0], bias)

@@ -1,7 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan and Zisserman 2014), convolutions only."""
 
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -196,7 +196,7 @@ class VGG(Backbone, ABC):
         poolings = sum(start <= number for start in self.block_starts)
         return f"features.{2 * (number - 1) + poolings}"
 
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Features by a plain loop that ends at the deepest of ``layers``; see :meth:`Backbone.forward`.
 
         Under autocast the network computes in autocast's precision, with weights that were cast once.
@@ -212,7 +212,7 @@ class VGG(Backbone, ABC):
                 taken[number, "conv"] = value
                 if (number, "relu") in wanted.values():
                     value = taken[number, "relu"] = functional.relu(value)
-            return {layer: self._returned(taken[position], *position) for layer, position in wanted.items()}
+            return {layer: taken[position] for layer, position in wanted.items()}
 
     def _seen(self, image: Tensor) -> Tensor:
         """The image as the first convolution sees it, with its border."""
@@ -228,10 +228,6 @@ class VGG(Backbone, ABC):
         if weight.requires_grad:
             return functional.conv2d(functional.relu(value), weight, bias, padding=1)
         return rectified_convolution(value, weight, bias)
-
-    def _returned(self, value: Tensor, number: int, kind: str) -> Tensor:
-        """What stands for the output of a convolution or of its rectifier."""
-        return value
 
     def _pool(self, value: Tensor) -> Tensor:
         if self.pooling == "max":
