@@ -9,6 +9,7 @@ from nst_lightning.version import __version__
 COMMANDS = {
     "fit": "paint a picture as a configuration says",
     "study": "paint many pictures and make a page of them: sweeps, folders, a report",
+    "benchmark": "measure speed, memory and time to quality on this machine, beside a plain loop",
     "distill": "make the weights of SlimVGG19 anew, or measure a file of them (distill measure)",
     "samples": "write the pictures that come with the package to a folder",
 }
@@ -56,6 +57,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from nst_lightning.study.command import main as study
 
         return study
+    if name == "benchmark":
+        from nst_lightning.benchmark.command import main as benchmark
+
+        return benchmark
     if name == "distill":
         from nst_lightning.distill.command import main as distill
 

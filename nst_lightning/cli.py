@@ -28,6 +28,7 @@ from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.configuration import RunConfig
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
+from nst_lightning.memory import keep_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
@@ -269,6 +270,7 @@ def fit(args: list[str]) -> int:
     Args:
         args: what stands on the command line after `fit`.
     """
+    keep_freed_memory()
     try:
         with quiet_lightning():
             cli = StyleTransferCLI(["fit", *args])

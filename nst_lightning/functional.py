@@ -12,32 +12,63 @@ def gram_matrix(features: Tensor) -> Tensor:
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
     eq. 3, in the normalization of the PyTorch tutorial. Each picture of a batch has a matrix of its own.
 
-    The product is summed in float32 (float64 stays float64) whatever the precision of the features: in half precision
-    the sum over a feature map overflows.
+    Of bfloat16 features the products are summed in float32 over 256 to 1024 positions at a time; such a sum is rounded
+    to bfloat16, for that is what matrix products of bfloat16 return, and the sums are added in float32. From 4096
+    positions on the error of an entry is about a thousandth of the largest one, no more than what the features
+    lost when a bfloat16 network rounded them. In float16 the sums would overflow: everything else is summed in float32
+    or, if it is, float64.
 
     Args:
         features: ``(batch, channels, height, width)``.
 
     Returns:
-        ``(batch, channels, channels)``, symmetric and positive semi-definite.
+        ``(batch, channels, channels)``, symmetric and positive semi-definite, in float32 or float64.
     """
-    batch, channels, height, width = features.shape
+    _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
-        exact = features if features.dtype == torch.float64 else features.float()
-        flat = exact.reshape(batch, channels, height * width)
-        products: Tensor = _InnerProducts.apply(flat)
+        products: Tensor = _InnerProducts.apply(_rows(features))
         return products / (channels * height * width)
 
 
-class _InnerProducts(torch.autograd.Function):
-    """``F F^T`` with one product for its gradient, ``(D + D^T) F``, where automatic differentiation makes two.
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of the channels of a feature map, and of their products; summed as :func:`gram_matrix` does.
 
-    The gradient has the features' order in memory, without which a channels-last network would have to turn it.
+    Args:
+        features: ``(batch, channels, height, width)``.
+
+    Returns:
+        ``(batch, channels)`` and ``(batch, channels, channels)``, in float32 or float64.
+    """
+    positions = features.shape[2] * features.shape[3]
+    with torch.autocast(features.device.type, enabled=False):
+        sums, products = _SumsAndProducts.apply(_rows(features))
+        return sums / positions, products / positions
+
+
+def _rows(features: Tensor) -> Tensor:
+    """``(batch, positions, channels)``: a channels-last network has them in that order, and no other layout is made."""
+    exact = features if features.dtype in (torch.float64, torch.bfloat16) else features.float()
+    batch, channels, height, width = features.shape
+    return exact.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+
+
+def positions_at_once(positions: int) -> int:
+    """Over how many positions of a bfloat16 feature map a sum is made before it is rounded.
+
+    A sixteenth, so that roundings average out, but not so few that the products become slow.
+    """
+    return max(256, min(1024, positions // 16))
+
+
+class _InnerProducts(torch.autograd.Function):
+    """``F^T F`` of ``F`` ``(batch, positions, channels)`` with one product for its gradient, ``F (D + D^T)``.
+
+    Automatic differentiation makes two.
     """
 
     @staticmethod
-    def forward(flat: Tensor) -> Tensor:
-        return flat @ flat.transpose(1, 2)
+    def forward(rows: Tensor) -> Tensor:
+        return _inner_products(rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -45,15 +76,48 @@ class _InnerProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        flat: Tensor = ctx.saved_tensors[0]
-        both = gradients[0] + gradients[0].transpose(1, 2)
-        if flat.is_contiguous():
-            return both @ flat
-        return (flat.transpose(1, 2) @ both).transpose(1, 2)
+        rows: Tensor = ctx.saved_tensors[0]
+        both = (gradients[0] + gradients[0].transpose(1, 2)).to(rows.dtype)
+        result: Tensor = rows @ both
+        return result
+
+
+class _SumsAndProducts(torch.autograd.Function):
+    """``F^T 1`` and ``F^T F``."""
+
+    @staticmethod
+    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+        exact = torch.float64 if rows.dtype == torch.float64 else torch.float32
+        return rows.sum(dim=1, dtype=exact), _inner_products(rows)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        rows: Tensor = ctx.saved_tensors[0]
+        both = (gradients[1] + gradients[1].transpose(1, 2)).to(rows.dtype)
+        return torch.baddbmm(gradients[0][:, None].to(rows.dtype), rows, both)
+
+
+def _inner_products(rows: Tensor) -> Tensor:
+    if rows.dtype != torch.bfloat16:
+        return rows.transpose(1, 2) @ rows
+    at_once = positions_at_once(rows.shape[1])
+    whole = rows.shape[1] // at_once * at_once
+    return _sum_of_products(rows[:, :whole], at_once) + _sum_of_products(rows[:, whole:], 0)
+
+
+def _sum_of_products(rows: Tensor, at_once: int) -> Tensor:
+    """``F^T F`` in float32 from products over ``at_once`` rows each, or over all of them if that is 0."""
+    batch, positions, channels = rows.shape
+    parts = rows.reshape(batch, -1, at_once or positions, channels) if positions else rows[:, None]
+    return (parts.transpose(2, 3) @ parts).sum(dim=1, dtype=torch.float32)
 
 
 def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
-    """Mean of squared differences, taken in float32 (float64 stays float64).
+    """Mean of squared differences, summed in float32 (float64 stays float64).
 
     Args:
         value: any shape.
@@ -62,8 +126,28 @@ def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
-    exact = torch.float64 if value.dtype == torch.float64 else torch.float32
-    return (value.to(exact) - target.to(exact)).square().mean()
+    result: Tensor = _MeanSquare.apply(value - target)
+    return result
+
+
+class _MeanSquare(torch.autograd.Function):
+    """Mean of squares in float32, or float64, without a copy in that precision; the gradient has the values' own."""
+
+    @staticmethod
+    def forward(difference: Tensor) -> Tensor:
+        exact = torch.float64 if difference.dtype == torch.float64 else torch.float32
+        length: Tensor = torch.linalg.vector_norm(difference, dtype=exact)
+        return length.square() / difference.numel()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        difference: Tensor = ctx.saved_tensors[0]
+        result: Tensor = difference * (gradients[0] * 2 / difference.numel())
+        return result
 
 
 def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:

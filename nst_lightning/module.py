@@ -12,6 +12,7 @@ from torch.optim import LBFGS, Optimizer
 from nst_lightning.backbones.base import Backbone
 from nst_lightning.data import StagePictures, TransferData
 from nst_lightning.errors import InputError
+from nst_lightning.features import Features
 from nst_lightning.initialization import initial_image
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
 from nst_lightning.plan import Stage, resized
@@ -69,7 +70,7 @@ class StyleTransfer(pl.LightningModule):
 
     # What is optimized
 
-    def features(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Features of an image by layer name, the image itself among them.
 
         Args:
@@ -77,7 +78,7 @@ class StyleTransfer(pl.LightningModule):
             layers: names of the backbone's layers; ``image`` is passed over.
         """
         wanted = _of_backbone(layers)
-        return {IMAGE: image} | (self.backbone(image, wanted) if wanted else {})
+        return Features.of(self.backbone(image, wanted) if wanted else {}).including(IMAGE, image)
 
     def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
         """The weighted parts of every term by layer, scalars; after :meth:`set_targets`."""

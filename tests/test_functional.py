@@ -39,13 +39,42 @@ def test_gram_matrix_does_not_depend_on_the_arrangement() -> None:
     torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_gram_matrix_sums_half_precision_in_float32(dtype: torch.dtype) -> None:
+def test_gram_matrix_sums_float16_in_float32() -> None:
     # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, far beyond its largest number of 65504.
-    features = torch.full((1, 3, 64, 64), 300.0, dtype=dtype)
+    features = torch.full((1, 3, 64, 64), 300.0, dtype=torch.float16)
     matrix = gram_matrix(features)
     assert matrix.dtype == torch.float32
     torch.testing.assert_close(matrix, torch.full((1, 3, 3), 300.0**2 / 3))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (130, 70), (9, 5)])
+def test_gram_matrix_of_bfloat16_is_exact_to_a_small_part_of_its_largest_entry(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    mixing = torch.randn(24, 24, 1, 1, generator=generator)
+    features = torch.nn.functional.conv2d(torch.randn(2, 24, *size, generator=generator) + 0.5, mixing).bfloat16()
+    matrix, exact = gram_matrix(features), naive_products(features.double())
+    assert matrix.dtype == torch.float32
+    worst = (matrix - exact).abs().max() / exact.max()
+    assert worst < 2**-8  # A rounding to the 8 bits of bfloat16, of each part.
+    assert size[0] * size[1] < 4096 or worst < 1.5e-3
+    assert torch.equal(matrix, gram_matrix(features))
+
+
+def naive_products(features: Tensor) -> Tensor:
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat[0].numel()
+
+
+def test_gradient_of_a_gram_matrix_in_bfloat16_is_the_exact_one_rounded() -> None:
+    features = torch.randn(2, 16, 40, 40, generator=torch.Generator().manual_seed(1)).bfloat16()
+    direction = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(2))
+    gradients = []
+    for dtype in (torch.bfloat16, torch.float64):
+        given = features.to(dtype).detach().clone().requires_grad_()
+        (gram_matrix(given) * direction).sum().backward()  # type: ignore[no-untyped-call]
+        assert given.grad is not None
+        gradients.append(given.grad.double())
+    assert (gradients[0] - gradients[1]).norm() < 0.005 * gradients[1].norm()
 
 
 def test_gram_matrix_is_exact_under_autocast() -> None:
@@ -64,7 +93,13 @@ def test_mean_squared_error_is_taken_in_float32() -> None:
     value = torch.tensor([256.0, 1.0], dtype=torch.bfloat16)
     result = mean_squared_error(value, torch.tensor([255.0, 0.0]))
     assert result.dtype == torch.float32
-    assert result == 1.0
+    assert result.item() == pytest.approx(1.0)
+
+
+def test_mean_squared_error_of_bfloat16_is_summed_in_float32() -> None:
+    value, target = (torch.randn(1, 4, 50, 50, generator=torch.Generator().manual_seed(k)).bfloat16() for k in (1, 2))
+    exact = (value.double() - target.double()).square().mean()
+    torch.testing.assert_close(mean_squared_error(value, target).double(), exact, rtol=1e-3, atol=0)
 
 
 def test_mean_squared_error_gradient() -> None:

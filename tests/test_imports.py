@@ -11,19 +11,35 @@ PACKAGE = Path(__file__).parents[1] / "nst_lightning"
 # What each room may import of ours, besides itself and `errors` and `version`, which all may.
 ALLOWED: dict[str, set[str]] = {
     "__init__": {"api", "backbones", "data", "losses", "module", "plan"},
-    "__main__": {"cli", "distill", "samples", "study"},
+    "__main__": {"benchmark", "cli", "distill", "samples", "study"},
     "api": {"backbones", "callbacks", "data", "image", "losses", "module", "plan", "precision", "quiet", "samples"},
-    "backbones": set(),
+    "backbones": {"features"},
+    "benchmark": {
+        "backbones",
+        "cli",
+        "data",
+        "image",
+        "losses",
+        "memory",
+        "module",
+        "parsing",
+        "plan",
+        "precision",
+        "samples",
+    },
     "callbacks": {"image"},
-    "cli": {"backbones", "callbacks", "data", "image", "losses", "module", "parsing", "precision", "quiet"},
+    "cli": {"backbones", "callbacks", "data", "image", "losses", "memory", "module", "parsing", "precision", "quiet"},
     "data": {"image", "plan", "samples"},
     "distill": {"backbones", "functional", "parsing", "quiet"},
     "errors": set(),
+    "features": {"functional"},
     "functional": set(),
     "image": set(),
     "initialization": {"image", "plan", "samples"},
-    "losses": {"functional"},
-    "module": {"backbones.base", "data", "initialization", "losses.base", "plan", "progress"},
+    "losses": {"features", "functional"},
+    "memory": set(),
+    "module": {"backbones.base", "data", "features", "initialization", "losses.base", "plan", "progress"},
+    "optim": set(),
     "parsing": set(),
     "plan": set(),
     "precision": set(),
@@ -46,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "version": set(),
 }
-WITH_LIGHTNING = {"api", "callbacks", "cli", "data", "distill", "module", "parsing", "progress", "study"}
+WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "module", "parsing", "progress", "study"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

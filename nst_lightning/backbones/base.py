@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 
@@ -18,6 +20,7 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
+        self._casts: dict[tuple[str, torch.dtype], Tensor] = {}
         self.register_state_dict_post_hook(_drop_own_tensors)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_put_own_tensors_back)  # type: ignore[no-untyped-call]
 
@@ -42,7 +45,7 @@ class Backbone(nn.Module, ABC):
         """Length in px of the shortest image edge for which every one of ``layers`` still has a value."""
 
     @abstractmethod
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Features of an image, by the names they were asked for.
 
         Args:
@@ -68,6 +71,42 @@ class Backbone(nn.Module, ABC):
         """Takes the parameters out of training; call it at the end of :meth:`build`."""
         self.requires_grad_(False)
 
+    def cast(self, name: str, dtype: torch.dtype) -> Tensor:
+        """A parameter or buffer in another precision: cast once if it is frozen, each time while it is trained.
+
+        Args:
+            name: as in :meth:`named_parameters` or :meth:`named_buffers`.
+            dtype: to compute in.
+        """
+        found = self._casts.get((name, dtype))
+        if found is not None:
+            return found
+        owner, _, attribute = name.rpartition(".")
+        tensor: Tensor = getattr(self.get_submodule(owner), attribute)
+        if tensor.requires_grad:
+            return tensor.to(dtype)
+        # Half as long again on CPUs with another layout, and more in bfloat16.
+        layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+        return self._casts.setdefault((name, dtype), tensor.detach().to(dtype).contiguous(memory_format=layout))
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        """Forgets what was cast when the network is moved or changed."""
+        self._casts.clear()
+        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call, no-any-return]
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Forgets what was cast when the network begins or ends to be trained."""
+        self._casts.clear()
+        return super().requires_grad_(requires_grad)
+
+
+def computing_dtype(image: Tensor) -> torch.dtype:
+    """The precision to compute an image's features in: autocast's where that is enabled, else the image's own."""
+    device = image.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return image.dtype
+
 
 def _drop_own_tensors(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Mapping[str, Any]
@@ -78,3 +117,9 @@ def _drop_own_tensors(
 
 def _put_own_tensors_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *unused: Any) -> None:
     state_dict.update({prefix + name: parameter for name, parameter in module.named_parameters()})
+
+
+def without_autocast(device: str) -> AbstractContextManager[object]:
+    """A region that computes in the precision of what it is given."""
+    available = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if available else nullcontext()

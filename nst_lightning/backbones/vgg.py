@@ -1,7 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan and Zisserman 2014), convolutions only."""
 
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones.base import Backbone
+from nst_lightning.backbones.base import Backbone, computing_dtype, without_autocast
+from nst_lightning.backbones.frozen import maxima, rectified_convolution
 from nst_lightning.backbones.weights import (
     PUBLISHED,
     TRANSFORMS,
@@ -197,28 +198,43 @@ class VGG(Backbone, ABC):
         poolings = sum(start <= number for start in self.block_starts)
         return f"features.{2 * (number - 1) + poolings}"
 
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Features by a plain loop that ends at the deepest of ``layers``; see :meth:`Backbone.forward`."""
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Mapping[str, Tensor]:
+        """Features by a plain loop that ends at the deepest of ``layers``; see :meth:`Backbone.forward`.
+
+        Under autocast the network computes in autocast's precision, with weights that were cast once.
+        """
         wanted = {layer: self.position(layer) for layer in layers}
         taken: dict[tuple[int, str], Tensor] = {}
         deepest = max((number for number, _ in wanted.values()), default=0)
-        value = (image - self.mean) / self.std
-        for number in range(1, deepest + 1):
-            if number in self.block_starts:
-                value = self._pool(value)
-            if number == 1:
-                value = functional.pad(value, (1, 1, 1, 1), mode=self._padding_mode)
-            value = self.convolutions[number - 1](value)
-            taken[number, "conv"] = value
-            if number < deepest or (number, "relu") in wanted.values():
-                value = functional.relu(value)
-                taken[number, "relu"] = value
-        return {layer: taken[position] for layer, position in wanted.items()}
+        dtype = computing_dtype(image)
+        with without_autocast(image.device.type):
+            value = self._seen(image).to(dtype, memory_format=torch.channels_last)
+            for number in range(1, deepest + 1):
+                value = self._convolve(value, number)
+                taken[number, "conv"] = value
+                if (number, "relu") in wanted.values():
+                    value = taken[number, "relu"] = functional.relu(value)
+            return {layer: taken[position] for layer, position in wanted.items()}
+
+    def _seen(self, image: Tensor) -> Tensor:
+        """The image as the first convolution sees it, with its border."""
+        return functional.pad((image - self.mean) / self.std, (1, 1, 1, 1), mode=self._padding_mode)
+
+    def _convolve(self, value: Tensor, number: int) -> Tensor:
+        """Rectifies and, at the start of a block, pools what comes before a convolution, and convolves it."""
+        weight, bias = (self.cast(f"convolutions.{number - 1}.{part}", value.dtype) for part in ("weight", "bias"))
+        if number == 1:
+            return functional.conv2d(value, weight, bias)
+        if number in self.block_starts:
+            value = self._pool(value)
+        if weight.requires_grad:
+            return functional.conv2d(functional.relu(value), weight, bias, padding=1)
+        return rectified_convolution(value, weight, bias)
 
     def _pool(self, value: Tensor) -> Tensor:
         if self.pooling == "max":
-            return functional.max_pool2d(value, 2)
-        return functional.avg_pool2d(value, 2) * AVERAGE_POOLING_SCALE
+            return maxima(value)
+        return functional.avg_pool2d(functional.relu(value), 2) * AVERAGE_POOLING_SCALE
 
 
 class VGG16(VGG):

@@ -96,6 +96,10 @@ class FeatureLoss(Loss):
     def statistic(self, features: Tensor) -> Tensor:
         """What of a layer's features ``(batch, channels, height, width)`` is compared."""
 
+    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
+        """The statistic of a layer; a term that need not have the features themselves takes it otherwise."""
+        return self.statistic(features[layer])
+
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
         """How far a statistic is from its target, as a scalar: the mean squared error unless a term has another."""
         return mean_squared_error(value, target)
@@ -112,14 +116,14 @@ class FeatureLoss(Loss):
             share: factor on its statistics; the shares of all pictures sum to 1.
         """
         for layer in self.layers:
-            value = share * self.statistic(features[layer]).detach()
+            value = share * self.statistic_of(features, layer).detach()
             self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
 
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Loss.parts`; a target must have been added before."""
         return {
             layer: self._weight(layer, layer_weight)
-            * self.distance(self.statistic(features[layer]), self._targets[layer])
+            * self.distance(self.statistic_of(features, layer), self._targets[layer])
             for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
         }
 

@@ -1,9 +1,10 @@
 """Terms that take on a style."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from nst_lightning.features import Features
 from nst_lightning.functional import gram_matrix
 from nst_lightning.losses.base import IMAGE, FeatureLoss
 
@@ -24,3 +25,7 @@ class GramLoss(FeatureLoss):
     def statistic(self, features: Tensor) -> Tensor:
         """The Gram matrix; see :func:`nst_lightning.functional.gram_matrix`."""
         return gram_matrix(features)
+
+    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
+        """The same, of a linear read-out without making it."""
+        return Features.of(features).gram_matrix(layer)

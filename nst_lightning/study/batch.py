@@ -72,7 +72,7 @@ class BatchTransfer(StyleTransfer):
         features = self.features(image, self.layers)
         found: dict[str, dict[str, Tensor]] = {}
         for n, item in enumerate(self.items):
-            own = {layer: value[n : n + 1] for layer, value in features.items()}
+            own = features.item(n)
             found |= {f"{name}_{n}": loss.parts(own) for name, loss in _losses(item).items()}
         return found
 

@@ -1,0 +1,126 @@
+"""Our step in a bare loop: what it takes, counts and keeps."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+from torch.utils.flop_counter import FlopCounterMode
+
+from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
+from nst_lightning.benchmark.clock import durations, summary
+from nst_lightning.benchmark.reference import PlainLoop
+from nst_lightning.data import StagePictures
+from nst_lightning.image import read_image
+from nst_lightning.losses import ContentLoss, GramLoss
+from nst_lightning.losses.base import total
+from nst_lightning.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes
+from nst_lightning.module import StyleTransfer, lbfgs
+from nst_lightning.plan import resized
+from nst_lightning.samples import sample_path
+
+LAYERS = [f"conv_{number}" for number in range(1, 11)]
+
+
+def pictures(size: int, device: str) -> tuple[Tensor, Tensor]:
+    """A content and a style of our own, square."""
+    content, style = (resized(read_image(sample_path(name)).image, size, size) for name in ("harbour", "swirl"))
+    return content.to(device), style.to(device)
+
+
+def network(name: str, weights: str | None) -> Backbone:
+    """SlimVGG19, or VGG-19 with weights of a file or, as speed does not depend on them, random ones."""
+    return SlimVGG19() if name == "SlimVGG19" else VGG19(weights=weights or "random")
+
+
+class Loop:
+    """The steps of `fit` without Lightning.
+
+    Args:
+        name: of the network.
+        size: of the square image in px.
+        precision: ``32-true`` or ``bf16-mixed``.
+        optimizer: ``L-BFGS`` or ``Adam``.
+        layers: of the style term.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        device: str,
+        precision: str,
+        optimizer: str = "L-BFGS",
+        weights: str | None = None,
+        layers: list[str] = LAYERS,
+    ) -> None:
+        self.device, self.precision = device, precision
+        content, style = pictures(size, device)
+        terms = {"content": ContentLoss(["conv_3"]), "style": GramLoss(layers, weight=1e6)}
+        self.module = StyleTransfer(network(name, weights), terms).to(device)  # type: ignore[arg-type]
+        with self.computing():
+            self.module.set_targets(StagePictures(content, [style], [1.0]))
+        self.module._set_image(content)
+        self.optimizer: Optimizer = lbfgs([self.module.image]) if optimizer == "L-BFGS" else _adam(self.module.image)
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """The precision of the network."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
+
+    def evaluate(self) -> Tensor:
+        """The objective and its gradient."""
+        self.module.image.grad = None
+        with self.computing():
+            objective = total(self.module.criterion(self.module.image))
+        objective.backward()  # type: ignore[no-untyped-call]
+        return objective
+
+    def step(self) -> None:
+        """One evaluation and one update."""
+        evaluate: Callable[[], Any] = self.evaluate
+        self.optimizer.step(evaluate)
+
+
+def _adam(image: Tensor) -> Adam:
+    return Adam([image], lr=0.02)
+
+
+def measure_step(
+    name: str, size: int, device: str, precision: str, optimizer: str, steps: int, layers: list[str] = LAYERS
+) -> dict[str, Any]:
+    """Seconds, operations and bytes a pixel of a step; to be called in a process of its own."""
+    keep_freed_memory()
+    loop = Loop(name, size, device, precision, optimizer, layers=layers)
+    before = _held(device)
+    seconds = durations(loop.step, steps, device, warm_up=3)
+    above = _peak(device) - before
+    with FlopCounterMode(display=False) as counter:
+        loop.evaluate()
+    return {
+        "seconds": summary(seconds),
+        "operations": int(counter.get_total_flops()),
+        "peak_bytes": _peak(device),
+        "bytes_per_pixel": above / size**2,
+    }
+
+
+def measure_reference(size: int, device: str, history: int, steps: int) -> dict[str, Any]:
+    """Seconds of a step of the plain loop; to be called in a process of its own."""
+    backbone = VGG19(weights="random")
+    backbone.build(LAYERS)
+    loop = PlainLoop(backbone.to(device), *pictures(size, device), history)
+    before = _held(device)
+    seconds = durations(loop.step, steps, device, warm_up=3)
+    return {"seconds": summary(seconds), "bytes_per_pixel": (_peak(device) - before) / size**2}
+
+
+def _held(device: str) -> int:
+    """What is held now; what was held before is forgotten."""
+    forget_peak()
+    return torch.cuda.memory_allocated() if device == "cuda" else held_bytes() or 0
+
+
+def _peak(device: str) -> int:
+    return torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() or 0

@@ -1,0 +1,81 @@
+"""Features of an image by layer name, some of which are linear maps of what a network computed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.functional import gram_matrix, moments
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """A linear map from the channels that a network computes to those that stand for a layer.
+
+    Attributes:
+        weight: ``(outputs, channels)``, float32 or float64.
+        bias: ``(outputs,)``, likewise.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def features(self, value: Tensor) -> Tensor:
+        """The map of every position of ``(batch, channels, height, width)``, in the precision of that."""
+        return functional.conv2d(value, self.weight[:, :, None, None].to(value.dtype), self.bias.to(value.dtype))
+
+    def gram_matrix(self, value: Tensor) -> Tensor:
+        """The Gram matrix of :meth:`features` without making them.
+
+        With ``r = W x + b`` the mean of ``r r^T`` is ``W E W^T + W m b^T + b (W m)^T + b b^T``, of the mean ``m`` of
+        ``x`` and the mean ``E`` of ``x x^T``.
+        """
+        with torch.autocast(value.device.type, enabled=False):
+            mean, products = moments(value)
+            weight, bias = self.weight.to(mean.dtype), self.bias.to(mean.dtype)
+            mixed = (mean @ weight.t())[:, :, None] * bias
+            return (weight @ products @ weight.t() + mixed + mixed.mT + bias[:, None] * bias) / len(bias)
+
+
+class Features(Mapping[str, Tensor]):
+    """Features by layer name, ``(batch, channels, height, width)`` each; read-outs are made when they are asked for.
+
+    Args:
+        values: what a network computed.
+        read_outs: for layers that are linear maps of those.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor], read_outs: Mapping[str, ReadOut] | None = None) -> None:
+        self._values = values
+        self._read_outs = read_outs or {}
+
+    @classmethod
+    def of(cls, features: Mapping[str, Tensor]) -> "Features":
+        """The features themselves, or tensors as features."""
+        return features if isinstance(features, Features) else cls(features)
+
+    def including(self, name: str, value: Tensor) -> "Features":
+        """These and one more."""
+        return Features({name: value, **self._values}, self._read_outs)
+
+    def item(self, number: int) -> "Features":
+        """Those of one picture of the batch."""
+        values = {layer: value[number : number + 1] for layer, value in self._values.items()}
+        return Features(values, self._read_outs)
+
+    def gram_matrix(self, layer: str) -> Tensor:
+        """The Gram matrix of a layer, ``(batch, channels, channels)``."""
+        value = self._values[layer]
+        return self._read_outs[layer].gram_matrix(value) if layer in self._read_outs else gram_matrix(value)
+
+    def __getitem__(self, layer: str) -> Tensor:
+        value = self._values[layer]
+        return self._read_outs[layer].features(value) if layer in self._read_outs else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)

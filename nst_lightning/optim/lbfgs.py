@@ -1,0 +1,158 @@
+"""L-BFGS for one tensor: one evaluation a step, few large operations, and images of a batch kept apart."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nst_lightning.errors import InputError
+
+LEAST_CURVATURE = 1e-10
+"""Pairs whose product is no larger are passed over, as in torch."""
+
+
+class CompactLBFGS(Optimizer):
+    """L-BFGS without line search, in the compact form of Byrd, Nocedal and Schnabel 1994 (eq. 3.1).
+
+    Its iterates are those of ``torch.optim.LBFGS(max_iter=1)``, but where that makes two operations for each kept pair
+    of differences, twice, this makes two products with all of them, and nothing in a step waits for the device. It
+    differs in one thing: a pair that is passed over for lack of curvature takes the place of the oldest one.
+
+    Args:
+        params: the one tensor to optimize.
+        lr: length of a step; 1 is what the curvature says.
+        history_size: how many pairs of differences are kept, each twice as large as the tensor.
+        per_item: whether the first dimension of the tensor counts problems of their own. Otherwise the tensor is
+            one problem, in which a step for one image of a batch would depend on the others.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 1.0, history_size: int = 10, per_item: bool = True
+    ) -> None:
+        if lr <= 0:
+            raise InputError(f"Expected `lr` to be positive, but got {lr}.")
+        if history_size < 1:
+            raise InputError(f"Expected `history_size` to be positive, but got {history_size}.")
+        super().__init__(params, {"lr": lr, "history_size": history_size, "per_item": per_item})
+        if len(self.param_groups) != 1 or len(self.param_groups[0]["params"]) != 1:
+            raise InputError("Expected one tensor to optimize, but got several.")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Evaluates the objective once and makes one step.
+
+        Args:
+            closure: evaluates the objective and its gradient.
+
+        Returns:
+            The objective before the step.
+        """
+        assert closure is not None
+        with torch.enable_grad():
+            loss = closure()
+        group = self.param_groups[0]
+        (parameter,) = group["params"]
+        items = len(parameter) if group["per_item"] else 1
+        gradient = parameter.grad.reshape(items, -1)
+        state = self.state[parameter]
+        if not state:
+            state.update(_empty(gradient, group["history_size"]))
+            move = _first_move(gradient, group["lr"])
+        else:
+            _remember(state, gradient)
+            move = _move(state, gradient, group["lr"])
+        state["step"] += 1
+        slot = (state["step"] - 1) % group["history_size"]
+        state["pairs"][:, slot] = move
+        state["gradient"].copy_(gradient)
+        parameter.view(items, -1).add_(move)
+        return loss
+
+
+def _empty(gradient: Tensor, history: int) -> dict[str, Any]:
+    """The state before the first step.
+
+    ``pairs``: differences of the tensor, then those of the gradient, ``(items, 2 history, values)``, of which the step
+    with number k has the places ``k % history``. ``along``: products of each with the last gradient, ``(items, 2
+    history)``. ``products``: of each with each difference of the gradient, ``(items, 2 history, history)``.
+    ``valid``: 1 for each pair in use, ``(items, history)``. All in the tensor's precision, for that is what torch
+    gives them when a state is loaded.
+    """
+    items, values = gradient.shape
+    return {
+        "step": 0,
+        "pairs": gradient.new_zeros(items, 2 * history, values),
+        "along": gradient.new_zeros(items, 2 * history),
+        "products": gradient.new_zeros(items, 2 * history, history),
+        "valid": gradient.new_zeros(items, history),
+        "gradient": torch.empty_like(gradient),
+    }
+
+
+def _first_move(gradient: Tensor, lr: float) -> Tensor:
+    length = gradient.abs().sum(dim=1, keepdim=True).reciprocal().clamp(max=1.0)
+    return gradient * (-lr * length)
+
+
+def _remember(state: dict[str, Any], gradient: Tensor) -> None:
+    """Completes the last pair with the difference that its step made to the gradient, and all products with it."""
+    history = state["valid"].shape[1]
+    slot = (state["step"] - 1) % history
+    pairs, products = state["pairs"], state["products"]
+    torch.sub(gradient, state["gradient"], out=pairs[:, history + slot])
+    before, state["along"] = state["along"], _products(pairs, gradient)
+    # The new difference is that of two gradients whose products with all older rows are known.
+    products[:, :, slot] = state["along"] - before
+    products[:, slot, slot] = curvature = _dot(pairs[:, slot], pairs[:, history + slot])
+    products[:, history + slot, slot] = _dot(pairs[:, history + slot], pairs[:, history + slot])
+    products[:, history + slot] = products[:, history:, slot]
+    state["valid"][:, slot] = curvature > LEAST_CURVATURE
+
+
+def _move(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
+    """The step ``-lr H g``, with ``H`` of the pairs in use, or none where it would lead upward."""
+    scale, weights = _weights(state)
+    uphill = (state["along"] * weights).sum(dim=1) + scale * _dot(gradient, gradient) <= 0
+    lengths = torch.where(uphill, 0.0, -lr)[:, None]
+    move = gradient * (scale[:, None] * lengths)
+    for item in range(len(move)):
+        move[item].addmv_(state["pairs"][item].t(), (weights * lengths)[item])
+    return move
+
+
+def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """``H g`` as a combination: how often the gradient, and how often each row of ``pairs``.
+
+    With ``S`` and ``Y`` the pairs in their order, ``R`` the upper triangle of ``S Y^T``, ``D`` its diagonal and ``c``
+    the scale, ``H = c I + [S cY]^T [[R^-T (D + c Y Y^T) R^-1, -R^-T], [-R^-1, 0]] [S cY]``.
+    """
+    history = state["valid"].shape[1]
+    # From the oldest to the newest; those that are not in use are like pairs of unit length across all others.
+    order = torch.arange(state["step"], state["step"] + history, device=state["valid"].device) % history
+    exact = torch.float32 if state["valid"].device.type == "mps" else torch.float64
+    valid = state["valid"][:, order].to(exact)
+    both = valid[:, :, None] * valid[:, None, :]
+    sy, yy = (half[:, order][:, :, order].to(exact) * both for half in state["products"].split(history, dim=1))
+    sg, yg = (half[:, order].to(exact) * valid for half in state["along"].split(history, dim=1))
+    newest = (torch.arange(1, history + 1, device=valid.device) * valid).argmax(dim=1, keepdim=True)
+    diagonal = torch.where(valid > 0, sy.diagonal(dim1=1, dim2=2), 1.0)
+    lengths = yy.diagonal(dim1=1, dim2=2)
+    scale = torch.where(valid.any(dim=1, keepdim=True), (diagonal / lengths).gather(1, newest), 1.0)
+    upper = sy.triu(1) + torch.diag_embed(diagonal)
+    inner = torch.linalg.solve_triangular(upper, sg[..., None], upper=True)
+    middle = diagonal[..., None] * inner + scale[..., None] * (yy @ inner - yg[..., None])
+    of_s = torch.linalg.solve_triangular(upper.mT, middle, upper=False)
+    found = torch.cat([of_s[..., 0] * valid, -scale * inner[..., 0] * valid], dim=1)
+    weights = torch.empty_like(state["along"])
+    weights[:, torch.cat([order, order + history])] = found.to(weights.dtype)
+    return scale[:, 0].to(weights.dtype), weights
+
+
+def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
+    return torch.stack([torch.mv(rows, values) for rows, values in zip(pairs, gradient, strict=True)])
+
+
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    return torch.stack([torch.dot(a, b) for a, b in zip(left, right, strict=True)])

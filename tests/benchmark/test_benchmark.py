@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nst_lightning.__main__ import main
+from nst_lightning.backbones import VGG19
+from nst_lightning.benchmark.quality import our_course, reached
+from nst_lightning.benchmark.reference import PlainLoop
+from nst_lightning.benchmark.steps import LAYERS, Loop, pictures
+from nst_lightning.benchmark.table import table
+
+
+def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "found.json"
+    assert main(["benchmark", "--quick", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    found = json.loads(file.read_text())
+    assert {row["precision"] for row in found["ceiling"]} == {"32-true", "bf16-mixed"}
+    assert all(row["rate"] > 0 for row in found["ceiling"])
+    assert [row["network"] for row in found["steps"]] == ["reference"] * 2 + ["SlimVGG19"] * 2
+    for row in found["steps"]:
+        assert row["seconds"]["least"] <= row["seconds"]["median"]
+        assert f"{row['seconds']['median']:.4g}" in out
+    ours = found["steps"][-1]
+    assert ours["speed"] == pytest.approx(found["steps"][0]["seconds"]["median"] / ours["seconds"]["median"])
+    assert found["lightning"]["cost"] == pytest.approx(
+        found["lightning"]["fit"]["mean"] / found["lightning"]["bare"]["mean"] - 1
+    )
+    assert found["quality"]["goal"] < found["quality"]["start"]
+    assert "Time to the objective of the reference's evaluation 6 at 32 px" in out
+
+
+def test_mistakes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "--sizes", "8"]) == 1
+    assert "16 px or more, but got [8]" in capsys.readouterr().err
+    assert main(["benchmark", "--steps", "0"]) == 1
+    assert "`steps` to be positive" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "--device", "cuda"]) == 1
+    assert "torch finds none" in capsys.readouterr().err
+
+
+def loops(size: int = 32) -> tuple[PlainLoop, Loop]:
+    backbone = VGG19(weights="random")
+    backbone.build(LAYERS)
+    return PlainLoop(backbone, *pictures(size, "cpu")), Loop("VGG19", size, "cpu", "32-true")
+
+
+def test_the_reference_has_our_objective() -> None:
+    plain, ours = loops()
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = sum(term.item() for term in ours.module.criterion(image).values())
+    assert plain.objective(image).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_our_course_starts_where_the_reference_does_and_falls() -> None:
+    plain, ours = loops()
+    course = our_course(ours, plain, evaluations=4, every=1)
+    assert course[0][0] == 0
+    assert course[0][1] == pytest.approx(plain.step(), rel=1e-4)
+    assert [seconds for seconds, _ in course] == sorted(seconds for seconds, _ in course)
+    assert len(course) == 6
+
+
+def test_the_first_moment_counts() -> None:
+    course = [(0.0, 9.0), (1.0, 4.0), (2.0, 5.0), (3.0, 1.0)]
+    assert [reached(course, value) for value in (9.0, 4.5, 3.0, 0.5)] == [0.0, 1.0, 3.0, None]
+
+
+def test_columns_are_of_equal_width() -> None:
+    assert table(["a", "long"], [["word", "b"]]).splitlines() == [
+        "| a    | long |",
+        "|------|------|",
+        "| word | b    |",
+    ]

@@ -1,0 +1,111 @@
+import io
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+
+from nst_lightning.errors import InputError
+from nst_lightning.optim import CompactLBFGS
+
+Objective = Callable[[Tensor], Tensor]
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    """Sum over the items of chained valleys, which are not convex."""
+    flat = x.flatten(1)
+    return (100 * (flat[:, 1:] - flat[:, :-1] ** 2) ** 2 + (1 - flat[:, :-1]) ** 2).sum()
+
+
+def quartic(x: Tensor) -> Tensor:
+    flat = x.flatten(1)
+    scales = torch.linspace(1, 50, flat.shape[1], dtype=x.dtype)
+    return ((scales * flat**2) + 0.1 * (flat - 1) ** 4 + flat[:, :1] * flat).sum()
+
+
+def start(items: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(items, 3, 4, 5, dtype=dtype, generator=torch.Generator().manual_seed(1)) * 0.5
+
+
+def run(optimizer: Optimizer, x: Tensor, objective: Objective, steps: int) -> list[Tensor]:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = objective(x)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    path = []
+    for _ in range(steps):
+        optimizer.step(closure)  # type: ignore[arg-type]
+        path.append(x.detach().clone())
+    return path
+
+
+def torchs(x: Tensor, history: int) -> LBFGS:
+    return LBFGS([x], lr=1.0, max_iter=1, history_size=history, tolerance_grad=0.0, tolerance_change=0.0)
+
+
+@pytest.mark.parametrize("history", [1, 3, 10, 100])
+@pytest.mark.parametrize("items", [1, 2])
+def test_iterates_are_torchs(history: int, items: int) -> None:
+    ours, theirs = (start(items).requires_grad_() for _ in range(2))
+    found = run(CompactLBFGS([ours], history_size=history, per_item=False), ours, quartic, 40)
+    expected = run(torchs(theirs, history), theirs, quartic, 40)
+    torch.testing.assert_close(found[:20], expected[:20], rtol=1e-9, atol=1e-12)
+    # Each step multiplies what rounding had made of the one before.
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert quartic(ours) < 0.5 * quartic(start(items))
+
+
+def test_steps_that_lead_upward_or_along_no_curvature_are_like_torchs() -> None:
+    # Valleys that are not convex: the first pairs have negative products and are passed over.
+    ours, theirs = (start().requires_grad_() for _ in range(2))
+    found = run(CompactLBFGS([ours], history_size=100), ours, rosenbrock, 25)
+    expected = run(torchs(theirs, 100), theirs, rosenbrock, 25)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_items_are_problems_of_their_own() -> None:
+    together = start(3).requires_grad_()
+    found = run(CompactLBFGS([together], history_size=4), together, quartic, 12)[-1]
+    for item, expected in enumerate(found):
+        alone = start(3)[item : item + 1].clone().requires_grad_()
+        assert torch.equal(run(CompactLBFGS([alone], history_size=4), alone, quartic, 12)[-1][0], expected)
+
+
+def test_a_run_that_goes_on_from_a_saved_state_is_the_same_to_the_bit() -> None:
+    whole = start(2, torch.float32).requires_grad_()
+    expected = run(CompactLBFGS([whole], history_size=3), whole, quartic, 12)[-1]
+    first = start(2, torch.float32).requires_grad_()
+    optimizer = CompactLBFGS([first], history_size=3)
+    run(optimizer, first, quartic, 7)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    second = first.detach().clone().requires_grad_()
+    resumed = CompactLBFGS([second], history_size=3)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(run(resumed, second, quartic, 5)[-1], expected)
+
+
+def test_the_objective_is_evaluated_once_a_step() -> None:
+    x = start().requires_grad_()
+    counted = []
+
+    def counting(value: Tensor) -> Tensor:
+        counted.append(1)
+        return quartic(value)
+
+    run(CompactLBFGS([x]), x, counting, 9)
+    assert len(counted) == 9
+
+
+def test_mistakes_are_told() -> None:
+    x = start().requires_grad_()
+    with pytest.raises(InputError, match="`lr` to be positive, but got 0"):
+        CompactLBFGS([x], lr=0.0)
+    with pytest.raises(InputError, match="`history_size` to be positive, but got 0"):
+        CompactLBFGS([x], history_size=0)
+    with pytest.raises(InputError, match="one tensor"):
+        CompactLBFGS([x, start().requires_grad_()])

@@ -1,0 +1,57 @@
+import torch
+from torch.nn import functional
+
+from nst_lightning.features import Features, ReadOut
+from nst_lightning.functional import gram_matrix, moments
+
+
+def value(dtype: torch.dtype = torch.float64, size: int = 5) -> torch.Tensor:
+    made = torch.randn(2, 6, size, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.7
+    return made.to(dtype)
+
+
+def read_out(dtype: torch.dtype = torch.float64) -> ReadOut:
+    generator = torch.Generator().manual_seed(2)
+    weight, bias = (torch.randn(*shape, dtype=dtype, generator=generator) for shape in ((4, 6), (4,)))
+    return ReadOut(weight, bias)
+
+
+def test_moments_are_means_of_channels_and_of_their_products() -> None:
+    mean, products = moments(value())
+    torch.testing.assert_close(mean, value().mean(dim=(2, 3)))
+    torch.testing.assert_close(products, 6 * gram_matrix(value()))
+    assert torch.autograd.gradcheck(moments, value().requires_grad_())
+
+
+def test_a_read_out_is_a_convolution_of_one_position() -> None:
+    made = read_out()
+    expected = functional.conv2d(value(), made.weight[:, :, None, None], made.bias)
+    torch.testing.assert_close(made.features(value()), expected)
+
+
+def test_the_gram_matrix_of_a_read_out_is_that_of_its_features() -> None:
+    made = read_out()
+    torch.testing.assert_close(made.gram_matrix(value()), gram_matrix(made.features(value())))
+    assert torch.autograd.gradcheck(made.gram_matrix, value().requires_grad_())
+
+
+def test_the_gram_matrix_of_a_read_out_of_bfloat16_is_near_also_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = read_out(torch.float32).gram_matrix(value(torch.bfloat16, size=600))
+    assert found.dtype == torch.float32
+    made = ReadOut(read_out(torch.float32).weight.double(), read_out(torch.float32).bias.double())
+    exact = made.gram_matrix(value(size=600))
+    assert (found - exact).abs().max() < 2e-3 * exact.abs().max()
+
+
+def test_read_outs_are_made_when_they_are_asked_for() -> None:
+    made = read_out()
+    features = Features({"a": value(), "b": value()}, {"b": made}).including("image", value())
+    assert list(features) == ["image", "a", "b"]
+    assert len(features) == 3
+    assert features["a"].shape[1] == 6
+    assert torch.equal(features["b"], made.features(value()))
+    torch.testing.assert_close(features.gram_matrix("b"), gram_matrix(features["b"]))
+    torch.testing.assert_close(features.gram_matrix("a"), gram_matrix(features["a"]))
+    assert Features.of(features) is features
+    assert Features.of({"c": value()})["c"].shape[1] == 6
