@@ -1,5 +1,6 @@
 import re
 import shlex
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -29,9 +30,15 @@ def test_the_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
+    for folder, name in (("photos", "photo.jpg"), ("paintings", "painting.jpg")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(name, folder)
     args = shlex.split(command)[3:]
     if args[0] == "fit":
         args += QUICK
+    if args[0] == "study":
+        args += ["--config=short.yaml", "--size=32"]
+        (tmp_path / "short.yaml").write_text("trainer: {max_steps: 2}")
     if "configs/backbones/vgg19.yaml" in args:
         args += ["--model.backbone.weights=random"]
     assert main(args) == 0
@@ -48,6 +55,19 @@ def test_the_other_commands_are_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = " ".join(project["dependencies"] + project["optional-dependencies"]["dev"])
     assert all(other in needed for other in others)
+
+
+def test_the_sweep_is_ten_lines_and_paints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sweep,) = re.findall(r"```yaml\n(title: .*?)```", README, re.DOTALL)
+    assert len(sweep.splitlines()) == 10
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    write_image("photo.jpg", smooth_image(40, 50))
+    write_image("painting.jpg", smooth_image(45, 35, seed=1))
+    Path("sweep.yaml").write_text(sweep)
+    Path("short.yaml").write_text("trainer: {max_steps: 2}")
+    assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
+    assert len(list(Path("out/runs").iterdir())) == 6
 
 
 def test_the_python_example_compiles() -> None:

@@ -25,12 +25,13 @@ def curves_svg(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         for number, (label, curve) in enumerate(curves.items()):
             color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
             axes.plot(curve["step"], curve["total"], label=label, linewidth=1.4, color=color, linestyle=dash)
-        _dress(axes, len(curves))
+        positive = any(value > 0 for curve in curves.values() for value in curve["total"])
+        _dress(axes, len(curves), "log" if positive else "linear")
         return _svg(figure)
 
 
-def _dress(axes: Any, count: int) -> None:
-    axes.set(xlabel="step", ylabel="objective", yscale="log")
+def _dress(axes: Any, count: int, scale: str) -> None:
+    axes.set(xlabel="step", ylabel="objective", yscale=scale)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if count > 1:
