@@ -1,5 +1,6 @@
 """What is painted: the pictures of a run and its plan."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,7 @@ class TransferData(pl.LightningDataModule):
         style_weights: how much each of several styles counts, in their order; only their ratio matters. Equal unless
             given.
         plan: how large and how long to paint.
+        style_scale: size of the styles over that of the image. Larger ones give larger strokes.
     """
 
     def __init__(
@@ -71,8 +73,12 @@ class TransferData(pl.LightningDataModule):
         style: list[str] | str | None = None,
         style_weights: list[float] | None = None,
         plan: Plan = DEFAULT_PLAN,
+        style_scale: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 < style_scale < math.inf:
+            raise InputError(f"Expected `style_scale` to be positive, but got {style_scale}.")
+        self.style_scale = style_scale
         self.content_file = content
         self.style_files = [style] if isinstance(style, str) else style or []
         self.shares = _shares(len(self.style_files), style_weights)
@@ -112,7 +118,8 @@ class TransferData(pl.LightningDataModule):
     def pictures(self, stage: Stage) -> StagePictures:
         """The pictures at the size of a stage, on the CPU; after :meth:`setup`."""
         content = None if self.content is None else _at_size(self.content.image, stage.size)
-        return StagePictures(content, [_at_size(style.image, stage.size) for style in self.styles], self.shares)
+        styles = [_at_size(style.image, round(stage.size * self.style_scale)) for style in self.styles]
+        return StagePictures(content, styles, self.shares)
 
     def alpha(self, height: int, width: int) -> Tensor | None:
         """The transparency of the content at the size of the image, ``(1, 1, height, width)``, or None."""

@@ -27,7 +27,11 @@ class ReadOut:
         return functional.conv2d(value, self.weight[:, :, None, None].to(value.dtype), self.bias.to(value.dtype))
 
     def gram_matrix(self, value: Tensor) -> Tensor:
-        """The Gram matrix of :meth:`features` without making them.
+        """The Gram matrix of :meth:`features` without making them."""
+        return self.moments(value)[1] / len(self.bias)
+
+    def moments(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The moments of :meth:`features` without making them; see :func:`nst_lightning.functional.moments`.
 
         With ``r = W x + b`` the mean of ``r r^T`` is ``W E W^T + W m b^T + b (W m)^T + b b^T``, of the mean ``m`` of
         ``x`` and the mean ``E`` of ``x x^T``.
@@ -35,8 +39,9 @@ class ReadOut:
         with torch.autocast(value.device.type, enabled=False):
             mean, products = moments(value)
             weight, bias = self.weight.to(mean.dtype), self.bias.to(mean.dtype)
-            mixed = (mean @ weight.t())[:, :, None] * bias
-            return (weight @ products @ weight.t() + mixed + mixed.mT + bias[:, None] * bias) / len(bias)
+            moved = mean @ weight.t()
+            mixed = moved[:, :, None] * bias
+            return moved + bias, weight @ products @ weight.t() + mixed + mixed.mT + bias[:, None] * bias
 
 
 class Features(Mapping[str, Tensor]):
@@ -69,6 +74,11 @@ class Features(Mapping[str, Tensor]):
         """The Gram matrix of a layer, ``(batch, channels, channels)``."""
         value = self._values[layer]
         return self._read_outs[layer].gram_matrix(value) if layer in self._read_outs else gram_matrix(value)
+
+    def moments(self, layer: str) -> tuple[Tensor, Tensor]:
+        """Means of a layer's channels and of their products, ``(batch, channels)``, ``(batch, channels, channels)``."""
+        value = self._values[layer]
+        return self._read_outs[layer].moments(value) if layer in self._read_outs else moments(value)
 
     def __getitem__(self, layer: str) -> Tensor:
         value = self._values[layer]

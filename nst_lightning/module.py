@@ -15,7 +15,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.features import Features
 from nst_lightning.initialization import initial_image
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
-from nst_lightning.plan import Stage, resized
+from nst_lightning.plan import Stage, carried, resized
 from nst_lightning.progress import Position, advanced, position, read_position, set_loops, write_position
 
 
@@ -179,12 +179,20 @@ class StyleTransfer(pl.LightningModule):
             return
         height, width = self._data().shape(stage)
         if self.image.shape[-2:] != (height, width):
-            self._set_image(resized(self.image.detach(), height, width))
-            self.trainer.strategy.setup_optimizers(self.trainer)
+            self._resize(height, width)
         # Targets see the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.enter_targets(self._data(), stage)
         self._stage = stage
+
+    def _resize(self, height: int, width: int) -> None:
+        """Resizes the image and makes its optimizer anew, with what of the old one's state can be carried over."""
+        state = self.trainer.optimizers[0].state.get(self.image, {})
+        self._set_image(resized(self.image.detach(), height, width))
+        self.trainer.strategy.setup_optimizers(self.trainer)
+        kept = carried(state, height, width)
+        if kept:
+            self.trainer.optimizers[0].state[self.image] = kept
 
     def enter_targets(self, data: TransferData, stage: Stage) -> None:
         """Makes the terms compare with the pictures of a stage."""

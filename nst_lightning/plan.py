@@ -1,7 +1,7 @@
 """The plan of a run: which picture is painted at which size for how many steps, and in what order."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -74,6 +74,25 @@ def fitted(height: int, width: int, size: int) -> tuple[int, int]:
     """Height and width of a picture whose long edge is made ``size`` px, at least 1 px each."""
     scale = size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def carried(state: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    """An optimizer's state for an image that was resized, as far as it can be carried over.
+
+    The averages of Adam and its kin are resized as the image is, the squared one without overshoot, and its count of
+    steps goes on (crowsonkb/style-transfer-pytorch). The curvature of L-BFGS is of the old pixels and is forgotten.
+
+    Args:
+        state: of one parameter, ``(batch, channels, ...)`` each.
+        height: of the resized image in px.
+        width: likewise.
+    """
+    if not {"step", "exp_avg", "exp_avg_sq"} <= set(state):
+        return {}
+    size = (height, width)
+    mean = functional.interpolate(state["exp_avg"], size=size, mode="bicubic", antialias=True)
+    squares = functional.interpolate(state["exp_avg_sq"], size=size, mode="bilinear", antialias=True)
+    return {"step": state["step"].clone(), "exp_avg": mean, "exp_avg_sq": squares.clamp_min(0)}
 
 
 @torch.no_grad()

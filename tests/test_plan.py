@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nst_lightning.errors import InputError
-from nst_lightning.plan import Plan, Stage, fitted, resized
+from nst_lightning.plan import Plan, Stage, carried, fitted, resized
 
 
 def test_a_single_size_is_one_stage() -> None:
@@ -51,3 +51,24 @@ def test_resized_keeps_the_range_and_the_mean() -> None:
 def test_resized_to_the_same_size_is_the_image_itself() -> None:
     image = torch.rand(1, 3, 8, 8)
     assert resized(image, 8, 8) is image
+
+
+def test_adams_averages_are_carried_to_another_size() -> None:
+    coarse = torch.rand(1, 3, 4, 5)
+    state = {"step": torch.tensor(7.0), "exp_avg": coarse - 0.5, "exp_avg_sq": coarse.round()}
+    found = carried(state, 8, 10)
+    assert found["step"] == 7
+    assert found["step"] is not state["step"]
+    assert found["exp_avg"].shape == found["exp_avg_sq"].shape == (1, 3, 8, 10)
+    assert found["exp_avg_sq"].min() >= 0
+    constant = {
+        "step": torch.tensor(1.0),
+        "exp_avg": torch.full((1, 1, 4, 4), -0.3),
+        "exp_avg_sq": torch.ones(1, 1, 4, 4),
+    }
+    torch.testing.assert_close(carried(constant, 7, 5)["exp_avg"], torch.full((1, 1, 7, 5), -0.3))
+
+
+def test_the_curvature_of_other_optimizers_is_forgotten() -> None:
+    assert carried({"step": 3, "pairs": torch.zeros(1)}, 8, 8) == {}
+    assert carried({}, 8, 8) == {}

@@ -1,5 +1,6 @@
 """What happens beside the steps of a run."""
 
+from nst_lightning.callbacks.averaging import ImageAveraging
 from nst_lightning.callbacks.bar import StageProgressBar
 from nst_lightning.callbacks.checkpoints import CheckpointWriter
 from nst_lightning.callbacks.clamp import ClampImage
@@ -13,6 +14,7 @@ __all__ = [
     "ClampImage",
     "FiniteGuard",
     "GracefulInterrupt",
+    "ImageAveraging",
     "ImageLogger",
     "ResultWriter",
     "RunSummary",

@@ -20,7 +20,7 @@ Configuration = dict[str, Any]
 
 # What has no part in the result: where files go, what is shown on the way.
 _ASIDE = ("ckpt_path", "output", "previews", "checkpoints")
-_TRAINER_ASIDE = ("logger", "callbacks", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
+_TRAINER_ASIDE = ("logger", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
 
 
 class Resolver(StyleTransferCLI):

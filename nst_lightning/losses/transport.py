@@ -1,0 +1,120 @@
+"""Terms that move the image's distribution of features on to the style's."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from nst_lightning.errors import InputError
+from nst_lightning.features import Features
+from nst_lightning.functional import mean_squared_error, moments
+from nst_lightning.losses.base import FeatureLoss
+from nst_lightning.transport import (
+    covariance,
+    directions,
+    quantiles,
+    sorted_projections,
+    square_root,
+    wasserstein_2,
+)
+
+
+class WassersteinLoss(FeatureLoss):
+    """Squared 2-Wasserstein distance between normal distributions with the features' means and covariances.
+
+    As in crowsonkb/style-transfer-pytorch; see :func:`nst_lightning.transport.wasserstein_2`. Where a Gram matrix
+    mixes them, means and covariances are compared each by itself, and a small variance counts as much as a large one:
+    less of the picture stays gray or flat. Several styles are blended by their means and their means of products.
+    """
+
+    reference = "style"
+
+    def statistic(self, features: Tensor) -> Tensor:
+        """Means of products with the means beside them, ``(batch, channels, channels + 1)``."""
+        return _packed(*moments(features))
+
+    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
+        """The same, of a linear read-out without making it."""
+        return _packed(*Features.of(features).moments(layer))
+
+    def clear_target(self) -> None:
+        """See :meth:`FeatureLoss.clear_target`."""
+        super().clear_target()
+        self._roots: dict[str, Tensor] = {}
+
+    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """See :meth:`FeatureLoss.add_target`; roots of covariances are taken once."""
+        super().add_target(features, share)
+        with torch.no_grad():
+            self._roots = {
+                layer: square_root(covariance(*_unpacked(target))) for layer, target in self._targets.items()
+            }
+
+    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Loss.parts`; a target must have been added before."""
+        return {
+            layer: self._weight(layer, layer_weight) * self._distance(features, layer)
+            for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
+        }
+
+    def _distance(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
+        mean, products = _unpacked(self.statistic_of(features, layer))
+        target_mean, _ = _unpacked(self._targets[layer])
+        with torch.autocast(mean.device.type, enabled=False):
+            return wasserstein_2(mean, products, target_mean, self._roots[layer])
+
+
+def _packed(mean: Tensor, products: Tensor) -> Tensor:
+    return torch.cat([products, mean[..., None]], dim=-1)
+
+
+def _unpacked(packed: Tensor) -> tuple[Tensor, Tensor]:
+    return packed[..., -1], packed[..., :-1]
+
+
+class SlicedWassersteinLoss(FeatureLoss):
+    """Mean squared difference of sorted projections of the features: the whole distribution, not its moments alone.
+
+    Heitz et al. 2021, eq. 3, who draw new directions for each evaluation. Here they are drawn once from ``seed``, as
+    many for a layer as it has channels: so the objective is one function, which L-BFGS needs and a resumed run goes
+    on with. Several styles are blended by the quantiles of their projections.
+
+    Args:
+        layers: names of the backbone's layers.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in their order; 1 each unless given.
+        seed: of the directions.
+        points: to how many quantiles the style's projections are brought; more than the image has positions are no
+            use.
+    """
+
+    reference = "style"
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        weight: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        seed: int = 0,
+        points: int = 16384,
+    ) -> None:
+        super().__init__(layers, weight, layer_weights)
+        if points < 2:
+            raise InputError(f"Expected `points` to be 2 or more, but got {points}.")
+        self.seed = seed
+        self.points = points
+
+    def statistic(self, features: Tensor) -> Tensor:
+        """Sorted projections, ``(batch, channels, positions)``."""
+        with torch.autocast(features.device.type, enabled=False):
+            return sorted_projections(features, directions(features.shape[1], self.seed).to(features.device))
+
+    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """See :meth:`FeatureLoss.add_target`; styles of any size have the same number of quantiles."""
+        for layer in self.layers:
+            value = share * quantiles(self.statistic(features[layer]).detach(), self.points)
+            self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
+
+    def distance(self, value: Tensor, target: Tensor) -> Tensor:
+        """Mean squared difference, of the target brought to as many quantiles as the image has positions."""
+        return mean_squared_error(value, quantiles(target, value.shape[-1]))

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from torch import Tensor
+
+from nst_lightning.functional import moments
+from nst_lightning.transport import (
+    LEAST_VARIANCE,
+    covariance,
+    directions,
+    quantiles,
+    sorted_projections,
+    square_root,
+    wasserstein_2,
+)
+
+
+def features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixed = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    values = torch.randn(channels, height * width, generator=generator, dtype=torch.float64)
+    return (mixed @ values + torch.randn(channels, 1, generator=generator)).view(1, channels, height, width)
+
+
+def distance(first: Tensor, second: Tensor) -> Tensor:
+    mean, products = moments(second)
+    return wasserstein_2(*moments(first), mean, square_root(covariance(mean, products)))
+
+
+def test_the_covariance_is_torchs() -> None:
+    given = features(1)
+    expected = torch.cov(given[0].flatten(1), correction=0) + LEAST_VARIANCE * torch.eye(5)
+    torch.testing.assert_close(covariance(*moments(given))[0], expected)
+
+
+def test_the_root_is_a_root() -> None:
+    matrix = covariance(*moments(features(2)))
+    root = square_root(matrix)
+    torch.testing.assert_close(root @ root, matrix)
+    torch.testing.assert_close(root, root.mT)
+    assert torch.linalg.eigvalsh(root).min() > 0
+
+
+def test_wasserstein_2_against_eigenvalues_of_the_product() -> None:
+    # The eigenvalues of S T are those of T^1/2 S T^1/2, taken here without a root of either.
+    first, second = features(3), features(4)
+    (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*moments(x))[0]) for x in (first, second))
+    roots = torch.linalg.eigvals(s @ t).real.clamp_min(0).sqrt().sum()
+    expected = ((m - n).square().sum() + s.trace() + t.trace() - 2 * roots) / 5
+    torch.testing.assert_close(distance(first, second), expected)
+
+
+def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
+    one = torch.eye(3, dtype=torch.float64)[None]
+    mean = torch.zeros(1, 3, dtype=torch.float64)
+    wide, narrow = 4 * one, 1 * one
+    root = square_root(covariance(mean, narrow))
+    expected = ((4 + LEAST_VARIANCE) ** 0.5 - (1 + LEAST_VARIANCE) ** 0.5) ** 2
+    assert wasserstein_2(mean, wide, mean, root).item() == pytest.approx(expected)
+
+
+def test_a_distribution_has_no_distance_from_itself() -> None:
+    given = features(5)
+    assert distance(given, given).item() == pytest.approx(0, abs=1e-9)
+    assert distance(given, given.flip(2)).item() == pytest.approx(0, abs=1e-9)
+    assert distance(given, features(6)) > 0.1
+
+
+def test_the_gradient_of_wasserstein_2() -> None:
+    target = features(7)
+    given = features(8).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: distance(x, target), (given,))
+
+
+def test_the_gradient_where_eigenvalues_are_equal() -> None:
+    mean = torch.zeros(1, 3, dtype=torch.float64)
+    products = 2 * torch.eye(3, dtype=torch.float64)[None].requires_grad_()
+    root = square_root(torch.eye(3, dtype=torch.float64)[None])
+    wasserstein_2(mean, products, mean, root).backward()  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(
+        lambda diagonal: wasserstein_2(mean, torch.diag_embed(diagonal), mean, root),
+        (torch.full((1, 3), 2.0, dtype=torch.float64, requires_grad=True),),
+    )
+
+
+def test_fewer_positions_than_channels() -> None:
+    thin = features(9, channels=6, height=1, width=3).requires_grad_()
+    distance(thin, features(10, channels=6)).backward()  # type: ignore[no-untyped-call]
+    assert thin.grad is not None
+    assert bool(thin.grad.isfinite().all())
+
+
+def test_sorted_projections_by_hand() -> None:
+    given, along = features(11), directions(5, seed=3).double()
+    rows = [sorted(float(v) for v in along[k] @ given[0].flatten(1)) for k in range(5)]
+    torch.testing.assert_close(sorted_projections(given, along)[0], torch.tensor(rows, dtype=torch.float64))
+
+
+def test_directions_are_unit_vectors_from_a_seed() -> None:
+    torch.testing.assert_close(directions(7, 0).square().sum(1), torch.ones(7))
+    assert torch.equal(directions(7, 0), directions(7, 0))
+    assert not torch.equal(directions(7, 0), directions(7, 1))
+
+
+def test_quantiles_keep_ends_and_order() -> None:
+    ordered = torch.tensor([[[0.0, 1.0, 4.0]]])
+    torch.testing.assert_close(quantiles(ordered, 5), torch.tensor([[[0.0, 0.5, 1.0, 2.5, 4.0]]]))
+    assert quantiles(ordered, 3) is ordered
