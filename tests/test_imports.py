@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "functional": set(),
     "image": set(),
     "initialization": {"image", "plan", "samples"},
-    "losses": {"features", "functional"},
+    "losses": {"features", "functional", "transport"},
     "memory": set(),
     "module": {"backbones.base", "data", "features", "initialization", "losses.base", "plan", "progress"},
     "optim": set(),
@@ -60,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
         "quiet",
         "samples",
     },
+    "transport": set(),
     "version": set(),
 }
 WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "module", "parsing", "progress", "study"}
