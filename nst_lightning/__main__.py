@@ -9,6 +9,7 @@ from nst_lightning.version import __version__
 COMMANDS = {
     "fit": "paint a picture as a configuration says",
     "distill": "make the weights of SlimVGG19 anew, or measure a file of them (distill measure)",
+    "flicker": "measure how much a film flickers that was painted from another one",
     "samples": "write the pictures that come with the package to a folder",
 }
 
@@ -55,6 +56,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from nst_lightning.distill.command import main as distill
 
         return distill
+    if name == "flicker":
+        from nst_lightning.video.command import main as flicker
+
+        return flicker
     from nst_lightning.samples.command import main as samples
 
     return samples
