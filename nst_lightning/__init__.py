@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nst_lightning.api import stylize
     from nst_lightning.backbones import VGG16, VGG19, Backbone, SlimVGG19
     from nst_lightning.data import TransferData
-    from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
+    from nst_lightning.losses import ContentLoss, GramLoss, Loss, RevealedGramLoss, TemporalLoss, TotalVariationLoss
     from nst_lightning.module import StyleTransfer
     from nst_lightning.plan import Plan
 
@@ -24,8 +24,10 @@ __all__ = [
     "InputError",
     "Loss",
     "Plan",
+    "RevealedGramLoss",
     "SlimVGG19",
     "StyleTransfer",
+    "TemporalLoss",
     "TotalVariationLoss",
     "TransferData",
     "__version__",
@@ -36,7 +38,7 @@ _HOMES = {
     "api": ("stylize",),
     "backbones": ("VGG16", "VGG19", "Backbone", "SlimVGG19"),
     "data": ("TransferData",),
-    "losses": ("ContentLoss", "GramLoss", "Loss", "TotalVariationLoss"),
+    "losses": ("ContentLoss", "GramLoss", "Loss", "RevealedGramLoss", "TemporalLoss", "TotalVariationLoss"),
     "module": ("StyleTransfer",),
     "plan": ("Plan",),
 }

@@ -11,6 +11,7 @@ COMMANDS = {
     "study": "paint many pictures and make a page of them: sweeps, folders, a report",
     "benchmark": "measure speed, memory and time to quality on this machine, beside a plain loop",
     "distill": "make the weights of SlimVGG19 anew, or measure a file of them (distill measure)",
+    "flicker": "measure how much a film flickers that was painted from another one",
     "samples": "write the pictures that come with the package to a folder",
 }
 
@@ -65,6 +66,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         from nst_lightning.distill.command import main as distill
 
         return distill
+    if name == "flicker":
+        from nst_lightning.video.command import main as flicker
+
+        return flicker
     from nst_lightning.samples.command import main as samples
 
     return samples

@@ -16,6 +16,7 @@ from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import (
     CheckpointWriter,
     ClampImage,
+    FilmWriter,
     FiniteGuard,
     GracefulInterrupt,
     ImageLogger,
@@ -26,8 +27,9 @@ from nst_lightning.callbacks import (
 )
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.configuration import RunConfig
-from nst_lightning.data import TransferData
+from nst_lightning.callbacks.run import run_folder
 from nst_lightning.errors import InputError
+from nst_lightning.film import FilmData
 from nst_lightning.memory import keep_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
@@ -91,7 +93,7 @@ class StyleTransferCLI(LightningCLI):
         start: whether to paint at once.
     """
 
-    datamodule: TransferData
+    datamodule: FilmData
     model: StyleTransfer
 
     def __init__(
@@ -110,9 +112,10 @@ class StyleTransferCLI(LightningCLI):
         self._finished = False
         self._native = False
         self._interrupt = GracefulInterrupt()
+        self._film_writer: FilmWriter | None = None
         super().__init__(
             model_class=StyleTransfer,
-            datamodule_class=TransferData,
+            datamodule_class=FilmData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS
             | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, RunSummary(), *_shown(beside)]},
@@ -148,9 +151,10 @@ class StyleTransferCLI(LightningCLI):
         parser.add_argument(
             "--output",
             type=str | None,
-            help="file to write besides stylized.png in the run folder: jpg, png, webp or tiff by its ending",
+            help="file to write besides stylized.png in the run folder: jpg, png, webp or tiff by its ending; "
+            "of a film besides film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for its frames",
         )
-        parser.add_lightning_class_args(TransferData, "data")
+        parser.add_lightning_class_args(FilmData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
@@ -190,8 +194,12 @@ class StyleTransferCLI(LightningCLI):
         """Gives the Trainer an epoch for each stage, and the writer of the result."""
         # What is saved with the run is the description of its network.
         self.config = self._written or self.config
+        self.datamodule.setup("fit")
+        output = self.config_init.fit.output
+        if self.datamodule.film is not None:
+            self._film_writer = FilmWriter(self.datamodule, output, self._announce)
         # Last, so that what it says stands below the finished bar.
-        self.trainer_defaults["callbacks"].append(ResultWriter(self.config_init.fit.output, self._announce))
+        self.trainer_defaults["callbacks"].append(self._film_writer or ResultWriter(output, self._announce))
         return super().instantiate_trainer(
             **kwargs,
             max_epochs=len(self.datamodule.stages),
@@ -210,21 +218,31 @@ class StyleTransferCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Finds mistakes before the run has a folder."""
-        self.datamodule.setup("fit")
         self.model.first_image(self.datamodule)
         if self._checkpoint is not None:
             at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
             self._finished = at.stage == len(self.datamodule.stages)
-            self._checkpoint = None
+            if not self._finished:
+                self._checkpoint = None
 
     def fit(self, **arguments: Any) -> None:
         """Paints, unless the checkpoint is of a plan that is done."""
         if self._finished:
             print("The plan of this checkpoint is done and nothing is left to do; more data.plan.steps go on.")
+            self._write_film_again()
             return
         if self._announce and self._native and self.config.fit.trainer.precision == "bf16-mixed":
             print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
         self.trainer.fit(**arguments)
+
+    def _write_film_again(self) -> None:
+        """Writes the film of frames that were painted before, in case that it could not be, or is wanted elsewhere."""
+        if self._film_writer is not None and self._checkpoint is not None:
+            count = len(self.datamodule.timing(len(self.datamodule.stages)).times)
+            self._film_writer.open(run_folder(self.trainer))
+            image = self._checkpoint["state_dict"]["image"]
+            self._film_writer.complete(count, Path(self.config.fit.ckpt_path), image)
+            self._film_writer.write(count)
 
 
 def _shown(beside: list[Callback] | None) -> list[Callback]:
@@ -286,4 +304,9 @@ def fit(args: list[str]) -> int:
     if cli.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
         return 130
+    if cli.datamodule.problem is not None:
+        raise InputError(
+            f"Expected a whole film, but of {cli.datamodule.content_file} {cli.datamodule.problem}. "
+            "What there is of it is painted."
+        )
     return 0

@@ -1,8 +1,8 @@
 """What is painted: the pictures of a run and its plan."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import lightning.pytorch as pl
 from torch import Tensor
@@ -23,11 +23,16 @@ class StagePictures:
         content: ``(1, 3, height, width)``, or None.
         styles: ``(1, 3, any, any)`` each, with the same long edge.
         shares: how much each style counts; they sum to 1.
+        before: of a film, the painted frames before this one in its shot; see
+            :meth:`nst_lightning.losses.base.Loss.look_back`.
+        start: what a frame that goes on from another one starts from, ``(1, 3, height, width)``; None elsewhere.
     """
 
     content: Tensor | None
     styles: list[Tensor]
     shares: list[float]
+    before: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    start: Tensor | None = None
 
 
 class Steps:
@@ -104,10 +109,23 @@ class TransferData(pl.LightningDataModule):
         """
         if self.content_file is not None and self.content is None:
             self.content = read_image(locate(self.content_file))
-        if self.style_files and not self.styles:
-            self.styles = [read_image(locate(style)) for style in self.style_files]
+        self._read_styles()
         if self.content is None and not self.styles:
             raise InputError("Expected a content or a style, but got neither: add --data.content FILE.")
+
+    def _read_styles(self) -> None:
+        if self.style_files and not self.styles:
+            self.styles = [read_image(locate(style)) for style in self.style_files]
+
+    def look_back(self, offsets: Collection[int]) -> None:
+        """Says which frames before the one that is painted will be wanted; a still picture has none.
+
+        Args:
+            offsets: how many frames before.
+
+        Raises:
+            InputError: they cannot be given.
+        """
 
     def shape(self, stage: Stage) -> tuple[int, int]:
         """Height and width of the image in px: the content's, or the first style's where there is no content."""
@@ -118,8 +136,11 @@ class TransferData(pl.LightningDataModule):
     def pictures(self, stage: Stage) -> StagePictures:
         """The pictures at the size of a stage, on the CPU; after :meth:`setup`."""
         content = None if self.content is None else _at_size(self.content.image, stage.size)
-        styles = [_at_size(style.image, round(stage.size * self.style_scale)) for style in self.styles]
-        return StagePictures(content, styles, self.shares)
+        return StagePictures(content, self.styles_at(stage.size), self.shares)
+
+    def styles_at(self, size: int) -> list[Tensor]:
+        """The styles for an image with a long edge of ``size`` px."""
+        return [_at_size(style.image, max(1, round(size * self.style_scale))) for style in self.styles]
 
     def alpha(self, height: int, width: int) -> Tensor | None:
         """The transparency of the content at the size of the image, ``(1, 1, height, width)``, or None."""

@@ -1,5 +1,6 @@
 """The mathematics, as pure functions of tensors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -165,3 +166,53 @@ def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
     down = image[..., 1:, :] - image[..., :-1, :]
     along = image[..., :, 1:] - image[..., :, :-1]
     return down.abs().pow(exponent).mean() + along.abs().pow(exponent).mean()
+
+
+def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Squared differences, each times its pixel's mask, summed and divided by the number of values of a picture.
+
+    The temporal loss of Ruder, Dosovitskiy and Brox 2016, eq. 7. It is divided by all values and not by those that the
+    mask leaves, so that a pixel counts the same however many others are masked. Pictures of a batch are summed.
+
+    Args:
+        value: ``(batch, channels, height, width)``.
+        target: the same shape.
+        mask: ``(batch, 1, height, width)`` in [0, 1].
+
+    Returns:
+        A scalar.
+    """
+    return (mask * (value - target).square()).flatten(1).mean(1).sum()
+
+
+def closest_first(masks: Sequence[Tensor]) -> list[Tensor]:
+    """Masks for several frames before, so that each pixel counts at most once and for the nearest frame that shows it.
+
+    Ruder, Dosovitskiy and Brox 2016, eq. 9: each mask less those of all nearer frames, no less than 0.
+
+    Args:
+        masks: how far each pixel was seen in a frame before, in [0, 1], the nearest frame first.
+    """
+    chosen: list[Tensor] = []
+    for mask in masks:
+        left = mask
+        for nearer in chosen:
+            left = left - nearer
+        chosen.append(left.clamp(min=0))
+    return chosen
+
+
+def warping_error(image: Tensor, warped: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """How much a picture differs from the one before, moved to where things are now, where that can be told.
+
+    Args:
+        image: ``(batch, channels, height, width)``.
+        warped: the same shape.
+        mask: ``(batch, 1, height, width)`` in [0, 1].
+
+    Returns:
+        The sum of squared differences, each times its mask and a mean over channels, and the sum of the mask. The root
+        of their ratio is the error.
+    """
+    squares = (image - warped).square().mean(1, keepdim=True)
+    return (mask * squares).sum(), mask.sum()

@@ -94,8 +94,12 @@ class StyleTransfer(pl.LightningModule):
         return {name: total(parts) for name, parts in self.parts(image).items()}
 
     @torch.no_grad()
-    def set_targets(self, pictures: StagePictures) -> None:
+    def set_targets(self, pictures: StagePictures, keep_style: bool = False) -> None:
         """Makes the terms compare with these pictures from now on.
+
+        Args:
+            pictures: of a stage.
+            keep_style: whether to go on with the styles that were set before.
 
         Raises:
             InputError: a term wants a picture that is not given, or one is too small for the deepest layer.
@@ -103,7 +107,11 @@ class StyleTransfer(pl.LightningModule):
         self._check_references(pictures)
         content = [] if pictures.content is None else [pictures.content]
         self._set_targets("content", content, [1.0] * len(content))
-        self._set_targets("style", pictures.styles, pictures.shares)
+        if not keep_style:
+            self._set_targets("style", pictures.styles, pictures.shares)
+        before = {n: (image.to(self.device), mask.to(self.device)) for n, (image, mask) in pictures.before.items()}
+        for loss in self._terms().values():
+            loss.look_back(before)
 
     def _set_targets(self, reference: Literal["content", "style"], pictures: list[Tensor], shares: list[float]) -> None:
         losses = [loss for loss in self._terms().values() if loss.reference == reference]
@@ -140,13 +148,20 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: these pictures do not serve this objective.
         """
+        data.look_back({offset for loss in self._terms().values() for offset in loss.offsets})
         first = data.stages[0]
         pictures = data.pictures(first)
         self._check_references(pictures)
-        style = pictures.styles[0] if pictures.styles else None
-        image = initial_image(self.initialization, pictures.content, style, *data.shape(first), torch.initial_seed())
+        image = self._start(pictures, data.shape(first))
         self._check_size("image", image, self.layers)
         return image
+
+    def _start(self, pictures: StagePictures, shape: tuple[int, int]) -> Tensor:
+        """What a picture starts from."""
+        if pictures.start is not None:
+            return pictures.start
+        style = pictures.styles[0] if pictures.styles else None
+        return initial_image(self.initialization, pictures.content, style, *shape, torch.initial_seed())
 
     def _check_references(self, pictures: StagePictures) -> None:
         content = [] if pictures.content is None else [pictures.content]
@@ -166,37 +181,48 @@ class StyleTransfer(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Enters the stage of a new or resumed run."""
-        self.enter_stage()
+        self.enter_stage(within=position(self.trainer.fit_loop).step > 0)
 
     def on_train_epoch_start(self) -> None:
         """Enters the next stage."""
         self.enter_stage()
 
-    def enter_stage(self) -> None:
-        """Sizes the image and sets the targets for the stage that Lightning's current epoch is; once for each stage."""
-        stage = self._data().stages[self.trainer.current_epoch]
+    def enter_stage(self, within: bool = False) -> None:
+        """Readies image and targets for the stage that Lightning's current epoch is; once for each stage.
+
+        Args:
+            within: whether some of the stage's steps are made already, so that the image has to stay as it is.
+        """
+        data, number = self._data(), self.trainer.current_epoch
+        stage = data.stages[number]
         if stage == self._stage:
             return
-        height, width = self._data().shape(stage)
-        if self.image.shape[-2:] != (height, width):
-            self._resize(height, width)
+        pictures, shape = data.pictures(stage), data.shape(stage)
+        if not within and number > 0 and data.stages[number - 1].frame != stage.frame:
+            self._replace_image(self._start(pictures, shape))
+        elif self.image.shape[-2:] != shape:
+            self._resize(*shape)
         # Targets see the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
-            self.enter_targets(self._data(), stage)
+            self.enter_targets(data, stage, pictures)
         self._stage = stage
+
+    def enter_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
+        """Makes the terms compare with the pictures of a stage; those of the style stay where they are the same."""
+        self.set_targets(pictures, keep_style=self._stage is not None and self._stage.size == stage.size)
+
+    def _replace_image(self, image: Tensor) -> None:
+        """Puts another image in the place of the one that was painted, with an optimizer that knows nothing yet."""
+        self._set_image(image)
+        self.trainer.strategy.setup_optimizers(self.trainer)
 
     def _resize(self, height: int, width: int) -> None:
         """Resizes the image and makes its optimizer anew, with what of the old one's state can be carried over."""
         state = self.trainer.optimizers[0].state.get(self.image, {})
-        self._set_image(resized(self.image.detach(), height, width))
-        self.trainer.strategy.setup_optimizers(self.trainer)
+        self._replace_image(resized(self.image.detach(), height, width))
         kept = carried(state, height, width)
         if kept:
             self.trainer.optimizers[0].state[self.image] = kept
-
-    def enter_targets(self, data: TransferData, stage: Stage) -> None:
-        """Makes the terms compare with the pictures of a stage."""
-        self.set_targets(data.pictures(stage))
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Evaluates the objective and logs it."""

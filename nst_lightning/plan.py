@@ -1,5 +1,6 @@
 """The plan of a run: which picture is painted at which size for how many steps, and in what order."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ class Plan:
             ``octaves`` to `smallest`. Large pictures want it: large shapes of the style are found at small sizes.
         smallest: long edge in px below which a ladder does not go.
         first_steps: evaluations at the first size of a ladder.
+        following_steps: evaluations for each frame of a film that goes on from the one before; `steps` unless given.
+            Those that begin a shot are painted as a still picture is.
     """
 
     size: int = 512
@@ -45,9 +48,10 @@ class Plan:
     ladder: Literal["none", "sqrt2", "octaves"] = "none"
     smallest: int = 128
     first_steps: int | None = None
+    following_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("size", "steps", "smallest", "first_steps"):
+        for name in ("size", "steps", "smallest", "first_steps", "following_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
@@ -61,13 +65,31 @@ class Plan:
             sizes.append(smaller)
         return sizes[::-1]
 
-    def stages(self) -> list[Stage]:
-        """The stages in their order."""
+    def stages(self, frame: int = 0) -> list[Stage]:
+        """The stages of a picture in their order.
+
+        Args:
+            frame: its number.
+        """
         sizes = self.sizes()
-        stages = [Stage(frame=0, size=size, steps=self.steps) for size in sizes]
+        stages = [Stage(frame=frame, size=size, steps=self.steps) for size in sizes]
         if self.first_steps is not None and len(stages) > 1:
-            stages[0] = Stage(frame=0, size=sizes[0], steps=self.first_steps)
+            stages[0] = Stage(frame=frame, size=sizes[0], steps=self.first_steps)
         return stages
+
+    def film(self, frames: int, cuts: Collection[int]) -> list[Stage]:
+        """The stages of a film in their order.
+
+        Args:
+            frames: how many it has.
+            cuts: numbers of the frames that begin a shot, 0 among them.
+        """
+        following = self.steps if self.following_steps is None else self.following_steps
+        return [
+            stage
+            for frame in range(frames)
+            for stage in (self.stages(frame) if frame in cuts else [Stage(frame, self.size, following)])
+        ]
 
 
 def fitted(height: int, width: int, size: int) -> tuple[int, int]:

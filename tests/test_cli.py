@@ -26,6 +26,7 @@ BACKBONES = [path for path in CONFIGS if path.parent.name == "backbones"]
 
 # A size and a length that a test can afford, and a network whose depth does not matter.
 QUICK = ["--data.plan.size=32", "--data.plan.steps=2"]
+QUICK_FILM = ["--data.plan.following_steps=2", "--data.last=2"]
 SMALL = [*QUICK, "--model.backbone=VGG19", "--model.backbone.weights=random"]
 
 
@@ -66,8 +67,9 @@ def test_every_configuration_is_run_by_a_test() -> None:
 @pytest.mark.parametrize("config", RECIPES, ids=str)
 def test_every_recipe_runs(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["fit", f"--config={ROOT / 'configs' / config}", *QUICK]) == 0
-    (result,) = Path("logs").rglob("stylized.png")
+    film = config.name == "video.yaml"
+    assert main(["fit", f"--config={ROOT / 'configs' / config}", *QUICK, *(QUICK_FILM if film else [])]) == 0
+    (result,) = Path("logs").rglob("frames/00002.png" if film else "stylized.png")
     with Image.open(result) as picture:
         assert max(picture.size) == 32
 
@@ -129,7 +131,10 @@ def test_a_second_configuration_goes_on_top(run: Any, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         run("--config=mine.yaml", "--print_config")
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["data"]["plan"] == {"size": 32, "steps": 7, "ladder": "none", "smallest": 128, "first_steps": None}
+    assert printed["data"]["plan"] == {"size": 32, "steps": 7, "ladder": "none", "smallest": 128} | {
+        "first_steps": None,
+        "following_steps": None,
+    }
     assert printed["model"]["initialization"] == "gaussian"
     assert printed["model"]["losses"]["style"]["class_path"].endswith("GramLoss")
 
@@ -323,7 +328,7 @@ def test_a_killed_run_ends_in_the_same_bits() -> None:
 
 MISTAKES = [
     (["--data.content=nowhere.jpg"], 1, "Expected an image file, but there is none at nowhere.jpg"),
-    (["--data.content=."], 1, "Expected an image file, but . is a directory"),
+    (["--data.content=."], 1, "Expected a folder of numbered frames, but . has no pictures with numbers"),
     (["--data.content=text.jpg"], 1, "text.jpg is none that can be read"),
     (["--data.content=null"], 1, "add --data.content FILE"),
     (["--model.losses.content.layers=[conv_99]"], 1, "among conv_1 to conv_16"),
@@ -408,11 +413,11 @@ class Explosive(torch.optim.Optimizer):
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("fit", "distill", "samples"):
+    for command in ("fit", "distill", "flicker", "samples"):
         assert re.search(rf"^  {command} +\w", printed, re.MULTILINE)
     assert main([]) == 2
     assert main(["paint"]) == 2
-    assert "Expected a command among fit, distill, samples, but got 'paint'" in capsys.readouterr().err
+    assert "Expected a command among fit, distill, flicker, samples, but got 'paint'" in capsys.readouterr().err
 
 
 def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "nst_lightning"
 # What each room may import of ours, besides itself and `errors` and `version`, which all may.
 ALLOWED: dict[str, set[str]] = {
     "__init__": {"api", "backbones", "data", "losses", "module", "plan"},
-    "__main__": {"benchmark", "cli", "distill", "samples", "study"},
+    "__main__": {"benchmark", "cli", "distill", "samples", "study", "video"},
     "api": {"backbones", "callbacks", "data", "image", "losses", "module", "plan", "precision", "quiet", "samples"},
     "backbones": {"features"},
     "benchmark": {
@@ -27,11 +27,12 @@ ALLOWED: dict[str, set[str]] = {
         "precision",
         "samples",
     },
-    "callbacks": {"image"},
-    "cli": {"backbones", "callbacks", "data", "image", "losses", "memory", "module", "parsing", "precision", "quiet"},
+    "callbacks": {"film", "image", "plan", "progress", "video"},
+    "cli": {"backbones", "callbacks", "film", "image", "losses", "memory", "module", "parsing", "precision", "quiet"},
     "data": {"image", "plan", "samples"},
     "distill": {"backbones", "functional", "parsing", "quiet"},
     "errors": set(),
+    "film": {"data", "plan", "samples", "video"},
     "features": {"functional"},
     "functional": set(),
     "image": set(),
@@ -62,6 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "transport": set(),
     "version": set(),
+    "video": {"functional", "image", "parsing", "plan", "samples"},
 }
 WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "module", "parsing", "progress", "study"}
 

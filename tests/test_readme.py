@@ -8,7 +8,7 @@ import pytest
 
 from nst_lightning.__main__ import main
 from nst_lightning.image import write_image
-from tests.test_cli import QUICK
+from tests.test_cli import QUICK, QUICK_FILM
 from tests.tiny import smooth_image
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +39,8 @@ def test_the_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.Monk
     if args[0] == "study":
         args += ["--config=short.yaml", "--size=32"]
         (tmp_path / "short.yaml").write_text("trainer: {max_steps: 2}")
+    if "configs/video.yaml" in args:
+        args += QUICK_FILM
     if "configs/backbones/vgg19.yaml" in args:
         args += ["--model.backbone.weights=random"]
     assert main(args) == 0

@@ -45,4 +45,6 @@ class StageProgressBar(TQDMProgressBar):
         stages = trainer.datamodule.stages  # type: ignore[attr-defined]
         number = trainer.current_epoch
         prefix = f"Stage {number + 1}/{len(stages)}, " if len(stages) > 1 else ""
+        if stages[-1].frame > 0:
+            prefix = f"Frame {stages[number].frame + 1}/{stages[-1].frame + 1}, "
         return f"{prefix}{stages[number].size} px"

@@ -1,6 +1,7 @@
 """Checkpoints of a run."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from nst_lightning.callbacks.run import run_folder
 from nst_lightning.errors import DivergedError, InputError
+from nst_lightning.progress import position
 
 LAST = Path("checkpoints") / "last.ckpt"
 """Where the checkpoint of a run is in its folder."""
@@ -38,7 +40,7 @@ class CheckpointWriter(Checkpoint):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Saves when it is due."""
         self._between_steps = self._started = True
-        if trainer.global_step % self.every_n_steps == 0:
+        if trainer.global_step % self.every_n_steps == 0 or _frame_ends(trainer):
             self.save(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -52,7 +54,9 @@ class CheckpointWriter(Checkpoint):
         """
         torn = isinstance(exception, KeyboardInterrupt) and not self._between_steps
         if self._started and not torn and not isinstance(exception, DivergedError):
-            self.save(trainer, pl_module)
+            # What ended the run is the more telling error, and on a full disk the one that is caught here as well.
+            with suppress(OSError):
+                self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the checkpoint, unless the image is spoilt or the run has no folder."""
@@ -66,3 +70,11 @@ class CheckpointWriter(Checkpoint):
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _frame_ends(trainer: pl.Trainer) -> bool:
+    """Whether a frame of a film is done, which is never to be painted again."""
+    stages = trainer.datamodule.stages  # type: ignore[attr-defined]
+    if stages[-1].frame == 0:
+        return False
+    return bool(position(trainer.fit_loop).step == stages[trainer.current_epoch].steps)

@@ -34,7 +34,7 @@ class ImageLogger(pl.Callback):
         if trainer.global_step > 0:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        pictures = data.pictures(data.stages[-1])
+        pictures = data.pictures([stage for stage in data.stages if stage.frame == 0][-1])
         if pictures.content is not None:
             self._show(trainer, "image/content", pictures.content)
         for number, style in enumerate(pictures.styles, 1):
@@ -42,8 +42,9 @@ class ImageLogger(pl.Callback):
         self._show(trainer, "image/start", pl_module.image)  # type: ignore[arg-type]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Shows the image when it is due."""
-        if trainer.global_step % self.every_n_steps == 0:
+        """Shows the image when it is due; of a film the first frame alone, for each is shown when it is done."""
+        first = trainer.datamodule.stages[trainer.current_epoch].frame == 0  # type: ignore[attr-defined]
+        if trainer.global_step % self.every_n_steps == 0 and first:
             self._show_image(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

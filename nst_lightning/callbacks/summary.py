@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from nst_lightning.callbacks.films import FilmWriter
 from nst_lightning.callbacks.run import run_folder, steps_planned
 from nst_lightning.image import write_bytes
 
@@ -23,7 +24,7 @@ class RunSummary(pl.Callback):
 
     It has the steps made and planned, the seconds they took (over all starts of a run that was resumed), the size of
     the picture in px, the terms of the objective at the last step, and their curves. The curves are in the checkpoint,
-    so that those of a resumed run are whole.
+    so that those of a resumed run are whole. Of a film it has the frames in numbers as well.
     """
 
     def __init__(self) -> None:
@@ -85,7 +86,7 @@ class RunSummary(pl.Callback):
             "size": [width, height],
             "losses": self.losses(trainer),
             "curves": self._curves,
-        }
+        } | _film(trainer)
 
     def _elapsed(self) -> float:
         return self._seconds + (0.0 if self._since is None else time.monotonic() - self._since)
@@ -98,3 +99,9 @@ class RunSummary(pl.Callback):
         """The terms of the objective and their ``total`` at the step just made, by name."""
         logged = trainer.callback_metrics
         return {name.removeprefix("loss/"): float(value) for name, value in logged.items() if name.startswith("loss/")}
+
+
+def _film(trainer: pl.Trainer) -> dict[str, Any]:
+    """The film in numbers, where it is one."""
+    writers = [callback for callback in trainer.callbacks if isinstance(callback, FilmWriter)]  # type: ignore[attr-defined]
+    return {"film": writers[0].numbers()} if writers else {}

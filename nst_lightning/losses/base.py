@@ -26,6 +26,8 @@ class Loss(nn.Module, ABC):
 
     reference: ClassVar[Reference | None] = None
     layers: tuple[str, ...] = ()
+    offsets: tuple[int, ...] = ()
+    """How many frames before are those of a film that the term looks back at."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
@@ -47,6 +49,14 @@ class Loss(nn.Module, ABC):
 
         Args:
             breadth: of a layer, by name; see :meth:`nst_lightning.backbones.base.Backbone.breadth`.
+        """
+
+    def look_back(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+        """Hands over the frames before the one that is painted, to terms that look back.
+
+        Args:
+            before: by how many frames before: that frame, ``(1, 3, height, width)``, moved to where things are now,
+                and how far each pixel of it can be relied on, ``(1, 1, height, width)``. Empty where nothing is before.
         """
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:

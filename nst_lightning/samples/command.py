@@ -5,13 +5,13 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from nst_lightning.samples.gallery import SAMPLES, write_sample
+from nst_lightning.samples.gallery import CLIPS, SAMPLES, write_clip, write_sample
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="nst_lightning samples",
-        description="Write sample contents and styles as PNG.",
+        description="Write sample contents and styles as PNG, and a clip as MP4.",
         exit_on_error=False,
     )
     parser.add_argument("--output", type=str, required=True, help="the folder to write to")
@@ -23,6 +23,8 @@ def _write(directory: Path, anew: bool) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name in SAMPLES:
         print(write_sample(name, directory, anew), flush=True)
+    for name in CLIPS:
+        print(write_clip(name, directory), flush=True)
 
 
 def main(args: list[str] | None = None) -> int:

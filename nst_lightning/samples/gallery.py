@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +12,9 @@ from nst_lightning.errors import InputError
 CONTENTS: tuple[str, ...] = ("harbour", "landscape", "still_life", "cat")
 STYLES: tuple[str, ...] = ("swirl", "waves", "glass", "mosaic", "ink", "geometric")
 SAMPLES: tuple[str, ...] = CONTENTS + STYLES
+CLIPS: tuple[str, ...] = ("clip",)
+"""Films; see :mod:`nst_lightning.samples.clip`."""
+
 FILES = Path(__file__).parent / "files"
 
 
@@ -42,7 +46,7 @@ def sample_path(name: str) -> Path:
     """Return the file of a sample that comes with the package.
 
     Args:
-        name: One of `SAMPLES`.
+        name: One of `SAMPLES` or `CLIPS`.
 
     Returns:
         The path of the file.
@@ -50,6 +54,8 @@ def sample_path(name: str) -> Path:
     Raises:
         InputError: There is no such sample.
     """
+    if name in CLIPS:
+        return FILES / f"{name}.mp4"
     _check(name)
     return FILES / f"{name}.webp"
 
@@ -111,6 +117,26 @@ def write_sample(name: str, directory: Path, anew: bool = False) -> Path:
     return path
 
 
+def write_clip(name: str, directory: Path) -> Path:
+    """Copy a clip.
+
+    Args:
+        name: One of `CLIPS`.
+        directory: An existing folder.
+
+    Returns:
+        The path of the written file.
+    """
+    path = directory / sample_path(name).name
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        shutil.copyfile(sample_path(name), partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
 def write_samples(directory: Path) -> list[Path]:
     """Write all samples as PNG, making the folder if it is missing.
 
@@ -118,7 +144,7 @@ def write_samples(directory: Path) -> list[Path]:
         directory: Where to write them.
 
     Returns:
-        The paths of the written files, contents first.
+        The paths of the written files, contents first, clips last.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    return [write_sample(name, directory) for name in SAMPLES]
+    return [write_sample(name, directory) for name in SAMPLES] + [write_clip(name, directory) for name in CLIPS]

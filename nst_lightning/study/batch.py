@@ -17,7 +17,7 @@ from nst_lightning.callbacks import CheckpointWriter, ClampImage, FiniteGuard, G
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import CONFIGURATION
 from nst_lightning.cli import StyleTransferCLI, read_checkpoint
-from nst_lightning.data import TransferData
+from nst_lightning.data import StagePictures, TransferData
 from nst_lightning.image import write_image
 from nst_lightning.losses import Loss
 from nst_lightning.module import StyleTransfer
@@ -47,6 +47,10 @@ class BatchData(TransferData):
     def shape(self, stage: Stage) -> tuple[int, int]:
         """That of every item."""
         return self.items[0].shape(stage)
+
+    def pictures(self, stage: Stage) -> StagePictures:
+        """None that all have in common."""
+        return StagePictures(None, [], [])
 
 
 class BatchTransfer(StyleTransfer):
@@ -85,7 +89,7 @@ class BatchTransfer(StyleTransfer):
             images.append(item.first_image(its_data))
         return torch.cat(images)
 
-    def enter_targets(self, data: TransferData, stage: Stage) -> None:
+    def enter_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Makes the terms of each item compare with its own pictures."""
         assert isinstance(data, BatchData)
         for item, its_data in zip(self.items, data.items, strict=True):

@@ -72,9 +72,10 @@ def test_locate() -> None:
 
 def test_write_samples(tmp_path: Path) -> None:
     paths = write_samples(tmp_path / "new" / "folder")
-    assert [path.name for path in paths] == [f"{name}.png" for name in SAMPLES]
+    assert [path.name for path in paths] == [*(f"{name}.png" for name in SAMPLES), "clip.mp4"]
     assert sorted(paths) == sorted((tmp_path / "new" / "folder").iterdir())
-    for path in paths:
+    assert paths[-1].read_bytes() == sample_path("clip").read_bytes()
+    for path in paths[:-1]:
         with Image.open(path) as image:
             assert image.format == "PNG"
             assert image.mode == "RGB"
@@ -92,7 +93,8 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_command_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(tmp_path / f"{name}.png") for name in SAMPLES]
+    names = [*(f"{name}.png" for name in SAMPLES), "clip.mp4"]
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / name) for name in names]
 
 
 def test_command_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

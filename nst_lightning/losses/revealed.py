@@ -1,0 +1,58 @@
+"""The style of what a film has just revealed."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.errors import InputError
+from nst_lightning.losses.base import IMAGE
+from nst_lightning.losses.style import GramLoss
+
+
+class RevealedGramLoss(GramLoss):
+    """The Gram loss of those parts of a frame alone that were not seen some frames before.
+
+    What comes into a film at its edges, or from behind something, starts from its content; and the Gram matrices of the
+    whole frame, nearly all of which has its style already, do not ask for more: it would stay a photograph. This term
+    asks of the new parts what a still picture is asked for as a whole, in proportion to their area, so that it means
+    the same with the same weight as the term beside it. Where nothing is new it is 0.
+
+    Args:
+        layers: names of the backbone's layers, or ``image`` for the pixels.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in their order; 1 each unless given.
+        frames: for how many frames something is new.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        weight: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        frames: int = 8,
+    ) -> None:
+        super().__init__(layers, weight, layer_weights)
+        if frames < 1:
+            raise InputError(f"Expected `frames` to be 1 or more, but got {frames}.")
+        self.offsets = (frames,)
+        self._new: Tensor | None = None
+
+    def look_back(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+        """See :meth:`Loss.look_back`; near the beginning of a shot the earliest frame there is counts."""
+        seen = [mask for offset, (_, mask) in sorted(before.items()) if offset <= self.offsets[0]]
+        new = 1 - seen[-1] if seen else None
+        self._new = new if new is not None and bool(new.any()) else None
+
+    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Loss.parts`."""
+        if self._new is None:
+            return {layer: features[IMAGE].new_zeros(()) for layer in self.layers}
+        area = self._new.mean()
+        found = super().parts({layer: self._of_new(features[layer], self._new) for layer in self.layers})
+        return {layer: area * part for layer, part in found.items()}
+
+    def _of_new(self, features: Tensor, new: Tensor) -> Tensor:
+        """Features whose Gram matrix is that of the new parts: each position counts as far as it is new."""
+        count = functional.adaptive_avg_pool2d(new, (features.shape[-2], features.shape[-1]))
+        return features * (count / count.mean()).sqrt().to(features.dtype)

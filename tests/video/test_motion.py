@@ -1,0 +1,170 @@
+"""Flow, warping and occlusion, against motion that is known exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.models.optical_flow import raft_small  # type: ignore[import-untyped]
+
+from nst_lightning.errors import InputError
+from nst_lightning.samples.clip import Clip
+from nst_lightning.video.flow import DIS, RAFT, Files, Flow, named_flow, read_flow, read_flow_size, write_flow
+from nst_lightning.video.occlusion import disoccluded, motion_boundaries, reliability
+from nst_lightning.video.warp import inside, warp
+from tests.tiny import smooth_image
+
+CLIP = Clip(frames=6, width=128, height=96)
+
+
+def image(number: int) -> Tensor:
+    return torch.from_numpy(CLIP.picture(number)).permute(2, 0, 1)[None].float() / 255
+
+
+def exact(number: int, other: int) -> Tensor:
+    return torch.from_numpy(CLIP.flow(number, other)).permute(2, 0, 1)[None]
+
+
+def constant(height: int, width: int, along: float, down: float) -> Tensor:
+    return torch.tensor([along, down]).view(1, 2, 1, 1).expand(1, 2, height, width)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "cubic"])
+def test_warping_by_whole_pixels_is_exact(kernel: str) -> None:
+    picture = torch.rand(2, 3, 20, 30)
+    moved = warp(picture, constant(20, 30, 3, -2).expand(2, 2, 20, 30), kernel)  # type: ignore[arg-type]
+    assert torch.equal(moved[..., 2:, :-3], picture[..., :-2, 3:])
+    assert torch.equal(moved[..., :2, :-3], picture[..., 1:3, 3:].flip(-2)), "beyond the edges it is mirrored"
+
+
+def test_linear_warping_is_that_of_torch() -> None:
+    picture, flow = torch.rand(1, 3, 12, 17), 4 * torch.randn(1, 2, 12, 17)
+    rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(17.0), indexing="ij")
+    grid = torch.stack([(columns + flow[0, 0]) / 16 * 2 - 1, (rows + flow[0, 1]) / 11 * 2 - 1], dim=-1)[None]
+    expected = functional.grid_sample(picture, grid, "bilinear", "reflection", align_corners=True)
+    torch.testing.assert_close(warp(picture, flow, "linear"), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_cubic_warping_keeps_more_detail_than_linear() -> None:
+    picture = image(0)
+    there, back = constant(96, 128, 0.5, 0.5), constant(96, 128, -0.5, -0.5)
+    errors = []
+    for kernel in ("linear", "cubic"):
+        again = warp(warp(picture, there, kernel), back, kernel)
+        errors.append(float((again - picture)[..., 3:-3, 3:-3].square().mean()))
+    assert errors[1] < 0.6 * errors[0]
+    ramp = torch.arange(20.0).expand(1, 1, 8, 20)
+    torch.testing.assert_close(warp(ramp, constant(8, 20, 0.3, 0))[..., 2:-2], ramp[..., 2:-2] + 0.3)
+
+
+def test_exact_flow_moves_a_frame_of_the_clip_onto_the_next_exactly() -> None:
+    for number, before in ((1, 0), (5, 1)):
+        seen = torch.from_numpy(CLIP.visible(number, before))
+        moved = warp(image(before), exact(number, before))
+        assert torch.equal(moved[..., seen], image(number)[..., seen])
+        assert 0.8 < float(seen.float().mean()) < 1
+
+
+def test_inside() -> None:
+    found = inside(constant(4, 6, 2, 0))
+    assert torch.equal(found[0, 0], torch.tensor([1.0, 1, 1, 1, 0, 0]).expand(4, 6))
+
+
+def test_what_is_seen_for_the_first_time_is_unreliable() -> None:
+    mask = reliability(exact(3, 2), exact(2, 3))[0, 0]
+    new = torch.from_numpy(~CLIP.visible(3, 2))
+    assert float(mask[new].max()) == 0
+    near = functional.max_pool2d(new[None, None].float(), 9, 1, 4)[0, 0] > 0
+    border = motion_boundaries(exact(3, 2))[0, 0]
+    near |= functional.max_pool2d(border[None, None].float(), 9, 1, 4)[0, 0] > 0
+    assert float(mask[~near].min()) == 1
+    assert 0.02 < float(near.float().mean()) < 0.5
+
+
+def test_disocclusion_behind_a_square_that_moves() -> None:
+    backward, forward = torch.zeros(1, 2, 20, 30), torch.zeros(1, 2, 20, 30)
+    forward[:, 0, 5:15, 5:15] = 4.0  # the square is at 5 to 15 before, at 9 to 19 now
+    backward[:, 0, 5:15, 9:19] = -4.0
+    expected = torch.zeros(20, 30, dtype=torch.bool)
+    expected[5:15, 5:9] = True
+    assert torch.equal(disoccluded(backward, forward)[0, 0], expected)
+
+
+def test_a_still_picture_is_reliable_everywhere() -> None:
+    still = torch.zeros(1, 2, 16, 16)
+    assert torch.equal(reliability(still, still), torch.ones(1, 1, 16, 16))
+
+
+def assert_finds(flow: Flow, tolerance: float) -> None:
+    found = flow.between(image(3), image(2), (3, 2))
+    seen = torch.from_numpy(CLIP.visible(3, 2) & ~CLIP.covered(3))
+    seen[:, :8] = seen[:, -8:] = False
+    error = (found - exact(3, 2)).square().sum(1).sqrt()[0]
+    assert found.shape == (1, 2, 96, 128)
+    assert float(error[seen].median()) < tolerance
+
+
+def test_dis_finds_the_motion_of_the_clip() -> None:
+    assert_finds(DIS(), 0.1)
+    assert torch.equal(*(DIS().between(image(1), image(0), (1, 0)) for _ in range(2)))
+
+
+def test_dis_wants_frames_that_are_large_enough() -> None:
+    with pytest.raises(InputError, match="at least 16 px each way"):
+        DIS().check([], 12, 40)
+
+
+def test_raft_with_a_file_of_weights(tmp_path: Path) -> None:
+    path = tmp_path / "raft.pth"
+    torch.save(raft_small().state_dict(), path)
+    flow = RAFT("small", weights=str(path), device="cpu")
+    flow.check([(1, 0)], 96, 128)
+    found = flow.between(smooth_image(90, 101), smooth_image(90, 101), (1, 0))
+    assert found.shape == (1, 2, 90, 101)
+    assert bool(found.isfinite().all())
+    with pytest.raises(InputError, match="no file at"):
+        RAFT(weights="nowhere.pth").check([], 128, 128)
+    with pytest.raises(InputError, match="Expected weights of raft_large"):
+        RAFT("large", weights=str(path)).check([], 128, 128)
+
+
+def test_flo_files_go_there_and_back(tmp_path: Path) -> None:
+    flow = torch.randn(1, 2, 5, 7)
+    write_flow(tmp_path / "1_0.flo", flow)
+    assert torch.equal(read_flow(tmp_path / "1_0.flo"), flow)
+    raw = (tmp_path / "1_0.flo").read_bytes()
+    assert raw[:4] == b"PIEH"
+    assert np.frombuffer(raw[12:], "<f4")[:2].tolist() == flow[0, :, 0, 0].tolist()
+    files = Files(str(tmp_path / "{frame}_{to}.flo"))
+    assert torch.equal(files.between(torch.zeros(1, 3, 5, 7), torch.zeros(1, 3, 5, 7), (1, 0)), flow)
+
+
+def test_flo_files_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    write_flow(tmp_path / "1_0.flo", torch.zeros(1, 2, 5, 7))
+    files = Files(str(tmp_path / "{frame}_{to}.flo"))
+    with pytest.raises(InputError, match=r"optical flow of 9x9 px.*has 7x5 px"):
+        files.check([(1, 0)], 9, 9)
+    with pytest.raises(InputError, match=r"0_1.flo, but there is no such file: --data.flow dis"):
+        files.check([(1, 0), (0, 1)], 5, 7)
+    (tmp_path / "0_1.flo").write_bytes((tmp_path / "1_0.flo").read_bytes()[:-4])
+    with pytest.raises(InputError, match="cut off"):
+        read_flow_size(tmp_path / "0_1.flo")
+    (tmp_path / "0_1.flo").write_text("hello, this is text")
+    with pytest.raises(InputError, match=r"Expected a \.flo file"):
+        read_flow_size(tmp_path / "0_1.flo")
+
+
+def test_names_of_flows() -> None:
+    assert named_flow("none") is None
+    assert isinstance(named_flow("dis"), DIS)
+    assert isinstance(named_flow("raft"), RAFT)
+    assert isinstance(named_flow("flow/{frame:04d}_{to:04d}.flo"), Files)
+    given = DIS("fast")
+    assert named_flow(given) is given
+    for wrong in ("deepflow", "flow_{frame}.flo"):
+        with pytest.raises(InputError, match="Expected `flow` to be none, dis, raft"):
+            named_flow(wrong)
+    with pytest.raises(InputError, match=r"only \{frame\} and \{to\}"):
+        named_flow("flow_{from}.flo")
