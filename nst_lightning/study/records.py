@@ -5,13 +5,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nst_lightning.callbacks.checkpoints import LAST
+from nst_lightning.callbacks.films import COMPARED
+from nst_lightning.callbacks.films import RESULT as FILM
 from nst_lightning.callbacks.images import RESULT
 from nst_lightning.callbacks.snapshots import snapshot_name
 from nst_lightning.callbacks.summary import SUMMARY
 from nst_lightning.image import write_bytes
+from nst_lightning.video.frames import FOLDER as FRAMES
 
 FAILURE = "failure.txt"
 """Name of the message of a run that failed in its folder."""
+
+FILMS = (f"{Path(FILM).stem}_{COMPARED}.mp4", FILM)
+"""Names of a film in its run folder, the one that is shown first."""
 
 State = Literal["done", "failed", "begun", "new"]
 
@@ -21,7 +27,7 @@ def state(folder: Path) -> State:
     if (folder / FAILURE).exists():
         return "failed"
     made = summary(folder)
-    if made is not None and made["steps"] >= made["planned"] and (folder / RESULT).exists():
+    if made is not None and made["steps"] >= made["planned"] and picture(folder).exists():
         return "done"
     return "begun" if (folder / LAST).exists() else "new"
 
@@ -48,5 +54,16 @@ def write_failure(folder: Path, message: str) -> None:
 
 
 def picture(folder: Path, step: int | None = None) -> Path:
-    """The file of a run's picture, at its end or after a step."""
-    return folder / (RESULT if step is None else snapshot_name(step))
+    """The file of a run's picture, at its end or after a step; of a film, the film."""
+    if step is not None:
+        return folder / snapshot_name(step)
+    films = [folder / name for name in FILMS if (folder / name).exists()]
+    return films[0] if films else folder / RESULT
+
+
+def still(file: Path) -> Path:
+    """What stands for the file of a run's picture on paper: a film's frame in its middle, a picture itself."""
+    if file.name not in FILMS:
+        return file
+    frames = sorted((file.parent / FRAMES).iterdir())
+    return frames[len(frames) // 2]

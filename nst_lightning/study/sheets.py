@@ -10,7 +10,7 @@ from nst_lightning.image import read_image, to_pil, write_bytes
 from nst_lightning.samples import locate
 from nst_lightning.study.grid import Variant
 from nst_lightning.study.plan import Figure
-from nst_lightning.study.records import failure, picture
+from nst_lightning.study.records import failure, picture, still
 
 TILE = 256
 GAP = 8
@@ -70,7 +70,7 @@ def _put_tile(sheet: Image.Image, file: Path, message: str, place: tuple[int, in
         ImageDraw.Draw(sheet).rectangle((left, top, left + TILE, top + TILE), outline=RED, width=3)
         _write(sheet, message, (left, top, left + TILE, top + TILE), RED)
     elif file.exists():
-        with Image.open(file) as image:
+        with Image.open(still(file)) as image:
             sheet.paste(_tile(image), place)
 
 

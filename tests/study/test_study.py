@@ -214,6 +214,19 @@ def test_a_killed_batch_goes_on(tmp_path: Path) -> None:
     assert all(torch.equal(image, whole[name]) for name, image in pictures("out").items())
 
 
+def test_a_film_is_a_tile_that_plays(tmp_path: Path) -> None:
+    plan = {"size": 32, "steps": 2, "following_steps": 1}
+    data = {"content": "sample:clip", "style": "style.png", "last": 2, "compare": True, "plan": plan}
+    axes = {"data.flow": ["none", "dis"]}
+    declare(tmp_path, section(config=str(ROOT / "configs" / "video.yaml"), data=data, axes=axes))
+    assert paint() == 0
+    page = Path("out/index.html").read_text()
+    assert page.count("<video") == 2
+    assert page.count("film_compare.mp4") == 2
+    assert [line["state"] for line in results()] == ["done", "done"]
+    assert paint() == 0
+
+
 def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declare(tmp_path, section())
     for folder, name in (("contents", "content.png"), ("styles", "style.png")):

@@ -9,7 +9,7 @@ from PIL import Image
 from nst_lightning.study.grid import Variant
 from nst_lightning.study.page.inputs import Inputs
 from nst_lightning.study.plan import Cell, Figure, Part, Plan, Run
-from nst_lightning.study.records import failure, picture, state, summary
+from nst_lightning.study.records import FILMS, failure, picture, state, summary
 
 
 @dataclass
@@ -123,9 +123,12 @@ class Viewer:
         file = picture(cell.run.folder(self.output), cell.step)
         if not file.exists() or (cell.step is None and state(cell.run.folder(self.output)) != "done"):
             return
+        tile.src = file.relative_to(self.output).as_posix()
+        tile.film = file.name in FILMS
+        if tile.film:
+            return
         with Image.open(file) as image:
             tile.width, tile.height = image.size
-        tile.src = file.relative_to(self.output).as_posix()
         data = cell.run.configuration["data"]
         shape = (tile.height, tile.width)
         tile.content = self.inputs.src(data["content"], shape)
