@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
         "samples",
     },
     "budget": {"data", "losses.base", "module", "plan", "precision"},
-    "callbacks": {"film", "image", "plan", "progress", "video"},
+    "callbacks": {"film", "image", "optim", "plan", "progress", "video"},
     "cli": {
         "backbones",
         "budget",
