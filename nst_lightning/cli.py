@@ -13,6 +13,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 # Imported so that YAML may name them by their short names.
 from nst_lightning import backbones, losses  # noqa: F401
 from nst_lightning.backbones import Backbone
+from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import (
     CheckpointWriter,
     ClampImage,
@@ -30,7 +31,7 @@ from nst_lightning.callbacks.configuration import RunConfig
 from nst_lightning.callbacks.run import run_folder
 from nst_lightning.errors import InputError
 from nst_lightning.film import FilmData
-from nst_lightning.memory import keep_freed_memory
+from nst_lightning.memory import free_bytes, keep_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
@@ -219,6 +220,10 @@ class StyleTransferCLI(LightningCLI):
     def before_fit(self) -> None:
         """Finds mistakes before the run has a folder."""
         self.model.first_image(self.datamodule)
+        check_memory(
+            needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision),
+            free_bytes(self.trainer.strategy.root_device),
+        )
         if self._checkpoint is not None:
             at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
             self._finished = at.stage == len(self.datamodule.stages)

@@ -36,6 +36,8 @@ def test_the_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.Monk
     args = shlex.split(command)[3:]
     if args[0] == "fit":
         args += QUICK
+    if args[0] == "benchmark":
+        args += ["--quick"]
     if args[0] == "study":
         args += ["--config=short.yaml", "--size=32"]
         (tmp_path / "short.yaml").write_text("trainer: {max_steps: 2}")

@@ -56,7 +56,8 @@ class _RectifiedConvolution(torch.autograd.Function):
         before = torch.ops.aten.convolution_backward(
             gradient, value, weight, None, STRIDE, STRIDE, STRIDE, False, [0, 0], 1, [True, False, False]
         )[0]
-        return torch.ops.aten.threshold_backward(before, value, 0), None, None
+        torch.ops.aten.threshold_backward.grad_input(before, value, 0, grad_input=before)
+        return before, None, None
 
 
 class _Maxima(torch.autograd.Function):
@@ -75,7 +76,7 @@ class _Maxima(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         value: Tensor = ctx.saved_tensors[0]
-        _, indices = torch.ops.aten.max_pool2d_with_indices(value, WINDOW)
+        indices = torch.ops.aten.max_pool2d_with_indices(value, WINDOW)[1]
         result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
             gradient, value, WINDOW, WINDOW, [0, 0], STRIDE, False, indices
         )

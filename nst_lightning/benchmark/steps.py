@@ -92,6 +92,8 @@ def measure_step(
 ) -> dict[str, Any]:
     """Seconds, operations and bytes a pixel of a step; to be called in a process of its own."""
     keep_freed_memory()
+    # What the first step of a process loads and sets up is no matter of pixels.
+    Loop(name, 64, device, precision, optimizer, layers=layers).step()
     loop = Loop(name, size, device, precision, optimizer, layers=layers)
     before = _held(device)
     seconds = durations(loop.step, steps, device, warm_up=3)
@@ -110,7 +112,8 @@ def measure_reference(size: int, device: str, history: int, steps: int) -> dict[
     """Seconds of a step of the plain loop; to be called in a process of its own."""
     backbone = VGG19(weights="random")
     backbone.build(LAYERS)
-    loop = PlainLoop(backbone.to(device), *pictures(size, device), history)
+    PlainLoop(backbone.to(device), *pictures(64, device), history).step()
+    loop = PlainLoop(backbone, *pictures(size, device), history)
     before = _held(device)
     seconds = durations(loop.step, steps, device, warm_up=3)
     return {"seconds": summary(seconds), "bytes_per_pixel": (_peak(device) - before) / size**2}

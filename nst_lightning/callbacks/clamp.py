@@ -6,6 +6,8 @@ import lightning.pytorch as pl
 import torch
 from torch.optim import LBFGS
 
+from nst_lightning.optim import CompactLBFGS
+
 
 class ClampImage(pl.Callback):
     """Clips the image to [0, 1] after each step, except with L-BFGS.
@@ -16,7 +18,7 @@ class ClampImage(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Clips the image in place."""
-        if isinstance(trainer.optimizers[0], LBFGS):
+        if isinstance(trainer.optimizers[0], LBFGS | CompactLBFGS):
             return
         with torch.no_grad():
             pl_module.image.clamp_(0, 1)  # type: ignore[operator]

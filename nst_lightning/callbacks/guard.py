@@ -38,12 +38,12 @@ class FiniteGuard(pl.Callback):
     ) -> None:
         """Looks at the loss and the image."""
         image: Tensor = pl_module.image  # type: ignore[assignment]
+        assert self._last_good is not None
         if image.device.type != "cpu" and trainer.global_step % self.every_n_steps:
             return
         if bool(outputs["loss"].isfinite() & image.detach().sum().isfinite()):
-            self._last_good = image.detach().clone()
+            self._last_good.copy_(image.detach())
             return
-        assert self._last_good is not None
         with torch.no_grad():
             image.copy_(self._last_good)
         raise DivergedError(

@@ -1,0 +1,92 @@
+"""Whether a run fits into memory, asked before it starts."""
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nst_lightning.data import TransferData
+from nst_lightning.errors import InputError
+from nst_lightning.losses.base import total
+from nst_lightning.module import StyleTransfer
+from nst_lightning.plan import Stage
+from nst_lightning.precision import Precision
+
+SMALLEST_ASKED = 512
+"""Long edge in px below which a picture is taken to fit."""
+
+IN_PASSING = 4
+"""How many values as large as the largest that is kept a step makes besides: gradients and rectified values."""
+
+STATES = 4
+"""Tensors of the image's size besides those that an optimizer keeps: gradient, direction, what the network sees."""
+
+
+def check_memory(needed: int, free: int | None) -> None:
+    """Says before it starts that a run will not fit.
+
+    Raises:
+        InputError: it needs more than is free.
+    """
+    if free is not None and needed > free:
+        raise InputError(
+            f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB of which "
+            f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
+            "--trainer.precision bf16-mixed, "
+            "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
+        )
+
+
+def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision) -> int:
+    """About how many bytes the largest stage of a run takes above what is held before, from two small evaluations.
+
+    What a step keeps for its gradient grows with the pixels from an eighth of the size to a quarter as it does further
+    on. 0 where the picture is small, or too narrow for such an evaluation.
+
+    Args:
+        module: the run's, on the CPU; its targets are others afterwards.
+        data: the run's, set up.
+        precision: of the network.
+    """
+    largest = max(data.stages, key=lambda stage: stage.size)
+    probes = [Stage(largest.frame, largest.size // part, 1) for part in (8, 4)]
+    if largest.size < SMALLEST_ASKED or _too_narrow(module, data, probes[0]):
+        return 0
+    pixels = [height * width for height, width in (data.shape(stage) for stage in (*probes, largest))]
+    kept = [_kept_bytes(module, data, stage, precision) for stage in probes]
+    graph = (kept[1] - kept[0]) / (pixels[1] - pixels[0]) * pixels[2]
+    image = torch.empty(1, 3, *data.shape(largest), device="meta", requires_grad=True)
+    return int(graph) + optimizer_bytes(module.optimizer([image]), image, largest.steps)
+
+
+def _too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:
+    pictures = data.pictures(stage)
+    given = [*pictures.styles, *([] if pictures.content is None else [pictures.content])]
+    layers = [layer for layer in module.layers if layer in module.backbone.layer_names]
+    return min(min(picture.shape[-2:]) for picture in given) < module.backbone.smallest_size(layers)
+
+
+def _kept_bytes(module: StyleTransfer, data: TransferData, stage: Stage, precision: Precision) -> int:
+    """Bytes that an evaluation holds at most: what it keeps for the gradient, and what it makes in passing."""
+    kept: dict[int, int] = {}
+
+    def note(value: Tensor) -> Tensor:
+        storage = value.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        maps.append(value.nbytes if value.dim() == 4 and value.shape[-1] > 3 else 0)
+        return value
+
+    maps = [0]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
+        module.set_targets(data.pictures(stage))
+        image = torch.full((1, 3, *data.shape(stage)), 0.5, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+            objective = total(module.criterion(image))
+    del objective
+    return sum(kept.values()) + IN_PASSING * max(maps)
+
+
+def optimizer_bytes(optimizer: Optimizer, image: Tensor, steps: int) -> int:
+    """Bytes of an optimizer's state and of a step's own copies of the image."""
+    group = optimizer.param_groups[0]
+    kept = 2 * min(group["history_size"], steps) if "history_size" in group else 2
+    return (kept + STATES) * image.numel() * image.element_size()
