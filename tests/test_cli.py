@@ -417,7 +417,10 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"^  {command} +\w", printed, re.MULTILINE)
     assert main([]) == 2
     assert main(["paint"]) == 2
-    assert "Expected a command among fit, study, benchmark, distill, flicker, samples, but got 'paint'" in capsys.readouterr().err
+    assert (
+        "Expected a command among fit, study, benchmark, distill, flicker, samples, but got 'paint'"
+        in capsys.readouterr().err
+    )
 
 
 def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:

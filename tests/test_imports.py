@@ -60,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
         "plan",
         "quiet",
         "samples",
+        "video",
     },
     "transport": set(),
     "version": set(),
