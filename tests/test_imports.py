@@ -73,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
         "plan",
         "quiet",
         "samples",
+        "video",
     },
     "transport": set(),
     "version": set(),
