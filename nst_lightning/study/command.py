@@ -16,7 +16,7 @@ from nst_lightning.study.declaration import Study
 from nst_lightning.study.folders import folder_study
 from nst_lightning.study.grouping import grouped
 from nst_lightning.study.local import Outcome, run_local
-from nst_lightning.study.page import write_page
+from nst_lightning.study.page import PAGE, is_up_to_date, write_page
 from nst_lightning.study.paint import Job
 from nst_lightning.study.plan import Plan, Planner, Run
 from nst_lightning.study.read import read_study
@@ -109,8 +109,9 @@ class Studio:
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            page = write_page(self.plan, self.output)
-        return self._end(page, interrupted)
+            if left or not is_up_to_date(self.plan, self.output):
+                write_page(self.plan, self.output)
+        return self._end(self.output / PAGE, interrupted)
 
     def _paint(self, jobs: Sequence[Job]) -> bool:
         """Paints jobs below a bar and returns whether Ctrl-C ended it."""

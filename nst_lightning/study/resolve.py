@@ -1,5 +1,6 @@
 """From options to the configuration of a run, by the parser of `fit` itself."""
 
+import copy
 import difflib
 import hashlib
 import json
@@ -28,6 +29,7 @@ class Resolver(StyleTransferCLI):
 
     def __init__(self) -> None:
         self._ready = False
+        self._known: dict[str, Configuration] = {}
 
     def resolve(self, configs: Sequence[Path], options: Mapping[str, Any]) -> Configuration:
         """The configuration that `fit` would paint by.
@@ -40,6 +42,12 @@ class Resolver(StyleTransferCLI):
             UsageError: there is no such option, or it cannot have that value.
             InputError: a file that cannot be used.
         """
+        asked = json.dumps([[str(path) for path in configs], options], sort_keys=True)
+        if asked not in self._known:
+            self._known[asked] = self._parsed(configs, options)
+        return copy.deepcopy(self._known[asked])
+
+    def _parsed(self, configs: Sequence[Path], options: Mapping[str, Any]) -> Configuration:
         args = ["fit", *(f"--config={path}" for path in configs)]
         args += [f"--{name}={_written(value)}" for name, value in options.items()]
         with quiet_lightning():

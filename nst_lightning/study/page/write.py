@@ -1,7 +1,9 @@
 """Writing the page, its contact sheets, plots and table."""
 
 import csv
+import hashlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from nst_lightning.study.plan import Part, Plan
 from nst_lightning.study.records import failure, state, summary
 from nst_lightning.study.sheets import write_sheet
 from nst_lightning.study.words import slug
+from nst_lightning.version import __version__
 
 PAGE = "index.html"
 RESULTS = "results.csv"
@@ -36,6 +39,7 @@ def write_page(plan: Plan, output: Path) -> Path:
     terms = terms_of(plan, output)
     viewer = Viewer(output)
     page = {
+        "key": page_key(plan, output),
         "title": plan.study.title,
         "text": plan.study.text,
         "counted": counted(plan, output),
@@ -46,6 +50,20 @@ def write_page(plan: Plan, output: Path) -> Path:
     write_bytes(output / RESULTS, _results(plan, output, terms).encode())
     write_bytes(output / PAGE, _render(page).encode())
     return output / PAGE
+
+
+def is_up_to_date(plan: Plan, output: Path) -> bool:
+    """Whether the page shows this study as it is."""
+    page = output / PAGE
+    return page.exists() and f'content="{page_key(plan, output)}"' in page.read_text()
+
+
+def page_key(plan: Plan, output: Path) -> str:
+    """What decides how a page looks, as a hash."""
+    sections = [[repr(part.section), part.notes] for part in plan.parts]
+    runs = [[run.key, run.label, state(run.folder(output))] for run in plan.runs]
+    text = json.dumps([__version__, plan.study.title, plan.study.text, sections, runs])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _render(page: dict[str, Any]) -> str:
