@@ -100,9 +100,16 @@ class Plan:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run once, in the order of the page."""
-        cells = (cell for part in self.parts for figure in part.figures for cell in figure.cells.values())
-        return list({cell.run.key: cell.run for cell in cells}.values())
+        """Every run once, in the order of the page, by the label it has there first."""
+        return distinct(cell for part in self.parts for figure in part.figures for cell in figure.cells.values())
+
+
+def distinct(cells: Iterable[Cell]) -> list[Run]:
+    """The runs of cells, each once, with the label that it has first."""
+    runs: dict[str, Run] = {}
+    for cell in cells:
+        runs.setdefault(cell.run.key, cell.run)
+    return list(runs.values())
 
 
 class Planner:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nst_lightning.study.grid import Variant
 from nst_lightning.study.page.inputs import Inputs
-from nst_lightning.study.plan import Cell, Figure, Part, Plan, Run
+from nst_lightning.study.plan import Cell, Figure, Part, Plan, Run, distinct
 from nst_lightning.study.records import FILMS, failure, picture, state, summary
 
 
@@ -155,9 +155,8 @@ def terms_of(plan: Plan, output: Path) -> list[str]:
 
 
 def section_runs(part: Part) -> list[Run]:
-    """The runs of a section, each once."""
-    cells = (cell for figure in part.figures for cell in figure.cells.values())
-    return list({cell.run.key: cell.run for cell in cells}.values())
+    """The runs of a section, each once, by their labels there."""
+    return distinct(cell for figure in part.figures for cell in figure.cells.values())
 
 
 def counted(plan: Plan, output: Path) -> str:
