@@ -27,6 +27,10 @@ def curves_svg(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
             axes.plot(curve["step"], curve["total"], label=label, linewidth=1.4, color=color, linestyle=dash)
         positive = any(value > 0 for curve in curves.values() for value in curve["total"])
         _dress(axes, len(curves), "log" if positive else "linear")
+        # A first step that goes too far, by many powers of ten now and then, would leave no room for the rest.
+        starts = [curve["total"][0] for curve in curves.values()]
+        if max(starts, default=0) > 0:
+            axes.set_ylim(top=2 * max(starts))
         return _svg(figure)
 
 
