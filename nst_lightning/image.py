@@ -19,6 +19,14 @@ CONFIG_KEY = "nst_lightning"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
+def _undated(profile: bytes) -> bytes:
+    """A profile without the time it was made at (bytes 24 to 35), so that the same picture is the same file."""
+    return profile[:24] + bytes(12) + profile[36:]
+
+
+SRGB_BYTES = _undated(SRGB.tobytes())
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture that was read.
@@ -123,21 +131,21 @@ def _save_png(picture: Image.Image, file: io.BytesIO, config: str) -> None:
     text = PngImagePlugin.PngInfo()
     if config:
         text.add_itxt(CONFIG_KEY, config)
-    picture.save(file, "PNG", pnginfo=text, icc_profile=SRGB.tobytes())
+    picture.save(file, "PNG", pnginfo=text, icc_profile=SRGB_BYTES)
 
 
 def _save_jpeg(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "JPEG", quality=95, subsampling=0, exif=_exif(config), icc_profile=SRGB.tobytes())
+    picture.save(file, "JPEG", quality=95, subsampling=0, exif=_exif(config), icc_profile=SRGB_BYTES)
 
 
 def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "WEBP", quality=95, method=4, exif=_exif(config), icc_profile=SRGB.tobytes())
+    picture.save(file, "WEBP", quality=95, method=4, exif=_exif(config), icc_profile=SRGB_BYTES)
 
 
 def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
     # As bytes: Pillow writes a text in ASCII, with a question mark for all else, and reads it as Latin-1.
     description = {ExifTags.Base.ImageDescription: config.encode()} if config else {}
-    picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB.tobytes())
+    picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB_BYTES)
 
 
 def _exif(config: str) -> bytes:

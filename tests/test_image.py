@@ -1,5 +1,7 @@
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,3 +247,17 @@ def test_where_to_write_is_checked_beforehand(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be made"):
         check_writable(tmp_path / "file" / "a.png")
+
+
+def test_the_same_picture_is_the_same_file_in_another_process(tmp_path: Path) -> None:
+    image = smooth_image(9, 12)
+    for ending in ("png", "webp", "tiff", "jpg"):
+        write_image(tmp_path / f"one.{ending}", image)
+    code = "from nst_lightning.image import *; from tests.tiny import smooth_image; import time, sys; time.sleep(1.1)\n"
+    code += "[write_image(f'{sys.argv[1]}/two.{e}', smooth_image(9, 12)) for e in ('png', 'webp', 'tiff', 'jpg')]"
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, check=True)
+    for ending in ("png", "webp", "tiff", "jpg"):
+        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+    with Image.open(tmp_path / "one.png") as read:
+        assert ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(read.info["icc_profile"])))
