@@ -1,5 +1,7 @@
 """Whether a run fits into memory, asked before it starts."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,7 +16,7 @@ from nst_lightning.precision import Precision
 SMALLEST_ASKED = 512
 """Long edge in px below which a picture is taken to fit."""
 
-IN_PASSING = 4
+IN_PASSING = 2
 """How many values as large as the largest that is kept a step makes besides: gradients and rectified values."""
 
 STATES = 4
@@ -31,7 +33,7 @@ def check_memory(needed: int, free: int | None) -> None:
         raise InputError(
             f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB of which "
             f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
-            "--trainer.precision bf16-mixed, "
+            "--trainer.precision bf16-mixed, --model.backbone.checkpointing true, "
             "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
         )
 
@@ -66,23 +68,57 @@ def _too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool
 
 
 def _kept_bytes(module: StyleTransfer, data: TransferData, stage: Stage, precision: Precision) -> int:
-    """Bytes that an evaluation holds at most: what it keeps for the gradient, and what it makes in passing."""
-    kept: dict[int, int] = {}
-
-    def note(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        maps.append(value.nbytes if value.dim() == 4 and value.shape[-1] > 3 else 0)
-        return value
-
-    maps = [0]
+    """Bytes that an evaluation and its gradient hold at most: what is kept for the gradient, and made in passing."""
+    held = _Held()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
         module.set_targets(data.pictures(stage))
         image = torch.full((1, 3, *data.shape(stage)), 0.5, requires_grad=True)
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-            objective = total(module.criterion(image))
-    del objective
-    return sum(kept.values()) + IN_PASSING * max(maps)
+        with torch.autograd.graph.saved_tensors_hooks(held.keep, lambda kept: kept.value):
+            torch.autograd.grad(total(module.criterion(image)), image)
+    return held.most + IN_PASSING * held.largest
+
+
+class _Held:
+    """Bytes of tensors that are kept for a gradient, each storage once.
+
+    Weights of convolutions are passed over: they are held before, and no matter of pixels.
+    """
+
+    def __init__(self) -> None:
+        self.most = self.largest = self._now = 0
+        self._uses: Counter[int] = Counter()
+
+    def keep(self, value: Tensor) -> "_Kept":
+        """Notes a tensor; one that lies in the layout of a map counts for the largest."""
+        storage = value.untyped_storage()
+        if value.dim() == 4 and value.shape[-1] > 3:
+            self.largest = max(self.largest, value.nbytes)
+        if not self._uses[storage.data_ptr()]:
+            self._now += _bytes(value)
+            self.most = max(self.most, self._now)
+        self._uses[storage.data_ptr()] += 1
+        return _Kept(self, value)
+
+    def release(self, value: Tensor) -> None:
+        """Notes that a tensor is not kept any more."""
+        storage = value.untyped_storage()
+        self._uses[storage.data_ptr()] -= 1
+        if not self._uses[storage.data_ptr()]:
+            self._now -= _bytes(value)
+
+
+def _bytes(value: Tensor) -> int:
+    return 0 if value.dim() == 4 and value.shape[-2:] == (3, 3) else value.untyped_storage().nbytes()
+
+
+class _Kept:
+    """A tensor for as long as it is kept."""
+
+    def __init__(self, held: _Held, value: Tensor) -> None:
+        self.held, self.value = held, value
+
+    def __del__(self) -> None:
+        self.held.release(self.value)
 
 
 def optimizer_bytes(optimizer: Optimizer, image: Tensor, steps: int) -> int:

@@ -304,7 +304,8 @@ def fit(args: list[str]) -> int:
             raise
         raise InputError(
             "Expected the picture to fit into memory, but it does not: lower data.plan.size, use shallower layers, "
-            "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
+            "--model.backbone.checkpointing true, or an optimizer with less memory (L-BFGS with a smaller "
+            "history_size, or Adam)."
         ) from error
     if cli.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)

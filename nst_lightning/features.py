@@ -84,6 +84,9 @@ class Features(Mapping[str, Tensor]):
         value = self._values[layer]
         return self._read_outs[layer].features(value) if layer in self._read_outs else value
 
+    def __contains__(self, layer: object) -> bool:
+        return layer in self._values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 

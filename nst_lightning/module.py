@@ -82,8 +82,24 @@ class StyleTransfer(pl.LightningModule):
 
     def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
         """The weighted parts of every term by layer, scalars; after :meth:`set_targets`."""
-        features = self.features(image, self.layers)
-        return {name: loss.parts(features) for name, loss in self._terms().items()}
+        wanted = _of_backbone(self.layers)
+        of_image = Features({IMAGE: image})
+        if all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in self._terms().values()):
+            found = self._flat(of_image) | (self.backbone.gather(image, wanted, self._flat) if wanted else {})
+        else:
+            found = self._flat(self.features(image, self.layers))
+        return {
+            name: {layer: found[name, layer] for layer in loss.layers if (name, layer) in found}
+            for name, loss in self._terms().items()
+        }
+
+    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
+        """The weighted parts of the terms by layer, as far as these features serve them."""
+        return {name: loss.parts(features) for name, loss in self._terms().items() if _served(loss, features)}
+
+    def _flat(self, features: Features) -> dict[tuple[str, str], Tensor]:
+        found = self.parts_of(features)
+        return {(name, layer): part for name, parts in found.items() for layer, part in parts.items()}
 
     def criterion(self, image: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the objective, scalars; the objective is their sum. Needs no Trainer.
@@ -273,6 +289,10 @@ class StyleTransfer(pl.LightningModule):
 
 def _of_backbone(layers: Iterable[str]) -> list[str]:
     return [layer for layer in layers if layer != IMAGE]
+
+
+def _served(loss: Loss, features: Features) -> bool:
+    return loss.layerwise or all(layer in features for layer in loss.layers)
 
 
 def _check_names(losses: Mapping[str, Loss]) -> None:

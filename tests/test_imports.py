@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
         "callbacks",
         "cli",
         "data",
+        "features",
         "image",
         "losses",
         "module",

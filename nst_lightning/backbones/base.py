@@ -1,12 +1,17 @@
 """What every backbone is: a frozen network that turns an image into named features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+
+from nst_lightning.backbones.again import Found
+from nst_lightning.features import Features
+
+Measure = Callable[[Features], Found]
 
 
 class Backbone(nn.Module, ABC):
@@ -55,6 +60,20 @@ class Backbone(nn.Module, ABC):
         Returns:
             For each name ``(batch, channels, height, width)`` of that layer.
         """
+
+    def gather(self, image: Tensor, layers: Iterable[str], measure: Measure) -> Found:
+        """What is measured of an image's features, without more of them in memory at once than need be.
+
+        Args:
+            image: as for :meth:`forward`.
+            layers: likewise.
+            measure: is called with the features, once with all or several times with some of them, and again for the
+                gradient; it gives tensors by any names.
+
+        Returns:
+            What all calls gave.
+        """
+        return measure(Features.of(self(image, layers)))
 
     def breadth(self, layer: str) -> float:
         """How many channels of the network that is stood in for each channel of a layer stands for.
@@ -123,3 +142,11 @@ def without_autocast(device: str) -> AbstractContextManager[object]:
     """A region that computes in the precision of what it is given."""
     available = torch.amp.is_autocast_available(device)
     return torch.autocast(device, enabled=False) if available else nullcontext()
+
+
+def autocast_region(device: str) -> Callable[[], AbstractContextManager[object]]:
+    """Makes regions that compute as the one we are in now."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext
+    dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+    return lambda: torch.autocast(device, dtype, enabled)

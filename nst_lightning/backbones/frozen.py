@@ -4,7 +4,7 @@ torch keeps every value on the way for gradients of weights that nobody asks for
 all that is kept, once: what a rectifier or a pooling made of it is made again. It is half the memory or less.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,71 +13,91 @@ from torch.nn import functional
 
 STRIDE = [1, 1]
 WINDOW = [2, 2]
+STRIPS = 8
+
+State = Literal["wanted", "rectified", "spare"]
 
 
-def rectified_convolution(value: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def rectified_convolution(value: Tensor, weight: Tensor, bias: Tensor, state: State = "wanted") -> Tensor:
     """``conv2d(relu(value), weight, bias, padding=1)``, with a gradient for ``value`` alone.
 
     Args:
         value: ``(batch, channels, height, width)``, before its rectifier.
         weight: ``(outputs, channels, 3, 3)``.
         bias: ``(outputs,)``.
+        state: whether ``value`` is ``wanted`` elsewhere as it is, ``rectified`` already, or ``spare``: then it is
+            rectified in its place.
     """
-    result: Tensor = _RectifiedConvolution.apply(value, weight, bias)
+    result: Tensor = _RectifiedConvolution.apply(value, weight, bias, state)
     return result
 
 
-def maxima(value: Tensor) -> Tensor:
+def maxima(value: Tensor, spare: bool = False) -> Tensor:
     """``max_pool2d(value, 2)``, which keeps no indices.
 
     Maxima of rectified values are rectified maxima, so that a rectifier may as well come after.
 
     Args:
         value: ``(batch, channels, height, width)``.
+        spare: whether nobody else needs ``value``, which is then overwritten by its gradient; that can be taken once.
     """
-    result: Tensor = _Maxima.apply(value)
+    result: Tensor = _Maxima.apply(value, spare)
     return result
 
 
 class _RectifiedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(value: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return functional.conv2d(functional.relu(value), weight, bias, padding=1)
+    def forward(value: Tensor, weight: Tensor, bias: Tensor, state: State) -> Tensor:
+        rectified = value if state == "rectified" else functional.relu(value, inplace=state == "spare")
+        return functional.conv2d(rectified, weight, bias, padding=1)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, State], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         value, weight = ctx.saved_tensors
         # Of its second argument torch reads the shape alone where a gradient of the weights is not wanted.
         before = torch.ops.aten.convolution_backward(
             gradient, value, weight, None, STRIDE, STRIDE, STRIDE, False, [0, 0], 1, [True, False, False]
         )[0]
         torch.ops.aten.threshold_backward.grad_input(before, value, 0, grad_input=before)
-        return before, None, None
+        return before, None, None, None
 
 
 class _Maxima(torch.autograd.Function):
     @staticmethod
-    def forward(value: Tensor) -> Tensor:
+    def forward(value: Tensor, spare: bool) -> Tensor:
         # Where no indices are wanted this is several times faster than max_pool2d on CPUs.
         height, width = (length // 2 * 2 for length in value.shape[2:])
         rows = torch.maximum(value[:, :, 0:height:2], value[:, :, 1:height:2])
         return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.spare = inputs[1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         value: Tensor = ctx.saved_tensors[0]
-        indices = torch.ops.aten.max_pool2d_with_indices(value, WINDOW)[1]
-        result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            gradient, value, WINDOW, WINDOW, [0, 0], STRIDE, False, indices
-        )
-        return result
+        result = value if ctx.spare else torch.empty_like(value)
+        rows = gradient.shape[2]
+        # Indices take eight bytes each: they are made for a strip at a time.
+        at_once = -(-rows // STRIPS)
+        for top in range(0, rows, at_once):
+            end = top + at_once
+            strip = slice(2 * top, 2 * end if end < rows else None)
+            result[:, :, strip] = _gradient_of_maxima(value[:, :, strip], gradient[:, :, top:end])
+        return result, None
+
+
+def _gradient_of_maxima(value: Tensor, gradient: Tensor) -> Tensor:
+    indices = torch.ops.aten.max_pool2d_with_indices(value, WINDOW)[1]
+    result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        gradient, value, WINDOW, WINDOW, [0, 0], STRIDE, False, indices
+    )
+    return result

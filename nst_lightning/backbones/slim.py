@@ -18,7 +18,7 @@ of Wang et al. 2020, which stood in for the real VGG-19 there.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,8 @@ class SlimVGG19(VGG):
         pooling: ``max``, or ``avg`` as Gatys et al. recommend; averages are multiplied by 2.
         padding: how the first convolution sees beyond the image: ``zeros``, or ``replicate``, which avoids dark
             borders. All other convolutions pad with zeros.
+        checkpointing: whether to compute each block (between two poolings) again for the gradient instead of keeping
+            what it computed: less memory, more time.
     """
 
     depths = DEPTHS
@@ -64,8 +66,10 @@ class SlimVGG19(VGG):
         weights: str | None = None,
         pooling: Literal["max", "avg"] = "max",
         padding: Literal["zeros", "replicate"] = "zeros",
+        checkpointing: bool = False,
     ) -> None:
-        super().__init__(weights=str(SHIPPED if weights is None else weights), pooling=pooling, padding=padding)
+        weights = str(SHIPPED if weights is None else weights)
+        super().__init__(weights=weights, pooling=pooling, padding=padding, checkpointing=checkpointing)
 
     def position(self, layer: str) -> tuple[int, str]:
         """See :meth:`VGG.position`; layers that only VGG-19 has are an error that says so."""
@@ -100,9 +104,8 @@ class SlimVGG19(VGG):
                 raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
             self.register_buffer(name.replace(".", "_"), tensors[name], persistent=False)
 
-    def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Features after their read-outs; see :meth:`Backbone.forward`."""
-        values = super().forward(image, layers)
+    def _features(self, values: Mapping[str, Tensor]) -> Features:
+        """Features after their read-outs."""
         return Features(values, {layer: self._read_out(*self.position(layer)) for layer in values})
 
     def _read_out(self, number: int, kind: str) -> ReadOut:

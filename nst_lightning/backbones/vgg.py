@@ -1,7 +1,8 @@
 """VGG-16 and VGG-19 (Simonyan and Zisserman 2014), convolutions only."""
 
 from abc import ABC
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones.base import Backbone, computing_dtype, without_autocast
-from nst_lightning.backbones.frozen import maxima, rectified_convolution
+from nst_lightning.backbones.again import Found, again
+from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
+from nst_lightning.backbones.frozen import State, maxima, rectified_convolution
 from nst_lightning.backbones.weights import (
     PUBLISHED,
     TRANSFORMS,
@@ -21,6 +23,10 @@ from nst_lightning.backbones.weights import (
     read_tensors,
 )
 from nst_lightning.errors import InputError
+from nst_lightning.features import Features
+
+Position = tuple[int, str]
+"""Number of a convolution, from 1, and ``conv`` or ``relu``."""
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -45,6 +51,8 @@ class VGG(Backbone, ABC):
         padding: how the first convolution sees beyond the image: ``zeros`` as the networks were trained, or
             ``replicate``, which avoids dark borders. All other convolutions pad with zeros.
         seed: of ``weights: random``.
+        checkpointing: whether to compute each block (between two poolings) again for the gradient instead of keeping
+            what it computed: less memory, more time.
     """
 
     depths: ClassVar[tuple[int, ...]]
@@ -58,8 +66,10 @@ class VGG(Backbone, ABC):
         pooling: Literal["max", "avg"] = "max",
         padding: Literal["zeros", "replicate"] = "zeros",
         seed: int = 0,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         self.weights = weights
         self.flavor = flavor
         self.pooling = pooling
@@ -203,37 +213,86 @@ class VGG(Backbone, ABC):
 
         Under autocast the network computes in autocast's precision, with weights that were cast once.
         """
-        wanted = {layer: self.position(layer) for layer in layers}
-        taken: dict[tuple[int, str], Tensor] = {}
-        deepest = max((number for number, _ in wanted.values()), default=0)
-        dtype = computing_dtype(image)
+        positions = {layer: self.position(layer) for layer in layers}
+        taken = self._run(image, set(positions.values()), lambda position, value: {position: value})
+        return self._features({layer: taken[position] for layer, position in positions.items()})
+
+    def gather(self, image: Tensor, layers: Iterable[str], measure: Measure) -> Found:
+        """See :meth:`Backbone.gather`; of one layer after the other, as soon as it is there.
+
+        So the gradients of what is measured are taken as late as they are needed, and not held all at once.
+        """
+        names: dict[Position, list[str]] = {}
+        for layer in layers:
+            names.setdefault(self.position(layer), []).append(layer)
+        autocast = autocast_region(image.device.type)
+
+        def measured(position: Position, value: Tensor) -> Found:
+            with autocast():
+                return measure(self._features(dict.fromkeys(names[position], value)))
+
+        return self._run(image, set(names), measured)
+
+    def _features(self, values: Mapping[str, Tensor]) -> Features:
+        """What the network computed, as features."""
+        return Features(values)
+
+    def _run(self, image: Tensor, wanted: set[Position], take: Callable[[Position, Tensor], Found]) -> Found:
+        """Computes block by block, and hands over the values that are wanted."""
+        deepest = max((number for number, _ in wanted), default=0)
+        dtype, ends = computing_dtype(image), [start - 1 for start in self.block_starts if start <= deepest]
+        found: Found = {}
         with without_autocast(image.device.type):
-            value = self._seen(image).to(dtype, memory_format=torch.channels_last)
-            for number in range(1, deepest + 1):
-                value = self._convolve(value, number)
-                taken[number, "conv"] = value
-                if (number, "relu") in wanted.values():
-                    value = taken[number, "relu"] = functional.relu(value)
-            return {layer: taken[position] for layer, position in wanted.items()}
+            value: Tensor | None = self._seen(image).to(dtype, memory_format=torch.channels_last)
+            for first, last in zip([0, *ends], [*ends, deepest], strict=True):
+                assert value is not None
+                block = partial(self._block, range(first + 1, last + 1), last < deepest, wanted, take)
+                value, more = again(block, value) if self._twice(value) else block(value)
+                found |= more
+        return found
+
+    def _twice(self, value: Tensor) -> bool:
+        """Whether a block is to be computed again for the gradient; while the network is trained it is not."""
+        trained = any(parameter.requires_grad for parameter in self.parameters())
+        return self.checkpointing and torch.is_grad_enabled() and value.requires_grad and not trained
+
+    def _block(
+        self,
+        numbers: range,
+        pool: bool,
+        wanted: set[Position],
+        take: Callable[[Position, Tensor], Found],
+        value: Tensor,
+    ) -> tuple[Tensor | None, Found]:
+        found: Found = {}
+        # What comes from a pooling belongs to nobody else.
+        state: State = "spare"
+        for number in numbers:
+            value, state = self._convolve(value, number, state), "spare"
+            if (number, "conv") in wanted:
+                found |= take((number, "conv"), value)
+                state = "wanted"
+            if (number, "relu") in wanted:
+                value, state = functional.relu(value, inplace=state == "spare"), "rectified"
+                found |= take((number, "relu"), value)
+        return (self._pool(value, state == "spare" and self.checkpointing) if pool else None), found
 
     def _seen(self, image: Tensor) -> Tensor:
         """The image as the first convolution sees it, with its border."""
         return functional.pad((image - self.mean) / self.std, (1, 1, 1, 1), mode=self._padding_mode)
 
-    def _convolve(self, value: Tensor, number: int) -> Tensor:
-        """Rectifies and, at the start of a block, pools what comes before a convolution, and convolves it."""
+    def _convolve(self, value: Tensor, number: int, state: State) -> Tensor:
+        """Rectifies and convolves what comes before a convolution."""
         weight, bias = (self.cast(f"convolutions.{number - 1}.{part}", value.dtype) for part in ("weight", "bias"))
         if number == 1:
             return functional.conv2d(value, weight, bias)
-        if number in self.block_starts:
-            value = self._pool(value)
         if weight.requires_grad:
             return functional.conv2d(functional.relu(value), weight, bias, padding=1)
-        return rectified_convolution(value, weight, bias)
+        return rectified_convolution(value, weight, bias, state)
 
-    def _pool(self, value: Tensor) -> Tensor:
+    def _pool(self, value: Tensor, spare: bool) -> Tensor:
         if self.pooling == "max":
-            return maxima(value)
+            return maxima(value, spare)
         return functional.avg_pool2d(functional.relu(value), 2) * AVERAGE_POOLING_SCALE
 
 

@@ -25,6 +25,8 @@ class Loss(nn.Module, ABC):
     """
 
     reference: ClassVar[Reference | None] = None
+    layerwise: ClassVar[bool] = False
+    """Whether :meth:`parts` may be called with some of the layers at a time, and gives the parts of those."""
     layers: tuple[str, ...] = ()
     offsets: tuple[int, ...] = ()
     """How many frames before are those of a film that the term looks back at."""
@@ -84,6 +86,8 @@ class FeatureLoss(Loss):
         layer_weights: a factor for each layer, in their order; 1 each unless given.
     """
 
+    layerwise = True
+
     def __init__(
         self, layers: Sequence[str], weight: float = 1.0, layer_weights: Sequence[float] | None = None
     ) -> None:
@@ -122,7 +126,7 @@ class FeatureLoss(Loss):
         """Adds a reference picture to the target.
 
         Args:
-            features: the picture's, as for :meth:`parts`.
+            features: the picture's, of all layers.
             share: factor on its statistics; the shares of all pictures sum to 1.
         """
         for layer in self.layers:
@@ -130,11 +134,12 @@ class FeatureLoss(Loss):
             self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
 
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See :meth:`Loss.parts`; a target must have been added before."""
+        """See :meth:`Loss.parts`; of the layers that there are. A target must have been added before."""
         return {
             layer: self._weight(layer, layer_weight)
             * self.distance(self.statistic_of(features, layer), self._targets[layer])
             for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
+            if layer in features
         }
 
     def _weight(self, layer: str, layer_weight: float) -> float:

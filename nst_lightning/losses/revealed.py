@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_lightning.errors import InputError
-from nst_lightning.losses.base import IMAGE
 from nst_lightning.losses.style import GramLoss
 
 
@@ -46,10 +45,11 @@ class RevealedGramLoss(GramLoss):
 
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Loss.parts`."""
+        layers = [layer for layer in self.layers if layer in features]
         if self._new is None:
-            return {layer: features[IMAGE].new_zeros(()) for layer in self.layers}
+            return {layer: self._targets[layer].new_zeros(()) for layer in layers}
         area = self._new.mean()
-        found = super().parts({layer: self._of_new(features[layer], self._new) for layer in self.layers})
+        found = super().parts({layer: self._of_new(features[layer], self._new) for layer in layers})
         return {layer: area * part for layer, part in found.items()}
 
     def _of_new(self, features: Tensor, new: Tensor) -> Tensor:

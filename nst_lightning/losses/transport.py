@@ -55,6 +55,7 @@ class WassersteinLoss(FeatureLoss):
         return {
             layer: self._weight(layer, layer_weight) * self._distance(features, layer)
             for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
+            if layer in features
         }
 
     def _distance(self, features: Mapping[str, Tensor], layer: str) -> Tensor:

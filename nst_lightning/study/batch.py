@@ -18,6 +18,7 @@ from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import CONFIGURATION
 from nst_lightning.cli import StyleTransferCLI, read_checkpoint
 from nst_lightning.data import StagePictures, TransferData
+from nst_lightning.features import Features
 from nst_lightning.image import write_image
 from nst_lightning.losses import Loss
 from nst_lightning.module import StyleTransfer
@@ -71,13 +72,11 @@ class BatchTransfer(StyleTransfer):
         self.items = list(items)
         self.seeds = list(seeds)
 
-    def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
-        """See :meth:`StyleTransfer.parts`; the names have the number of the item behind them."""
-        features = self.features(image, self.layers)
+    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
+        """See :meth:`StyleTransfer.parts_of`; the names have the number of the item behind them."""
         found: dict[str, dict[str, Tensor]] = {}
         for n, item in enumerate(self.items):
-            own = features.item(n)
-            found |= {f"{name}_{n}": loss.parts(own) for name, loss in _losses(item).items()}
+            found |= {f"{name}_{n}": parts for name, parts in item.parts_of(features.item(n)).items()}
         return found
 
     def first_image(self, data: TransferData) -> Tensor:

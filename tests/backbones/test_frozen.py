@@ -27,6 +27,23 @@ def test_maxima() -> None:
     assert torch.autograd.gradcheck(maxima, value)
 
 
+@pytest.mark.parametrize("height", [2, 3, 17, 40, 41])
+def test_a_spare_value_is_overwritten_by_its_gradient(height: int) -> None:
+    value, pooled = random(2, 3, height, 7), []
+    gradients = []
+    for spare in (False, True):
+        given = value.clone().requires_grad_()
+        inside = given * 1
+        pooled.append(maxima(inside, spare))
+        gradients.append(torch.autograd.grad((pooled[-1] ** 2).sum(), given)[0])
+        assert torch.equal(inside, value) is not spare
+    plain = value.clone().requires_grad_()
+    (expected,) = torch.autograd.grad((functional.max_pool2d(plain, 2) ** 2).sum(), plain)
+    assert torch.equal(*pooled)
+    assert torch.equal(gradients[0], expected)
+    assert torch.equal(gradients[1], expected)
+
+
 def of_plain_operations(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:
     """A layer by torch's own operations in the order in which they stand in the paper."""
     value = functional.pad((image - backbone.mean) / backbone.std, (1, 1, 1, 1))
