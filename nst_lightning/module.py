@@ -292,7 +292,8 @@ def _of_backbone(layers: Iterable[str]) -> list[str]:
 
 
 def _served(loss: Loss, features: Features) -> bool:
-    return loss.layerwise or all(layer in features for layer in loss.layers)
+    # A term that names no layer is asked once, with the image.
+    return loss.layerwise or all(layer in features for layer in loss.layers or (IMAGE,))
 
 
 def _check_names(losses: Mapping[str, Loss]) -> None:

@@ -73,7 +73,7 @@ def start(student: Student, teachers: Teachers, images: Tensor, seed: int = 0) -
         images: pictures ``(batch, 3, height, width)``; the more varied, the better.
         seed: of the places that are looked at.
     """
-    features = teachers(images)
+    features = dict(teachers(images))
     generator = torch.Generator().manual_seed(seed)
     value = functional.pad((images - student.mean) / student.std, (1, 1, 1, 1))
     for number, (layer, convolution) in enumerate(zip(LAYERS, student.convolutions, strict=False), 1):

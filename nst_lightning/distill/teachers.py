@@ -88,7 +88,7 @@ class Teachers(nn.Module):
     @torch.no_grad()
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Features of ``(batch, 3, height, width)`` at every one of :data:`LAYERS`."""
-        features: dict[str, Tensor] = self.vgg(image, self.real_layers)
+        features: dict[str, Tensor] = dict(self.vgg(image, self.real_layers))
         if self.compressed is not None:
             others = self.compressed(image, self.other_layers)
             features |= {layer: STAND_IN_FACTORS.get(layer, 1.0) * value for layer, value in others.items()}
