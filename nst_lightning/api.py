@@ -24,6 +24,7 @@ Source = str | os.PathLike[str] | Image.Image
 
 CONTENT_LAYERS = ("conv_3",)
 STYLE_LAYERS = tuple(f"conv_{number}" for number in range(1, 11))
+WHITENING = 0.5
 
 
 def stylize(
@@ -115,7 +116,7 @@ def _losses(
     if data.content is not None:
         losses["content"] = ContentLoss(content_layers, content_weight)
     if data.styles:
-        losses["style"] = GramLoss(style_layers, style_weight)
+        losses["style"] = GramLoss(style_layers, style_weight, whitening=WHITENING)
     if not losses:
         raise InputError("Expected a content or a style, but got neither.")
     return losses

@@ -7,7 +7,38 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.functional import gram_matrix, moments
+from nst_lightning.functional import gram_matrix, moments, scaled
+
+
+class Area:
+    """A part of an image, of which features are picked.
+
+    Args:
+        mask: how far each pixel is in it, ``(1, 1, height, width)`` in [0, 1], not 0 everywhere.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self._mask = mask
+        self._found: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def pick(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The features there, and how much each counts.
+
+        Args:
+            value: ``(1, channels, height, width)``, smaller than the image as a layer is.
+
+        Returns:
+            ``(1, channels, positions, 1)``, and ``(1, 1, positions, 1)`` with mean 1.
+        """
+        size = (value.shape[-2], value.shape[-1])
+        if size not in self._found:
+            share = functional.adaptive_avg_pool2d(self._mask.float(), size).flatten()
+            index = share.nonzero()[:, 0]
+            self._found[size] = (index, (share[index] / share[index].mean())[None, None, :, None])
+        index, share = self._found[size]
+        # In the order in which a channels-last network has them.
+        rows = value.permute(0, 2, 3, 1).reshape(size[0] * size[1], -1)[index]
+        return rows.t()[None, :, :, None], share
 
 
 @dataclass(frozen=True)
@@ -26,18 +57,18 @@ class ReadOut:
         """The map of every position of ``(batch, channels, height, width)``, in the precision of that."""
         return functional.conv2d(value, self.weight[:, :, None, None].to(value.dtype), self.bias.to(value.dtype))
 
-    def gram_matrix(self, value: Tensor) -> Tensor:
+    def gram_matrix(self, value: Tensor, share: Tensor | None = None) -> Tensor:
         """The Gram matrix of :meth:`features` without making them."""
-        return self.moments(value)[1] / len(self.bias)
+        return self.moments(value, share)[1] / len(self.bias)
 
-    def moments(self, value: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, value: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The moments of :meth:`features` without making them; see :func:`nst_lightning.functional.moments`.
 
         With ``r = W x + b`` the mean of ``r r^T`` is ``W E W^T + W m b^T + b (W m)^T + b b^T``, of the mean ``m`` of
         ``x`` and the mean ``E`` of ``x x^T``.
         """
         with torch.autocast(value.device.type, enabled=False):
-            mean, products = moments(value)
+            mean, products = moments(value, share)
             weight, bias = self.weight.to(mean.dtype), self.bias.to(mean.dtype)
             moved = mean @ weight.t()
             mixed = moved[:, :, None] * bias
@@ -70,10 +101,12 @@ class Features(Mapping[str, Tensor]):
         values = {layer: value[number : number + 1] for layer, value in self._values.items()}
         return Features(values, self._read_outs)
 
-    def gram_matrix(self, layer: str) -> Tensor:
-        """The Gram matrix of a layer, ``(batch, channels, channels)``."""
-        value = self._values[layer]
-        return self._read_outs[layer].gram_matrix(value) if layer in self._read_outs else gram_matrix(value)
+    def gram_matrix(self, layer: str, area: Area | None = None) -> Tensor:
+        """The Gram matrix of a layer, or of a part of it, ``(batch, channels, channels)``."""
+        value, share = (self._values[layer], None) if area is None else area.pick(self._values[layer])
+        if layer in self._read_outs:
+            return self._read_outs[layer].gram_matrix(value, share)
+        return gram_matrix(scaled(value, share))
 
     def moments(self, layer: str) -> tuple[Tensor, Tensor]:
         """Means of a layer's channels and of their products, ``(batch, channels)``, ``(batch, channels, channels)``."""

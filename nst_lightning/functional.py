@@ -31,19 +31,50 @@ def gram_matrix(features: Tensor) -> Tensor:
         return products / (channels * height * width)
 
 
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+def moments(features: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Means of the channels of a feature map, and of their products; summed as :func:`gram_matrix` does.
 
     Args:
         features: ``(batch, channels, height, width)``.
+        share: how much each position counts, ``(batch, 1, height, width)``, float32 and 1 on average; all alike unless
+            given.
 
     Returns:
         ``(batch, channels)`` and ``(batch, channels, channels)``, in float32 or float64.
     """
     positions = features.shape[2] * features.shape[3]
     with torch.autocast(features.device.type, enabled=False):
-        sums, products = _SumsAndProducts.apply(_rows(features))
+        sums, products = _SumsAndProducts.apply(_rows(scaled(features, share)))
+        if share is not None:
+            sums = (features * share.to(features.dtype)).sum((2, 3), dtype=products.dtype)
         return sums / positions, products / positions
+
+
+def scaled(features: Tensor, share: Tensor | None) -> Tensor:
+    """Features whose Gram matrix is that in which each position has its share; see :func:`moments`."""
+    if share is None:
+        return features
+    result: Tensor = features * share.sqrt().to(features.dtype)
+    return result
+
+
+@torch.no_grad()
+def powered(matrices: Tensor, exponent: float, floor: float) -> Tensor:
+    """Powers of symmetric matrices, relative to their largest eigenvalue: ``U max(e / e_max, floor)^exponent U^T``.
+
+    Args:
+        matrices: ``(batch, n, n)``, positive semi-definite.
+        exponent: of the relative eigenvalues.
+        floor: the least relative eigenvalue.
+
+    Returns:
+        The same shape, dtype and device; of a matrix of zeros the identity.
+    """
+    exact = matrices.double().cpu()
+    values, vectors = torch.linalg.eigh(exact)
+    largest = values[:, -1:]
+    relative = torch.where(largest > 0, values / largest, 1.0).clamp_min(floor)
+    return ((vectors * relative.pow(exponent)[:, None]) @ vectors.mT).to(matrices)
 
 
 EXACT_POSITIONS = 16384

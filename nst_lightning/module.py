@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
 from nst_lightning.backbones.base import Backbone
 from nst_lightning.data import StagePictures, TransferData
@@ -15,13 +15,14 @@ from nst_lightning.errors import InputError
 from nst_lightning.features import Features
 from nst_lightning.initialization import initial_image
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
+from nst_lightning.optim import CompactLBFGS
 from nst_lightning.plan import Stage, carried, resized
 from nst_lightning.progress import Position, advanced, position, read_position, set_loops, write_position
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
-    """L-BFGS that makes one evaluation a step and never stops by itself."""
-    return LBFGS(parameters, lr=1.0, max_iter=1, history_size=10, tolerance_grad=0.0, tolerance_change=0.0)
+    """The L-BFGS that paints unless another optimizer is given."""
+    return CompactLBFGS(parameters)
 
 
 class StyleTransfer(pl.LightningModule):

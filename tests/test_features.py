@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional
 
-from nst_lightning.features import Features, ReadOut
+from nst_lightning.features import Area, Features, ReadOut
 from nst_lightning.functional import gram_matrix, moments
 
 
@@ -55,3 +55,21 @@ def test_read_outs_are_made_when_they_are_asked_for() -> None:
     torch.testing.assert_close(features.gram_matrix("a"), gram_matrix(features["a"]))
     assert Features.of(features) is features
     assert Features.of({"c": value()})["c"].shape[1] == 6
+
+
+def test_of_an_area_each_position_counts_as_far_as_it_is_in_it() -> None:
+    generator = torch.Generator().manual_seed(3)
+    mask = (torch.rand(1, 1, 10, 14, dtype=torch.float64, generator=generator) * 2 - 1).clamp(min=0)
+    one = value()[:1]
+    share = functional.avg_pool2d(mask, 2)
+    share = (share / share.mean()).float().double()
+    area = Area(mask)
+    for made in (one, read_out().features(one)):
+        weighted = torch.einsum("bchw,bdhw,bhw->bcd", made, made, share[:, 0]) / made.numel()
+        features = Features({"a": one}, {} if made is one else {"a": read_out()})
+        torch.testing.assert_close(features.gram_matrix("a", area), weighted, rtol=1e-5, atol=1e-6)
+        assert features.gram_matrix("a", area).dtype == torch.float64
+    whole = Features({"a": one}, {"a": read_out()})
+    torch.testing.assert_close(whole.gram_matrix("a", Area(torch.ones(1, 1, 10, 14))), whole.gram_matrix("a"))
+    leaf = one.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: Features({"a": x}, {"a": read_out()}).gram_matrix("a", area), leaf)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.functional import EXACT_POSITIONS, gram_matrix, mean_squared_error, total_variation
+from nst_lightning.functional import EXACT_POSITIONS, gram_matrix, mean_squared_error, powered, total_variation
 
 
 def naive_gram(features: Tensor) -> Tensor:
@@ -123,3 +123,12 @@ def test_total_variation_gradient() -> None:
     image = torch.rand(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(total_variation, image)
     assert torch.autograd.gradcheck(lambda x: total_variation(x, 1.0), image)
+
+
+def test_powers_of_matrices_are_relative_to_the_largest_eigenvalue() -> None:
+    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))).Q
+    matrix = (basis * torch.tensor([8.0, 4.0, 2.0, 1e-9], dtype=torch.float64)) @ basis.T
+    found = powered(matrix[None].float(), -0.5, floor=0.01)[0].double()
+    expected = (basis * torch.tensor([1.0, 2**0.5, 2.0, 10.0], dtype=torch.float64)) @ basis.T
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(powered(torch.zeros(1, 3, 3), -0.5, floor=0.01)[0], torch.eye(3))

@@ -136,13 +136,17 @@ class FeatureLoss(Loss):
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Loss.parts`; of the layers that there are. A target must have been added before."""
         return {
-            layer: self._weight(layer, layer_weight)
-            * self.distance(self.statistic_of(features, layer), self._targets[layer])
-            for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
+            layer: self.layer_distance(layer, self.statistic_of(features, layer))
+            for layer in self.layers
             if layer in features
         }
 
-    def _weight(self, layer: str, layer_weight: float) -> float:
+    def layer_distance(self, layer: str, value: Tensor) -> Tensor:
+        """The weighted distance of a layer's statistic from its target, a scalar."""
+        return self._weight(layer) * self.distance(value, self._targets[layer])
+
+    def _weight(self, layer: str) -> float:
+        layer_weight = self.layer_weights[self.layers.index(layer)]
         return self.weight * layer_weight * self._factors.get(layer, 1.0)
 
 

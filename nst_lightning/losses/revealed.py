@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
-from torch.nn import functional
 
 from nst_lightning.errors import InputError
+from nst_lightning.features import Area, Features
 from nst_lightning.losses.style import GramLoss
 
 
@@ -21,6 +21,7 @@ class RevealedGramLoss(GramLoss):
         layers: names of the backbone's layers, or ``image`` for the pixels.
         weight: factor on the whole term.
         layer_weights: a factor for each layer, in their order; 1 each unless given.
+        whitening: see :class:`GramLoss`.
         frames: for how many frames something is new.
     """
 
@@ -29,30 +30,34 @@ class RevealedGramLoss(GramLoss):
         layers: Sequence[str],
         weight: float = 1.0,
         layer_weights: Sequence[float] | None = None,
+        whitening: float | None = None,
         frames: int = 8,
     ) -> None:
-        super().__init__(layers, weight, layer_weights)
+        super().__init__(layers, weight, layer_weights, whitening)
         if frames < 1:
             raise InputError(f"Expected `frames` to be 1 or more, but got {frames}.")
         self.offsets = (frames,)
-        self._new: Tensor | None = None
+        self._new: Area | None = None
+        self._share = 0.0
 
     def look_back(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
         """See :meth:`Loss.look_back`; near the beginning of a shot the earliest frame there is counts."""
         seen = [mask for offset, (_, mask) in sorted(before.items()) if offset <= self.offsets[0]]
         new = 1 - seen[-1] if seen else None
-        self._new = new if new is not None and bool(new.any()) else None
+        self._new = Area(new) if new is not None and bool(new.any()) else None
+        self._share = 0.0 if new is None else float(new.mean())
 
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Loss.parts`."""
-        layers = [layer for layer in self.layers if layer in features]
         if self._new is None:
-            return {layer: self._targets[layer].new_zeros(()) for layer in layers}
-        area = self._new.mean()
-        found = super().parts({layer: self._of_new(features[layer], self._new) for layer in layers})
-        return {layer: area * part for layer, part in found.items()}
+            return {layer: self._targets[layer].new_zeros(()) for layer in self.layers if layer in features}
+        return {layer: self._share * part for layer, part in super().parts(features).items()}
 
-    def _of_new(self, features: Tensor, new: Tensor) -> Tensor:
-        """Features whose Gram matrix is that of the new parts: each position counts as far as it is new."""
-        count = functional.adaptive_avg_pool2d(new, (features.shape[-2], features.shape[-1]))
-        return features * (count / count.mean()).sqrt().to(features.dtype)
+    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
+        """See :meth:`FeatureLoss.statistic_of`; of the new parts, if there are any."""
+        return Features.of(features).gram_matrix(layer, self._new)
+
+    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """See :meth:`FeatureLoss.add_target`; of a style the whole counts."""
+        self._new = None
+        super().add_target(features, share)

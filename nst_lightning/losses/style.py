@@ -1,12 +1,17 @@
 """Terms that take on a style."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
+from nst_lightning.errors import InputError
 from nst_lightning.features import Features
-from nst_lightning.functional import gram_matrix
+from nst_lightning.functional import gram_matrix, mean_squared_error, powered
 from nst_lightning.losses.base import IMAGE, FeatureLoss
+
+FLOOR = 1e-3
+"""Directions of a style that are weaker than this, relative to its strongest one, count as if they were not."""
 
 
 class GramLoss(FeatureLoss):
@@ -14,9 +19,38 @@ class GramLoss(FeatureLoss):
 
     Gatys et al. 2016, eq. 4 and 5, in the normalization of the PyTorch tutorial: Gram matrices divided by channels x
     height x width, the mean instead of a quarter of the sum. A style may have another size than the image.
+
+    So defined, the sum is that of one or two layers with large values, and in them that of a few strong directions;
+    the rest follows late. With `whitening` the same distance is measured evenly: each layer's relative to its target,
+    and each direction of it relative to a power of its strength,
+    ``|M (G - T) M|^2 / |M T M|^2`` with ``M = (T / largest eigenvalue of T)^(-whitening / 2)``, averaged over the
+    layers by `layer_weights` and multiplied by what the plain term is where all features are 0, so that `weight` means
+    what it means without. It is 0 where the plain one is 0, and it gets there in fewer steps.
+
+    Args:
+        layers: names of the backbone's layers, or ``image`` for the pixels.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in their order; 1 each unless given.
+        whitening: None for the plain distance; 0 for one that is even over layers, up to 1 over their directions too.
     """
 
     reference = "style"
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        weight: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        whitening: float | None = None,
+    ) -> None:
+        super().__init__(layers, weight, layer_weights)
+        if whitening is not None and not 0 <= whitening <= 1:
+            raise InputError(f"Expected `whitening` to be between 0 and 1, or null, but got {whitening}.")
+        if whitening is not None and not any(self.layer_weights):
+            raise InputError("Expected one of `layer_weights` to be positive, but all are 0.")
+        self.whitening = whitening
+        self._metrics: dict[str, Tensor] = {}
+        self._evened: dict[str, float] = {}
 
     def calibrate(self, breadth: Callable[[str], float]) -> None:
         """A Gram matrix is inversely proportional to the number of channels, its squared distance to their square."""
@@ -29,3 +63,42 @@ class GramLoss(FeatureLoss):
     def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
         """The same, of a linear read-out without making it."""
         return Features.of(features).gram_matrix(layer)
+
+    def clear_target(self) -> None:
+        """See :meth:`FeatureLoss.clear_target`."""
+        super().clear_target()
+        self._metrics, self._evened = {}, {}
+
+    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """See :meth:`FeatureLoss.add_target`."""
+        super().add_target(features, share)
+        self._metrics, self._evened = {}, {}
+
+    def layer_distance(self, layer: str, value: Tensor) -> Tensor:
+        """See :meth:`FeatureLoss.layer_distance`."""
+        if self.whitening is None:
+            return super().layer_distance(layer, value)
+        self._even()
+        with torch.autocast(value.device.type, enabled=False):
+            metric = self._metrics[layer]
+            difference = metric @ (value - self._targets[layer]) @ metric
+            return self._evened[layer] * mean_squared_error(difference, torch.zeros_like(difference))
+
+    @torch.no_grad()
+    def _even(self) -> None:
+        """Makes the metric of each layer, and the factor that its distance has, once for each target."""
+        if self._metrics:
+            return
+        assert self.whitening is not None
+        plain = sum(self._weight(layer) * _size(target) for layer, target in self._targets.items())
+        whole = sum(self.layer_weights)
+        shares = {layer: weight / whole for layer, weight in zip(self.layers, self.layer_weights, strict=True)}
+        for layer, target in self._targets.items():
+            metric = powered(target, -self.whitening / 2, FLOOR)
+            self._metrics[layer] = metric
+            size = _size(metric @ target @ metric)
+            self._evened[layer] = plain * shares[layer] / size if size else 0.0
+
+
+def _size(matrix: Tensor) -> float:
+    return float(matrix.double().square().mean())

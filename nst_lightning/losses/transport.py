@@ -50,19 +50,12 @@ class WassersteinLoss(FeatureLoss):
                 layer: square_root(covariance(*_unpacked(target))) for layer, target in self._targets.items()
             }
 
-    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See :meth:`Loss.parts`; a target must have been added before."""
-        return {
-            layer: self._weight(layer, layer_weight) * self._distance(features, layer)
-            for layer, layer_weight in zip(self.layers, self.layer_weights, strict=True)
-            if layer in features
-        }
-
-    def _distance(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
-        mean, products = _unpacked(self.statistic_of(features, layer))
+    def layer_distance(self, layer: str, value: Tensor) -> Tensor:
+        """See :meth:`FeatureLoss.layer_distance`."""
+        mean, products = _unpacked(value)
         target_mean, _ = _unpacked(self._targets[layer])
         with torch.autocast(mean.device.type, enabled=False):
-            return wasserstein_2(mean, products, target_mean, self._roots[layer])
+            return self._weight(layer) * wasserstein_2(mean, products, target_mean, self._roots[layer])
 
 
 def _packed(mean: Tensor, products: Tensor) -> Tensor:

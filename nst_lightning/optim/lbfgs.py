@@ -1,4 +1,4 @@
-"""L-BFGS for one tensor: one evaluation a step, few large operations, and images of a batch kept apart."""
+"""L-BFGS for one tensor: one evaluation and one bounded move a step, images of a batch kept apart."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,24 +18,31 @@ class CompactLBFGS(Optimizer):
 
     Its iterates are those of ``torch.optim.LBFGS(max_iter=1)``, but where that makes two operations for each kept pair
     of differences, twice, this makes two products with all of them, and nothing in a step waits for the device. It
-    differs in one thing: a pair that is passed over for lack of curvature takes the place of the oldest one.
+    differs in two things: a pair that is passed over for lack of curvature takes the place of the oldest one; and no
+    move is longer than `longest`. Without a line search the first pairs, and pairs of bfloat16's roundings near the
+    bottom, can ask for one that leaves the image for good.
 
     Args:
         params: the one tensor to optimize.
         lr: length of a step; 1 is what the curvature says.
         history_size: how many pairs of differences are kept, each twice as large as the tensor.
+        longest: root mean square of the changes that one step may make to the values of a problem.
         per_item: whether the first dimension of the tensor counts problems of their own. Otherwise the tensor is
             one problem, in which a step for one image of a batch would depend on the others.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1.0, history_size: int = 10, per_item: bool = True
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1.0,
+        history_size: int = 10,
+        longest: float = 0.05,
+        per_item: bool = True,
     ) -> None:
-        if lr <= 0:
-            raise InputError(f"Expected `lr` to be positive, but got {lr}.")
-        if history_size < 1:
-            raise InputError(f"Expected `history_size` to be positive, but got {history_size}.")
-        super().__init__(params, {"lr": lr, "history_size": history_size, "per_item": per_item})
+        for name, value in (("lr", lr), ("history_size", history_size), ("longest", longest)):
+            if not value > 0:
+                raise InputError(f"Expected `{name}` to be positive, but got {value}.")
+        super().__init__(params, {"lr": lr, "history_size": history_size, "longest": longest, "per_item": per_item})
         if len(self.param_groups) != 1 or len(self.param_groups[0]["params"]) != 1:
             raise InputError("Expected one tensor to optimize, but got several.")
 
@@ -63,6 +70,7 @@ class CompactLBFGS(Optimizer):
         else:
             _remember(state, gradient)
             move = _move(state, gradient, group["lr"])
+        _shorten(move, group["longest"])
         state["step"] += 1
         slot = (state["step"] - 1) % group["history_size"]
         state["pairs"][:, slot] = move
@@ -120,6 +128,11 @@ def _move(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
     for item in range(len(move)):
         move[item].addmv_(state["pairs"][item].t(), (weights * lengths)[item])
     return move
+
+
+def _shorten(move: Tensor, longest: float) -> None:
+    size = torch.linalg.vector_norm(move, dim=1, keepdim=True) * move.shape[1] ** -0.5
+    move.mul_((longest / size).clamp(max=1.0))
 
 
 def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:

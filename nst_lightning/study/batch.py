@@ -1,7 +1,7 @@
 """Runs of one size that are painted together as one batch."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
-from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import CheckpointWriter, ClampImage, FiniteGuard, GracefulInterrupt, RunSummary
@@ -27,7 +26,6 @@ from nst_lightning.quiet import quiet_lightning
 from nst_lightning.study.paint import prepared
 from nst_lightning.study.plan import Run
 from nst_lightning.study.records import picture
-from nst_lightning.study.separately import Separately
 
 
 class BatchData(TransferData):
@@ -67,7 +65,7 @@ class BatchTransfer(StyleTransfer):
 
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
         losses = {f"{name}_{n}": loss for n, item in enumerate(items) for name, loss in _losses(item).items()}
-        super().__init__(items[0].backbone, losses, optimizer=separate(items[0]))
+        super().__init__(items[0].backbone, losses, optimizer=items[0].optimizer)
         # A list, so that the images of the items are no parameters of this module.
         self.items = list(items)
         self.seeds = list(seeds)
@@ -94,18 +92,6 @@ class BatchTransfer(StyleTransfer):
         for item, its_data in zip(self.items, data.items, strict=True):
             item.to(self.device)
             item.set_targets(its_data.pictures(stage))
-
-
-def separate(module: StyleTransfer) -> Any:
-    """The optimizer factory of a module, for a batch: L-BFGS gets a state for each item, others need none."""
-    factory = module.optimizer
-    if not isinstance(factory([torch.zeros(1, requires_grad=True)]), LBFGS):
-        return factory
-
-    def separately(parameters: Iterable[Tensor]) -> Optimizer:
-        return Separately(parameters, factory)
-
-    return separately
 
 
 def _losses(module: StyleTransfer) -> dict[str, Loss]:
@@ -208,8 +194,7 @@ def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: 
 def _callbacks(runs: Sequence[Run], output: Path, module: BatchTransfer) -> list[Callback]:
     summaries = [ItemSummary(n, len(runs), run.folder(output)) for n, run in enumerate(runs)]
     every = runs[0].configuration["checkpoints"]["every_n_steps"]
-    clamp = [] if isinstance(module.optimizer([torch.zeros(1)]), Separately) else [ClampImage()]
-    return [*clamp, FiniteGuard(), *summaries, ItemWriter(runs, output), CheckpointWriter(every)]
+    return [ClampImage(), FiniteGuard(), *summaries, ItemWriter(runs, output), CheckpointWriter(every)]
 
 
 def _unfinished(checkpoint: Path, module: BatchTransfer, data: BatchData) -> Path | None:

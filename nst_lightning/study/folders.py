@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from nst_lightning.api import CONTENT_LAYERS, STYLE_LAYERS
+from nst_lightning.api import CONTENT_LAYERS, STYLE_LAYERS, WHITENING
 from nst_lightning.errors import InputError
 from nst_lightning.study.declaration import Section, Study
 
@@ -14,7 +14,10 @@ RECIPE: dict[str, Any] = {
     "backbone": {"class_path": "SlimVGG19"},
     "losses": {
         "content": {"class_path": "ContentLoss", "init_args": {"layers": list(CONTENT_LAYERS)}},
-        "style": {"class_path": "GramLoss", "init_args": {"layers": list(STYLE_LAYERS), "weight": 1e6}},
+        "style": {
+            "class_path": "GramLoss",
+            "init_args": {"layers": list(STYLE_LAYERS), "weight": 1e6, "whitening": WHITENING},
+        },
     },
 }
 """The model of such a study unless a recipe is given: that of ``configs/transfer.yaml``."""

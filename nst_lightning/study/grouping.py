@@ -38,6 +38,8 @@ def _chunks(runs: Sequence[Run], most: int) -> list[tuple[Run, ...]]:
 
 def _kind(run: Run) -> str:
     """What runs of a batch have in common."""
+    if _couples(run.configuration["model"]["optimizer"]):
+        return run.key
     try:
         shapes = _shapes(run)
     except InputError:  # it will say so itself, alone
@@ -45,6 +47,11 @@ def _kind(run: Run) -> str:
     rest = {name: value for name, value in run.configuration.items() if name not in ("seed_everything", "snapshots")}
     rest["data"] = {name: value for name, value in rest["data"].items() if name not in _PICTURES}
     return json.dumps([_without_weights(rest), shapes], sort_keys=True)
+
+
+def _couples(optimizer: dict[str, Any]) -> bool:
+    """Whether a step for one image would depend on the others: torch's L-BFGS takes its products over all of them."""
+    return str(optimizer["class_path"]).startswith("torch.") and str(optimizer["class_path"]).endswith(".LBFGS")
 
 
 def _without_weights(value: Any) -> Any:

@@ -2,9 +2,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from nst_lightning.backbones import SlimVGG19
+from nst_lightning.data import StagePictures
 from nst_lightning.errors import InputError
+from nst_lightning.image import read_image
 from nst_lightning.losses import ContentLoss, FeatureLoss, GramLoss, TotalVariationLoss
 from nst_lightning.losses.base import total
+from nst_lightning.module import StyleTransfer
+from nst_lightning.optim import CompactLBFGS
+from nst_lightning.plan import resized
+from nst_lightning.samples import sample_path
 
 
 def features(seed: int, size: int = 4) -> dict[str, Tensor]:
@@ -31,6 +38,82 @@ def test_gram_loss_is_the_mean_squared_difference_of_gram_matrices() -> None:
     loss.add_target({"conv_2": target})
     grams = [f[0].flatten(1) @ f[0].flatten(1).T / f.numel() for f in (value, target)]
     torch.testing.assert_close(loss({"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
+
+
+def separate(strengths: list[float]) -> Tensor:
+    """A feature map each position of which has one channel, so that its Gram matrix is diagonal."""
+    value = torch.zeros(1, len(strengths), len(strengths), 1)
+    for channel, strength in enumerate(strengths):
+        value[0, channel, channel] = strength**0.5
+    return value * len(strengths)
+
+
+@pytest.mark.parametrize(("whitening", "strengths"), [(0.0, [1, 1, 1]), (0.5, [1, 2, 4]), (1.0, [1, 4, 16])])
+def test_whitening_measures_layers_and_directions_evenly(whitening: float, strengths: list[float]) -> None:
+    loss = GramLoss(["conv_1", "conv_2"], weight=5.0, layer_weights=[1.0, 3.0], whitening=whitening)
+    loss.add_target({"conv_1": separate([16.0, 4.0, 1.0]), "conv_2": separate([8.0, 0.0])})
+    value = {"conv_1": separate([4.0, 9.0, 1.0]), "conv_2": separate([6.0, 0.0])}
+    # M T M has the diagonal 16^(1 - whitening) and so on; M D M is that of D by the same factors.
+    scales = torch.tensor(strengths)
+    target, difference = torch.tensor([16.0, 4.0, 1.0]) * scales, torch.tensor([-12.0, 5.0, 0.0]) * scales
+    near = difference.square().sum() / target.square().sum()
+    far = 4 / 64
+    plain = 5.0 * (1.0 * (16**2 + 4**2 + 1) / 9 + 3.0 * 64 / 4)
+    parts = loss.parts(value)
+    torch.testing.assert_close(parts["conv_1"], plain * 0.25 * near)
+    torch.testing.assert_close(parts["conv_2"], torch.tensor(plain * 0.75 * far))
+
+
+def test_whitening_is_made_anew_for_another_style() -> None:
+    loss, fresh = (GramLoss(["conv_1"], whitening=0.5) for _ in range(2))
+    loss.add_target(features(1))
+    loss(features(0))
+    loss.clear_target()
+    for each in (loss, fresh):
+        each.add_target(features(2))
+    assert torch.equal(loss(features(0)), fresh(features(0)))
+
+
+def test_whitening_of_a_style_without_features_is_no_distance() -> None:
+    loss = GramLoss(["conv_1"], whitening=0.5)
+    loss.add_target({"conv_1": torch.zeros(1, 3, 4, 4)})
+    assert loss(features(0)) == 0
+
+
+def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
+    content, style = (resized(read_image(sample_path(name)).image, 128, 128) for name in ("harbour", "swirl"))
+    pictures = StagePictures(content, [style], [1.0])
+    layers = [f"conv_{number}" for number in range(1, 9)]
+    judge = StyleTransfer(SlimVGG19(), {"style": GramLoss(layers)})
+    judge.set_targets(pictures)
+    start, ends = judge.parts(content)["style"], []
+    for whitening in (None, 0.5):
+        module = StyleTransfer(SlimVGG19(), {"style": GramLoss(layers, 1e6, whitening=whitening)})
+        module.set_targets(pictures)
+        image = content.clone().requires_grad_()
+        optimizer = CompactLBFGS([image])
+
+        def closure(module: StyleTransfer = module, image: Tensor = image) -> Tensor:
+            image.grad = None
+            distance = total(module.criterion(image))
+            distance.backward()  # type: ignore[no-untyped-call]
+            return distance
+
+        for _ in range(60):
+            optimizer.step(closure)
+        with torch.no_grad():
+            end = judge.parts(image)["style"]
+        ends.append({layer: float(end[layer] / start[layer]) for layer in layers})
+    plain, even = ends
+    assert all(even[layer] < plain[layer] for layer in layers)
+    assert sum(even.values()) < 0.7 * sum(plain.values())
+
+
+def test_whitening_out_of_range_is_told() -> None:
+    with pytest.raises(InputError, match="`whitening` to be between 0 and 1, or null"):
+        GramLoss(["conv_1"], whitening=1.5)
+    with pytest.raises(InputError, match="one of `layer_weights` to be positive"):
+        GramLoss(["conv_1"], layer_weights=[0.0], whitening=0.5)
 
 
 @pytest.mark.parametrize("loss_class", [ContentLoss, GramLoss])

@@ -1,5 +1,7 @@
 import io
 from collections.abc import Callable
+from itertools import pairwise
+from math import inf, nan
 
 import pytest
 import torch
@@ -50,7 +52,7 @@ def torchs(x: Tensor, history: int) -> LBFGS:
 @pytest.mark.parametrize("items", [1, 2])
 def test_iterates_are_torchs(history: int, items: int) -> None:
     ours, theirs = (start(items).requires_grad_() for _ in range(2))
-    found = run(CompactLBFGS([ours], history_size=history, per_item=False), ours, quartic, 40)
+    found = run(CompactLBFGS([ours], history_size=history, longest=inf, per_item=False), ours, quartic, 40)
     expected = run(torchs(theirs, history), theirs, quartic, 40)
     torch.testing.assert_close(found[:20], expected[:20], rtol=1e-9, atol=1e-12)
     # Each step multiplies what rounding had made of the one before.
@@ -61,7 +63,7 @@ def test_iterates_are_torchs(history: int, items: int) -> None:
 def test_steps_that_lead_upward_or_along_no_curvature_are_like_torchs() -> None:
     # Valleys that are not convex: the first pairs have negative products and are passed over.
     ours, theirs = (start().requires_grad_() for _ in range(2))
-    found = run(CompactLBFGS([ours], history_size=100), ours, rosenbrock, 25)
+    found = run(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
     expected = run(torchs(theirs, 100), theirs, rosenbrock, 25)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
@@ -89,6 +91,35 @@ def test_a_run_that_goes_on_from_a_saved_state_is_the_same_to_the_bit() -> None:
     assert torch.equal(run(resumed, second, quartic, 5)[-1], expected)
 
 
+def test_no_move_is_longer_than_allowed_and_shorter_ones_stay() -> None:
+    together = torch.cat([6 * start(), start(), torch.zeros_like(start())]).requires_grad_()
+    free = together.detach().clone().requires_grad_()
+    before = [together.detach().clone()]
+    found = before + run(CompactLBFGS([together], longest=0.2), together, quartic, 40)
+    moves = torch.stack([(b - a).flatten(1).square().mean(1).sqrt() for a, b in pairwise(found)])
+    assert float(moves.max()) == pytest.approx(0.2)
+    assert (moves[:, 0] > 0.199).sum() > 5
+    expected = run(CompactLBFGS([free], longest=inf), free, quartic, 40)
+    held = int((moves[:, 1] > 0.199).nonzero()[0, 0])
+    torch.testing.assert_close([image[1] for image in found[1 : held + 1]], [image[1] for image in expected[:held]])
+    assert quartic(found[-1][:1]) < 0.01 * quartic(before[0][:1])
+
+
+def test_pairs_of_roundings_do_not_throw_the_image_away() -> None:
+    def rounded(x: Tensor) -> Tensor:
+        # Near the bottom the gradient is noise that has nothing to do with the move.
+        return quartic(x) + (x * 1e-3 * torch.randn(x.shape, generator=noise, dtype=x.dtype)).sum()
+
+    ends = []
+    for longest in (0.05, inf):
+        noise = torch.Generator().manual_seed(4)
+        x = start().requires_grad_()
+        path = run(CompactLBFGS([x], longest=longest), x, rounded, 400)
+        ends.append(max(float(image.abs().max()) for image in path[50:]))
+    assert ends[0] < 3
+    assert ends[1] > ends[0]
+
+
 def test_the_objective_is_evaluated_once_a_step() -> None:
     x = start().requires_grad_()
     counted = []
@@ -107,5 +138,7 @@ def test_mistakes_are_told() -> None:
         CompactLBFGS([x], lr=0.0)
     with pytest.raises(InputError, match="`history_size` to be positive, but got 0"):
         CompactLBFGS([x], history_size=0)
+    with pytest.raises(InputError, match="`longest` to be positive, but got nan"):
+        CompactLBFGS([x], longest=nan)
     with pytest.raises(InputError, match="one tensor"):
         CompactLBFGS([x, start().requires_grad_()])
