@@ -9,11 +9,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from PIL import Image
 
 from nst_lightning.backbones import Backbone, SlimVGG19
+from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import ClampImage, FiniteGuard, GracefulInterrupt, StageProgressBar
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.image import Picture, from_pil, read_image, to_pil
 from nst_lightning.losses import ContentLoss, GramLoss, Loss
+from nst_lightning.memory import free_bytes
 from nst_lightning.module import StyleTransfer, lbfgs
 from nst_lightning.plan import Plan
 from nst_lightning.precision import Precision, native_precision
@@ -34,7 +36,7 @@ def stylize(
     steps: int = 300,
     *,
     content_weight: float = 1.0,
-    style_weight: float = 1e6,
+    style_weight: float = 1e3,
     content_layers: Sequence[str] = CONTENT_LAYERS,
     style_layers: Sequence[str] = STYLE_LAYERS,
     losses: dict[str, Loss] | None = None,
@@ -57,7 +59,7 @@ def stylize(
         size: long edge of the result in px.
         steps: evaluations of the objective.
         content_weight: factor on the content term.
-        style_weight: factor on the style term.
+        style_weight: factor on the style term, a :class:`nst_lightning.GramLoss` with ``whitening=0.5``.
         content_layers: where the content is compared.
         style_layers: where the style is compared.
         losses: terms of the objective in place of the two that the four arguments above describe.
@@ -88,9 +90,12 @@ def stylize(
         initialization=initialization or ("content" if data.content and data.styles else "noise"),
         optimizer=optimizer,
     )
+    chosen = precision or native_precision(accelerator)
     pl.seed_everything(seed, verbose=False)
     with quiet_lightning():
-        _trainer(data, accelerator, precision or native_precision(accelerator), progress).fit(module, datamodule=data)
+        trainer = _trainer(data, accelerator, chosen, progress)
+        check_memory(needed_bytes(module, data, chosen), free_bytes(trainer.strategy.root_device))
+        trainer.fit(module, datamodule=data)
     height, width = module.image.shape[-2:]
     return to_pil(module.image, data.alpha(height, width))
 

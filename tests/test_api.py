@@ -101,3 +101,9 @@ def test_public_names_are_there(name: str) -> None:
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'styleize'"):
         _ = nst_lightning.styleize
+
+
+def test_a_picture_that_does_not_fit_is_told_before_it_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nst_lightning.api.free_bytes", lambda device: 10**6)
+    with pytest.raises(InputError, match="Expected the picture to fit into memory, but it needs about"):
+        stylize("sample:harbour", "sample:swirl", size=512, steps=1, progress=False)

@@ -10,7 +10,11 @@ from nst_lightning.backbones import VGG19
 from nst_lightning.benchmark.clock import finish
 from nst_lightning.benchmark.reference import PlainLoop
 from nst_lightning.benchmark.steps import Loop, pictures
+from nst_lightning.losses import GramLoss
 from nst_lightning.memory import keep_freed_memory
+
+EVEN_WEIGHT = 1e4
+"""Of the style where it is measured evenly: the content counts as little as in the reference's objective."""
 
 Course = list[tuple[float, float]]
 """Seconds since the start and the objective then."""
@@ -19,7 +23,8 @@ Course = list[tuple[float, float]]
 def measure_quality(size: int, device: str, precision: str, evaluations: int, weights: str | None) -> dict[str, Any]:
     """Seconds to the objective of the plain loop's last evaluation, and to its double, there and here.
 
-    Both use VGG-19, from the content; ours may take half as many evaluations again.
+    All use VGG-19, from the content; ours may take half as many evaluations again, once with the objective of the
+    reference, and once with the Gram distances measured evenly, judged by the reference's objective all the same.
 
     Args:
         size: of the square image in px.
@@ -31,13 +36,18 @@ def measure_quality(size: int, device: str, precision: str, evaluations: int, we
     loop = _plain(size, device, weights)
     reference = reference_course(loop, evaluations, device)
     keep_freed_memory()
-    ours = our_course(
-        Loop("VGG19", size, device, precision, weights=weights, layers=_layers(weights)), loop, evaluations
-    )
+    layers = _layers(weights)
+    courses = {"reference": reference}
+    for name, style in (
+        ("ours", GramLoss(layers, weight=1e6)),
+        ("evenly", GramLoss(layers, weight=EVEN_WEIGHT, whitening=0.5)),
+    ):
+        ours = Loop("VGG19", size, device, precision, weights=weights, layers=layers, style=style)
+        courses[name] = our_course(ours, loop, evaluations)
     goal = reference[-1][1]
     found: dict[str, Any] = {"goal": goal, "start": reference[0][1], "evaluations": evaluations}
     for name, value in (("to_goal", goal), ("to_double", 2 * goal)):
-        found[name] = {"reference": reached(reference, value), "ours": reached(ours, value)}
+        found[name] = {who: reached(course, value) for who, course in courses.items()}
     return found
 
 

@@ -14,7 +14,7 @@ from nst_lightning.benchmark.clock import durations, summary
 from nst_lightning.benchmark.reference import PlainLoop
 from nst_lightning.data import StagePictures
 from nst_lightning.image import read_image
-from nst_lightning.losses import ContentLoss, GramLoss
+from nst_lightning.losses import ContentLoss, GramLoss, Loss
 from nst_lightning.losses.base import total
 from nst_lightning.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes
 from nst_lightning.module import StyleTransfer, lbfgs
@@ -44,6 +44,7 @@ class Loop:
         precision: ``32-true`` or ``bf16-mixed``.
         optimizer: ``L-BFGS`` or ``Adam``.
         layers: of the style term.
+        style: the term itself, in place of the plain Gram loss of the reference.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class Loop:
         optimizer: str = "L-BFGS",
         weights: str | None = None,
         layers: list[str] = LAYERS,
+        style: Loss | None = None,
     ) -> None:
         self.device, self.precision = device, precision
         content, style = pictures(size, device)
-        terms = {"content": ContentLoss(["conv_3"]), "style": GramLoss(layers, weight=1e6)}
+        terms = {"content": ContentLoss(["conv_3"]), "style": style or GramLoss(layers, weight=1e6)}
         self.module = StyleTransfer(network(name, weights), terms).to(device)  # type: ignore[arg-type]
         with self.computing():
             self.module.set_targets(StagePictures(content, [style], [1.0]))

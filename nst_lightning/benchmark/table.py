@@ -57,12 +57,16 @@ def other_lines(found: dict[str, Any]) -> list[str]:
     ]
     quality = found["quality"]
     for key, what in (("to_goal", "the objective"), ("to_double", "twice the objective")):
-        reference, ours = quality[key]["reference"], quality[key]["ours"]
-        reached = (
-            "not reached" if ours is None else f"{ours:.1f} s here, {reference / ours if ours else 0:.2f} times as fast"
-        )
+        reference = quality[key]["reference"]
+        here = f"{_time(quality[key]['ours'], reference)}; with whitening {_time(quality[key]['evenly'], reference)}"
         lines.append(
             f"Time to {what} of the reference's evaluation {quality['evaluations']} at {quality['size']} px: "
-            f"{reference:.1f} s there, {reached}."
+            f"{reference:.1f} s there, here {here}."
         )
     return lines
+
+
+def _time(seconds: float | None, reference: float) -> str:
+    if seconds is None:
+        return "not reached"
+    return f"{seconds:.1f} s ({reference / seconds if seconds else 0:.2f} times as fast)"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.features import Features
-from nst_lightning.functional import gram_matrix, mean_squared_error, powered
+from nst_lightning.functional import gram_matrix, powered
 from nst_lightning.losses.base import IMAGE, FeatureLoss
 
 FLOOR = 1e-3
@@ -24,8 +24,9 @@ class GramLoss(FeatureLoss):
     the rest follows late. With `whitening` the same distance is measured evenly: each layer's relative to its target,
     and each direction of it relative to a power of its strength,
     ``|M (G - T) M|^2 / |M T M|^2`` with ``M = (T / largest eigenvalue of T)^(-whitening / 2)``, averaged over the
-    layers by `layer_weights` and multiplied by what the plain term is where all features are 0, so that `weight` means
-    what it means without. It is 0 where the plain one is 0, and it gets there in fewer steps.
+    layers by `layer_weights`. That is 1 where all features are 0, whatever the style and the network, and 0 where the
+    plain one is 0, and it gets there in fewer steps. Its `weight` has a scale
+    of its own: 1e3 gives about the balance that 1e6 gives without.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
@@ -82,7 +83,7 @@ class GramLoss(FeatureLoss):
         with torch.autocast(value.device.type, enabled=False):
             metric = self._metrics[layer]
             difference = metric @ (value - self._targets[layer]) @ metric
-            return self._evened[layer] * mean_squared_error(difference, torch.zeros_like(difference))
+            return self._evened[layer] * difference.square().mean()
 
     @torch.no_grad()
     def _even(self) -> None:
@@ -90,14 +91,13 @@ class GramLoss(FeatureLoss):
         if self._metrics:
             return
         assert self.whitening is not None
-        plain = sum(self._weight(layer) * _size(target) for layer, target in self._targets.items())
         whole = sum(self.layer_weights)
         shares = {layer: weight / whole for layer, weight in zip(self.layers, self.layer_weights, strict=True)}
         for layer, target in self._targets.items():
             metric = powered(target, -self.whitening / 2, FLOOR)
             self._metrics[layer] = metric
             size = _size(metric @ target @ metric)
-            self._evened[layer] = plain * shares[layer] / size if size else 0.0
+            self._evened[layer] = self.weight * shares[layer] / size if size else 0.0
 
 
 def _size(matrix: Tensor) -> float:

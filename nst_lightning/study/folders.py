@@ -16,7 +16,7 @@ RECIPE: dict[str, Any] = {
         "content": {"class_path": "ContentLoss", "init_args": {"layers": list(CONTENT_LAYERS)}},
         "style": {
             "class_path": "GramLoss",
-            "init_args": {"layers": list(STYLE_LAYERS), "weight": 1e6, "whitening": WHITENING},
+            "init_args": {"layers": list(STYLE_LAYERS), "weight": 1e3, "whitening": WHITENING},
         },
     },
 }
