@@ -38,11 +38,11 @@ def measure_quality(size: int, device: str, precision: str, evaluations: int, we
     keep_freed_memory()
     layers = _layers(weights)
     courses = {"reference": reference}
-    for name, style in (
+    for name, term in (
         ("ours", GramLoss(layers, weight=1e6)),
         ("evenly", GramLoss(layers, weight=EVEN_WEIGHT, whitening=0.5)),
     ):
-        ours = Loop("VGG19", size, device, precision, weights=weights, layers=layers, style=style)
+        ours = Loop("VGG19", size, device, precision, weights=weights, layers=layers, term=term)
         courses[name] = our_course(ours, loop, evaluations)
     goal = reference[-1][1]
     found: dict[str, Any] = {"goal": goal, "start": reference[0][1], "evaluations": evaluations}

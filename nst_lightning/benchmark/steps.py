@@ -44,7 +44,7 @@ class Loop:
         precision: ``32-true`` or ``bf16-mixed``.
         optimizer: ``L-BFGS`` or ``Adam``.
         layers: of the style term.
-        style: the term itself, in place of the plain Gram loss of the reference.
+        term: the style term itself, in place of the plain Gram loss of the reference.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Loop:
         optimizer: str = "L-BFGS",
         weights: str | None = None,
         layers: list[str] = LAYERS,
-        style: Loss | None = None,
+        term: Loss | None = None,
     ) -> None:
         self.device, self.precision = device, precision
         content, style = pictures(size, device)
-        terms = {"content": ContentLoss(["conv_3"]), "style": style or GramLoss(layers, weight=1e6)}
+        terms = {"content": ContentLoss(["conv_3"]), "style": term or GramLoss(layers, weight=1e6)}
         self.module = StyleTransfer(network(name, weights), terms).to(device)  # type: ignore[arg-type]
         with self.computing():
             self.module.set_targets(StagePictures(content, [style], [1.0]))
