@@ -74,7 +74,8 @@ def powered(matrices: Tensor, exponent: float, floor: float) -> Tensor:
     values, vectors = torch.linalg.eigh(exact)
     largest = values[:, -1:]
     relative = torch.where(largest > 0, values / largest, 1.0).clamp_min(floor)
-    return ((vectors * relative.pow(exponent)[:, None]) @ vectors.mT).to(matrices)
+    result: Tensor = ((vectors * relative.pow(exponent)[:, None]) @ vectors.mT).to(matrices)
+    return result
 
 
 EXACT_POSITIONS = 16384

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -200,7 +201,9 @@ def plain_loop(
 
 def our_loop(backbone: VGG19, content: Tensor, style: Tensor, layers: range, evaluations: int) -> list[list[float]]:
     made = StyleTransfer(
-        backbone, {"content": ContentLoss(["conv_3"]), "style": GramLoss([f"conv_{k}" for k in layers], weight=1e6)}
+        backbone,
+        {"content": ContentLoss(["conv_3"]), "style": GramLoss([f"conv_{k}" for k in layers], weight=1e6)},
+        optimizer=partial(torch.optim.LBFGS, max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0),
     )
     made.to(content.dtype)
     made.set_targets(StagePictures(content, [style], [1.0]))

@@ -61,7 +61,7 @@ class Loop:
         self.device, self.precision = device, precision
         content, style = pictures(size, device)
         terms = {"content": ContentLoss(["conv_3"]), "style": term or GramLoss(layers, weight=1e6)}
-        self.module = StyleTransfer(network(name, weights), terms).to(device)  # type: ignore[arg-type]
+        self.module = StyleTransfer(network(name, weights), terms).to(device)
         with self.computing():
             self.module.set_targets(StagePictures(content, [style], [1.0]))
         self.module._set_image(content)
