@@ -172,7 +172,7 @@ def test_tensorboard_shows_the_run(run: Any) -> None:
     assert total == pytest.approx(content + style)
     assert "_hparams_/session_start_info" in events().summary_metadata
     hyperparameters = yaml.safe_load((folder() / "hparams.yaml").read_text())
-    assert hyperparameters["model.losses.style.weight"] == 1e6
+    assert hyperparameters["model.losses.style.weight"] == 1e3
     assert not [name for name in hyperparameters if name.startswith("trainer")]
 
 
