@@ -11,7 +11,7 @@ from nst_lightning.functional import gram_matrix, powered
 from nst_lightning.losses.base import IMAGE, FeatureLoss
 
 FLOOR = 1e-3
-"""Directions of a style that are weaker than this, relative to its strongest one, count as if they were not."""
+"""Strength, relative to a style's strongest direction, below which no direction is taken to be."""
 
 
 class GramLoss(FeatureLoss):
@@ -22,11 +22,10 @@ class GramLoss(FeatureLoss):
 
     So defined, the sum is that of one or two layers with large values, and in them that of a few strong directions;
     the rest follows late. With `whitening` the same distance is measured evenly: each layer's relative to its target,
-    and each direction of it relative to a power of its strength,
-    ``|M (G - T) M|^2 / |M T M|^2`` with ``M = (T / largest eigenvalue of T)^(-whitening / 2)``, averaged over the
-    layers by `layer_weights`. That is 1 where all features are 0, whatever the style and the network, and 0 where the
-    plain one is 0, and it gets there in fewer steps. Its `weight` has a scale
-    of its own: 1e3 gives about the balance that 1e6 gives without.
+    and each direction of it relative to a power of its strength, ``|M (G - T) M|^2 / |M T M|^2`` with
+    ``M = max(T / largest eigenvalue of T, FLOOR)^(-whitening / 2)``, averaged over the layers by `layer_weights`. That
+    is 1 where all features are 0, whatever the style and the network, and 0 where the plain one is 0, and it gets there
+    in fewer steps. Its `weight` has a scale of its own: 1e3 gives about the balance that 1e6 gives without.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
@@ -79,8 +78,8 @@ class GramLoss(FeatureLoss):
         """See :meth:`FeatureLoss.layer_distance`."""
         if self.whitening is None:
             return super().layer_distance(layer, value)
-        self._even()
         with torch.autocast(value.device.type, enabled=False):
+            self._even()
             metric = self._metrics[layer]
             difference = metric @ (value - self._targets[layer]) @ metric
             return self._evened[layer] * difference.square().mean()
