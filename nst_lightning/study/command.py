@@ -15,6 +15,7 @@ from nst_lightning.parsing import Parser
 from nst_lightning.study.declaration import Study
 from nst_lightning.study.folders import folder_study
 from nst_lightning.study.grouping import grouped
+from nst_lightning.study.interruption import Interruption
 from nst_lightning.study.local import Outcome, run_local
 from nst_lightning.study.page import PAGE, is_up_to_date, write_page
 from nst_lightning.study.paint import Job
@@ -116,7 +117,7 @@ class Studio:
     def _paint(self, jobs: Sequence[Job]) -> bool:
         """Paints jobs below a bar and returns whether Ctrl-C ended it."""
         steps = sum(run.steps for job in jobs for run in job.runs)
-        with tqdm(total=steps, bar_format=BAR, disable=not jobs) as bar:
+        with Interruption() as interruption, tqdm(total=steps, bar_format=BAR, disable=not jobs) as bar:
             self._describe(bar)
             for outcome in self._engine(jobs, bar):
                 if outcome.interrupted:
@@ -124,6 +125,8 @@ class Studio:
                 for run in outcome.job.runs:
                     self._tell(run, bar)
                 self._keep_page()
+                if interruption.asked:
+                    return True
         return False
 
     def _engine(self, jobs: Sequence[Job], bar: Any) -> Iterator[Outcome]:
