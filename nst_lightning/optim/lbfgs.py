@@ -163,9 +163,13 @@ def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
     return scale[:, 0].to(weights.dtype), weights
 
 
+# Not by BLAS, whose sums depend on where in memory the values lie: a resumed run ends in the same bits.
+
+
 def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
-    return torch.stack([torch.mv(rows, values) for rows, values in zip(pairs, gradient, strict=True)])
+    items = zip(pairs, gradient, strict=True)
+    return torch.stack([torch.stack([(row * values).sum() for row in rows]) for rows, values in items])
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
-    return torch.stack([torch.dot(a, b) for a, b in zip(left, right, strict=True)])
+    return (left * right).sum(dim=1)
