@@ -10,7 +10,7 @@ from PIL import Image
 
 from nst_lightning.backbones import Backbone, SlimVGG19
 from nst_lightning.budget import check_memory, needed_bytes
-from nst_lightning.callbacks import ClampImage, FiniteGuard, GracefulInterrupt, StageProgressBar
+from nst_lightning.callbacks import FiniteGuard, GracefulInterrupt, StageProgressBar
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.image import Picture, from_pil, read_image, to_pil
@@ -128,7 +128,7 @@ def _losses(
 
 
 def _trainer(data: TransferData, accelerator: str, precision: Precision, progress: bool) -> pl.Trainer:
-    callbacks: list[pl.Callback] = [ClampImage(), FiniteGuard(), GracefulInterrupt()]
+    callbacks: list[pl.Callback] = [FiniteGuard(), GracefulInterrupt()]
     return pl.Trainer(
         accelerator=accelerator,
         devices=1,

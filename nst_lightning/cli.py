@@ -1,6 +1,7 @@
 """The `fit` command: LightningCLI with our module, our data and our manners."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from nst_lightning.backbones import Backbone
 from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import (
     CheckpointWriter,
-    ClampImage,
     FilmWriter,
     FiniteGuard,
     GracefulInterrupt,
@@ -29,6 +29,7 @@ from nst_lightning.callbacks import (
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.configuration import RunConfig
 from nst_lightning.callbacks.run import run_folder
+from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.film import FilmData
 from nst_lightning.memory import free_bytes, keep_freed_memory
@@ -36,6 +37,7 @@ from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
 from nst_lightning.quiet import quiet_lightning
+from nst_lightning.recording import check_recordable
 from nst_lightning.version import __version__
 
 USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
@@ -119,7 +121,7 @@ class StyleTransferCLI(LightningCLI):
             datamodule_class=FilmData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS
-            | {"callbacks": [ClampImage(), FiniteGuard(), self._interrupt, RunSummary(), *_shown(beside)]},
+            | {"callbacks": [FiniteGuard(), self._interrupt, RunSummary(), *_shown(beside)]},
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "python -m nst_lightning",
@@ -219,6 +221,9 @@ class StyleTransferCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Finds mistakes before the run has a folder."""
+        if self.model.cuda_graphs:
+            check_recordable(self.trainer.strategy.root_device)
+        _check_snapshots(self.config_init.fit.snapshots.at_steps, self.datamodule)
         self.model.first_image(self.datamodule)
         check_memory(
             needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision),
@@ -248,6 +253,15 @@ class StyleTransferCLI(LightningCLI):
             image = self._checkpoint["state_dict"]["image"]
             self._film_writer.complete(count, Path(self.config.fit.ckpt_path), image)
             self._film_writer.write(count)
+
+
+def _check_snapshots(steps: Collection[int], data: TransferData) -> None:
+    missed = [step for step in steps if step <= sum(stage.steps for stage in data.stages) and step not in data.ends()]
+    if missed:
+        raise InputError(
+            f"Expected `snapshots.at_steps` to be among the ends of training steps of {data.iterations_per_step} "
+            f"evaluations, but got {missed[0]}: change it or data.plan.iterations_per_step."
+        )
 
 
 def _shown(beside: list[Callback] | None) -> list[Callback]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.image import Picture, read_image
-from nst_lightning.plan import Plan, Stage, fitted, resized
+from nst_lightning.plan import Plan, Position, Stage, fitted, resized
 from nst_lightning.samples import locate
 
 DEFAULT_PLAN = Plan()
@@ -36,7 +36,7 @@ class StagePictures:
 
 
 class Steps:
-    """A loader that counts the steps of a stage.
+    """A loader that counts the training steps of a stage.
 
     It can be taken up in the middle: the loop knows how many steps were made, so there is nothing to keep, and having
     these two methods tells Lightning so.
@@ -88,6 +88,8 @@ class TransferData(pl.LightningDataModule):
         self.style_files = [style] if isinstance(style, str) else style or []
         self.shares = _shares(len(self.style_files), style_weights)
         self.stages = plan.stages()
+        self.iterations_per_step = plan.iterations_per_step
+        self._taken_up = Position(0, 0)
         self.content: Picture | None = None
         self.styles: list[Picture] = []
 
@@ -148,10 +150,30 @@ class TransferData(pl.LightningDataModule):
             return None
         return resized(self.content.alpha, height, width)
 
+    def take_up(self, position: Position) -> None:
+        """Says where a run goes on."""
+        self._taken_up = position
+
     def train_dataloader(self) -> Steps:
-        """The steps of the stage that Lightning's current epoch is."""
+        """The training steps of the stage that Lightning's current epoch is."""
         assert self.trainer is not None
-        return Steps(self.stages[min(self.trainer.current_epoch, len(self.stages) - 1)].steps)
+        number = min(self.trainer.current_epoch, len(self.stages) - 1)
+        made = self._taken_up.step if number == self._taken_up.stage else 0
+        left = self.stages[number].steps - made
+        return Steps(self.training_steps(made) + self.training_steps(left))
+
+    def ends(self) -> set[int]:
+        """After how many evaluations in all a training step ends."""
+        before = [sum(stage.steps for stage in self.stages[:number]) for number in range(len(self.stages))]
+        return {
+            begun + min(number * self.iterations_per_step, stage.steps)
+            for begun, stage in zip(before, self.stages, strict=True)
+            for number in range(1, self.training_steps(stage.steps) + 1)
+        }
+
+    def training_steps(self, evaluations: int) -> int:
+        """How many training steps make so many evaluations."""
+        return -(-evaluations // self.iterations_per_step)
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> list[float]:

@@ -1,6 +1,6 @@
 """The run: one image, optimized against frozen features."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -15,9 +15,13 @@ from nst_lightning.errors import InputError
 from nst_lightning.features import Features
 from nst_lightning.initialization import initial_image
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
-from nst_lightning.optim import CompactLBFGS
-from nst_lightning.plan import Stage, carried, resized
-from nst_lightning.progress import Position, advanced, position, read_position, set_loops, write_position
+from nst_lightning.optim import CompactLBFGS, keep_within
+from nst_lightning.plan import Position, Stage, advanced, carried, resized
+from nst_lightning.progress import count_steps, read_position, set_loops, stage_number, write_position
+from nst_lightning.recording import Evaluation, recorded
+
+PartName = tuple[str, str]
+"""Of a term and a layer."""
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -41,6 +45,8 @@ class StyleTransfer(pl.LightningModule):
         optimizer: what changes the image: L-BFGS with one evaluation a step unless given. Others, such as Adam, have
             the image clipped to [0, 1] after each step.
         layer_curves_every_n_steps: how often the parts of each term, `layers/NAME/LAYER`, are logged.
+        cuda_graphs: whether a GPU records the evaluation at the start of each stage and then replays it, which saves
+            the starting of hundreds of small operations. For large GPUs and small pictures.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class StyleTransfer(pl.LightningModule):
         initialization: str = "content",
         optimizer: OptimizerCallable = lbfgs,
         layer_curves_every_n_steps: int = 50,
+        cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
         _check_names(losses)
@@ -62,11 +69,14 @@ class StyleTransfer(pl.LightningModule):
         self.initialization = initialization
         self.optimizer = optimizer
         self.layer_curves_every_n_steps = layer_curves_every_n_steps
+        self.cuda_graphs = cuda_graphs
+        self._evaluate: Evaluation[PartName] = self._parts
         self.layers = list(dict.fromkeys(layer for loss in losses.values() for layer in loss.layers))
         self.backbone.build(_of_backbone(self.layers))
         for loss in losses.values():
             loss.calibrate(self.backbone.breadth)
         self._stage: Stage | None = None
+        self.made, self.at_once, self._to_come = 0, 1, 0
         self._set_image(torch.zeros(1, 3, 1, 1))
 
     # What is optimized
@@ -83,12 +93,16 @@ class StyleTransfer(pl.LightningModule):
 
     def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
         """The weighted parts of every term by layer, scalars; after :meth:`set_targets`."""
+        return self._nested(self._parts(image))
+
+    def _parts(self, image: Tensor) -> dict[PartName, Tensor]:
         wanted = _of_backbone(self.layers)
         of_image = Features({IMAGE: image})
         if all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in self._terms().values()):
-            found = self._flat(of_image) | (self.backbone.gather(image, wanted, self._flat) if wanted else {})
-        else:
-            found = self._flat(self.features(image, self.layers))
+            return self._flat(of_image) | (self.backbone.gather(image, wanted, self._flat) if wanted else {})
+        return self._flat(self.features(image, self.layers))
+
+    def _nested(self, found: Mapping[PartName, Tensor]) -> dict[str, dict[str, Tensor]]:
         return {
             name: {layer: found[name, layer] for layer in loss.layers if (name, layer) in found}
             for name, loss in self._terms().items()
@@ -98,7 +112,7 @@ class StyleTransfer(pl.LightningModule):
         """The weighted parts of the terms by layer, as far as these features serve them."""
         return {name: loss.parts(features) for name, loss in self._terms().items() if _served(loss, features)}
 
-    def _flat(self, features: Features) -> dict[tuple[str, str], Tensor]:
+    def _flat(self, features: Features) -> dict[PartName, Tensor]:
         found = self.parts_of(features)
         return {(name, layer): part for name, parts in found.items() for layer, part in parts.items()}
 
@@ -156,7 +170,8 @@ class StyleTransfer(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Makes the image of the first stage; see :meth:`first_image`."""
-        self._stage = None
+        self._stage, self.made = None, 0
+        self._data().take_up(Position(0, 0))
         self._set_image(self.first_image(self._data()))
 
     def first_image(self, data: TransferData) -> Tensor:
@@ -194,11 +209,11 @@ class StyleTransfer(pl.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer over the image alone: L-BFGS would drag a network's weights through its history."""
-        return self.optimizer([self.image])
+        return keep_within(self.optimizer([self.image]))
 
     def on_train_start(self) -> None:
         """Enters the stage of a new or resumed run."""
-        self.enter_stage(within=position(self.trainer.fit_loop).step > 0)
+        self.enter_stage(within=self.made > 0)
 
     def on_train_epoch_start(self) -> None:
         """Enters the next stage."""
@@ -222,7 +237,10 @@ class StyleTransfer(pl.LightningModule):
         # Targets see the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.enter_targets(data, stage, pictures)
+            self._evaluate = recorded(self._parts, self.image) if self.cuda_graphs else self._parts
         self._stage = stage
+        if not within:
+            self.made = 0
 
     def enter_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Makes the terms compare with the pictures of a stage; those of the style stay where they are the same."""
@@ -241,14 +259,34 @@ class StyleTransfer(pl.LightningModule):
         if kept:
             self.trainer.optimizers[0].state[self.image] = kept
 
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Makes as many evaluations and updates as a training step has, or as are left; the last one is logged."""
+        left = self._data().stages[self.trainer.current_epoch].steps - self.made
+        if self.trainer.max_steps >= 0:
+            left = min(left, self.trainer.max_steps - self.global_step)
+        self.at_once = min(left, self._data().iterations_per_step)
+        count_steps(self.trainer.fit_loop, self.at_once - 1)
+        for number in range(self.at_once):
+            self._to_come = self.at_once - 1 - number
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.made += self.at_once
+
+    def due(self, every: int) -> bool:
+        """Whether one of the evaluations of the last training step has a number that is a multiple of this."""
+        return self.global_step % every < self.at_once
+
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
-        """Evaluates the objective and logs it."""
-        parts = self.parts(self.image)
+        """Evaluates the objective and logs it, at the end of a training step."""
+        parts = self._nested(self._evaluate(self.image))
         terms = {name: total(layers) for name, layers in parts.items()}
         objective = total(terms)
+        if self._to_come:
+            return objective
         curves = {"loss/total": objective} | {f"loss/{name}": term for name, term in terms.items()}
         self.log_dict(curves, on_step=True, on_epoch=False)
-        if self.global_step % self.layer_curves_every_n_steps == 0:
+        if self.due(self.layer_curves_every_n_steps):
             self._log_layers(parts)
         return objective
 
@@ -268,11 +306,16 @@ class StyleTransfer(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds where the run is."""
-        write_position(checkpoint, position(self.trainer.fit_loop), self._optimizer_name())
+        at = Position(stage_number(self.trainer.fit_loop), self.made)
+        write_position(checkpoint, at, self._optimizer_name())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the image with the checkpoint's shape and sets the loops to its position."""
-        set_loops(checkpoint["loops"]["fit_loop"], self.check_checkpoint(checkpoint, self._data()))
+        data = self._data()
+        at = self.check_checkpoint(checkpoint, data)
+        set_loops(checkpoint["loops"]["fit_loop"], at.stage, data.training_steps(at.step))
+        data.take_up(at)
+        self.made = at.step
         self._set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:

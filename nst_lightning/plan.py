@@ -1,6 +1,6 @@
 """The plan of a run: which picture is painted at which size for how many steps, and in what order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,26 @@ class Stage:
     steps: int
 
 
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come.
+
+    Attributes:
+        stage: number of the stage it is in, from 0.
+        step: evaluations that were made in that stage.
+    """
+
+    stage: int
+    step: int
+
+
+def advanced(position: Position, stages: Sequence[Stage]) -> Position:
+    """The same position, at the start of the next stage where its own is finished."""
+    if position.stage < len(stages) and position.step >= stages[position.stage].steps:
+        return Position(position.stage + 1, 0)
+    return position
+
+
 @dataclass
 class Plan:
     """How large and how long to paint.
@@ -41,6 +61,9 @@ class Plan:
         first_steps: evaluations at the first size of a ladder.
         following_steps: evaluations for each frame of a film that goes on from the one before; `steps` unless given.
             Those that begin a shot are painted as a still picture is.
+        iterations_per_step: evaluations, each with its update, that are one training step to Lightning, whose own work
+            for a step (curves, bar, hooks) takes as long as an evaluation on a fast GPU. What is due in between
+            happens at the end of it.
     """
 
     size: int = 512
@@ -49,9 +72,10 @@ class Plan:
     smallest: int = 128
     first_steps: int | None = None
     following_steps: int | None = None
+    iterations_per_step: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("size", "steps", "smallest", "first_steps", "following_steps"):
+        for name in ("size", "steps", "smallest", "first_steps", "following_steps", "iterations_per_step"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")

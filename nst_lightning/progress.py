@@ -6,46 +6,32 @@ as exactly that position. So a run goes on right wherever it was cut, and also w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.progress import _ProcessedTracker
 
 from nst_lightning.errors import InputError
-from nst_lightning.plan import Stage
+from nst_lightning.plan import Position
 from nst_lightning.version import __version__
 
 KEY = "nst_lightning"
 """Where a checkpoint has what is ours."""
 
 
-@dataclass(frozen=True)
-class Position:
-    """How far a run has come.
-
-    Attributes:
-        stage: number of the stage it is in, from 0.
-        step: steps that were made in that stage.
-    """
-
-    stage: int
-    step: int
-
-
-def position(loop: _FitLoop) -> Position:
-    """The position of a run that is between two steps."""
-    epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+def stage_number(loop: _FitLoop) -> int:
+    """Number of the stage that was entered last, also after its end."""
+    epochs = loop.epoch_progress.current
     assert isinstance(epochs, _ProcessedTracker)
-    assert isinstance(batches, _ProcessedTracker)
-    return Position(epochs.started - 1, batches.processed) if epochs.started else Position(0, 0)
+    return max(0, epochs.started - 1)
 
 
-def advanced(position: Position, stages: Sequence[Stage]) -> Position:
-    """The same position, at the start of the next stage where its own is finished."""
-    if position.stage < len(stages) and position.step >= stages[position.stage].steps:
-        return Position(position.stage + 1, 0)
-    return position
+def count_steps(loop: _FitLoop, more: int) -> None:
+    """Counts optimizer steps that were made within a training step, of which Lightning counts one."""
+    loop.epoch_loop._batches_that_stepped += more
+    steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+    steps.ready += more
+    steps.completed += more
 
 
 def write_position(checkpoint: dict[str, Any], at: Position, optimizer: str) -> None:
@@ -89,19 +75,20 @@ def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int
     return at
 
 
-def set_loops(loops: dict[str, Any], position: Position) -> None:
-    """Sets the counters of a checkpoint's loops.
+def set_loops(loops: dict[str, Any], stage: int, batch: int) -> None:
+    """Sets the counters of a checkpoint's loops to a place between two training steps, or at the start of a stage.
 
     Args:
         loops: the checkpoint's ``loops["fit_loop"]``, changed in place.
-        position: between two steps, or at the start of a stage, as :func:`advanced` gives it.
+        stage: that the run is in.
+        batch: training steps that were made in it.
     """
     steps_in_all = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
-    inside = position.step > 0
+    inside = batch > 0
     # A step that is processed but not completed, within an epoch that is started but not processed, is what Lightning
     # itself saves at the end of a step: it completes that step and goes on with the next.
-    epochs = _counters(position.stage + inside, position.stage + inside, position.stage, position.stage)
-    batches = _counters(position.step, position.step, position.step, position.step - inside)
+    epochs = _counters(stage + inside, stage + inside, stage, stage)
+    batches = _counters(batch, batch, batch, batch - inside)
     all_batches = _counters(steps_in_all, steps_in_all, steps_in_all, steps_in_all - inside)
     loops["epoch_progress"] = {"total": dict(epochs), "current": dict(epochs)}
     loops["epoch_loop.batch_progress"] |= {"total": all_batches, "current": batches, "is_last_batch": False}

@@ -134,6 +134,7 @@ def test_a_second_configuration_goes_on_top(run: Any, capsys: pytest.CaptureFixt
     assert printed["data"]["plan"] == {"size": 32, "steps": 7, "ladder": "none", "smallest": 128} | {
         "first_steps": None,
         "following_steps": None,
+        "iterations_per_step": 1,
     }
     assert printed["model"]["initialization"] == "gaussian"
     assert printed["model"]["losses"]["style"]["class_path"].endswith("GramLoss")
@@ -217,6 +218,40 @@ def test_a_resumed_run_ends_in_the_same_bits(run: Any, optimizer: str, ladder: s
     assert checkpoint(1)["global_step"] == checkpoint(0)["global_step"] == 6
     assert torch.equal(checkpoint(1)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
     assert (folder(0) / "stylized.png").read_bytes()[-2000:] == (folder(1) / "stylized.png").read_bytes()[-2000:]
+
+
+@pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
+@pytest.mark.parametrize(("cut", "then"), [(3, 3), (4, 3), (5, 2), (7, 1), (2, 9)])
+def test_several_iterations_a_step_end_in_the_same_bits(run: Any, optimizer: str, cut: int, then: int) -> None:
+    args = ["--data.plan.steps=7", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
+    if optimizer == "Adam":
+        args += ["--model.optimizer=Adam", "--model.optimizer.lr=0.5"]  # far enough to be clipped
+    assert run(*args) == 0
+    # Training steps of 3, 3 and 1 evaluations at each size; cut somewhere, and gone on with in others.
+    assert run(*args, "--data.plan.iterations_per_step=3", f"--trainer.max_steps={cut}") == 0
+    assert checkpoint(1)["global_step"] == cut
+    assert run(*args, f"--data.plan.iterations_per_step={then}", "--ckpt_path=last") == 0
+    assert checkpoint(1)["global_step"] == checkpoint(0)["global_step"] == 14
+    assert torch.equal(checkpoint(1)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
+
+
+def test_curves_count_evaluations_also_where_a_step_has_several(run: Any) -> None:
+    args = ["--data.plan.steps=30", "--previews.every_n_steps=7", "--snapshots.at_steps=[10,30]"]
+    assert run(*args) == 0
+    assert run(*args, "--data.plan.iterations_per_step=5") == 0
+    curves = [{e.step: e.value for e in events(number).Scalars("loss/total")} for number in (0, 1)]
+    assert list(curves[1]) == [9, 19, 29]
+    # A step's loss is that before its last update.
+    assert curves[0] == curves[1]
+    assert [event.step for event in events(1).Images("image/stylized")] == [10, 15, 25, 30]
+    for name in ("step_000010.png", "step_000030.png"):
+        assert torch.equal(*(read_image(folder(number) / name).image for number in (0, 1)))
+
+
+def test_snapshots_between_training_steps_are_told(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--data.plan.steps=8", "--data.plan.iterations_per_step=4", "--snapshots.at_steps=[4,6]") == 1
+    assert "ends of training steps of 4 evaluations, but got 6" in capsys.readouterr().err
+    assert not folder().exists()
 
 
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
@@ -337,6 +372,8 @@ MISTAKES = [
     (["--model.backbone.weights=nowhere.pth"], 1, "there is no file nowhere.pth"),
     (["--data.plan.size=0"], 1, "`plan.size` to be positive, but got 0"),
     (["--data.plan.steps=-3"], 1, "`plan.steps` to be positive, but got -3"),
+    (["--data.plan.iterations_per_step=0"], 1, "`plan.iterations_per_step` to be positive, but got 0"),
+    (["--model.cuda_graphs=true", "--trainer.accelerator=cpu"], 1, "a CUDA device to record evaluations on"),
     (["--data.plan.size=big"], 2, "data.plan.size"),
     (["--data.content=thin.png"], 1, "at least 2 px each way"),
     (["--data.sise=3"], 2, "sise"),

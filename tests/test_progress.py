@@ -1,5 +1,5 @@
-from nst_lightning.plan import Stage
-from nst_lightning.progress import Position, advanced, set_loops
+from nst_lightning.plan import Position, Stage, advanced
+from nst_lightning.progress import set_loops
 
 STAGES = [Stage(0, 16, 3), Stage(0, 32, 5)]
 
@@ -21,7 +21,7 @@ def test_a_finished_stage_goes_on_with_the_next() -> None:
 
 def test_inside_a_stage_the_counters_are_those_of_the_end_of_a_step() -> None:
     kept = loops(5)
-    set_loops(kept, Position(1, 2))
+    set_loops(kept, stage=1, batch=2)
     epochs = {"ready": 2, "started": 2, "processed": 1, "completed": 1}
     assert kept["epoch_progress"] == {"total": epochs, "current": epochs}
     assert kept["epoch_loop.batch_progress"] == {
@@ -34,7 +34,7 @@ def test_inside_a_stage_the_counters_are_those_of_the_end_of_a_step() -> None:
 
 def test_at_the_start_of_a_stage_no_step_is_open() -> None:
     kept = loops(3)
-    set_loops(kept, Position(1, 0))
+    set_loops(kept, stage=1, batch=0)
     epochs = {"ready": 1, "started": 1, "processed": 1, "completed": 1}
     assert kept["epoch_progress"] == {"total": epochs, "current": epochs}
     assert kept["epoch_loop.state_dict"] == {"_batches_that_stepped": 3}

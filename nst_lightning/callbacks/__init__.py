@@ -3,7 +3,6 @@
 from nst_lightning.callbacks.averaging import ImageAveraging
 from nst_lightning.callbacks.bar import StageProgressBar
 from nst_lightning.callbacks.checkpoints import CheckpointWriter
-from nst_lightning.callbacks.clamp import ClampImage
 from nst_lightning.callbacks.films import FilmWriter
 from nst_lightning.callbacks.guard import FiniteGuard, GracefulInterrupt
 from nst_lightning.callbacks.images import ImageLogger, ResultWriter
@@ -12,7 +11,6 @@ from nst_lightning.callbacks.summary import RunSummary
 
 __all__ = [
     "CheckpointWriter",
-    "ClampImage",
     "FilmWriter",
     "FiniteGuard",
     "GracefulInterrupt",

@@ -14,7 +14,8 @@ class ImageAveraging(pl.Callback):
 
     ``v <- d v + (1 - d) x`` after each step, read as ``v / (1 - d^steps)``: the exponential average of Kingma and Ba
     2014, section 7.2. Adam's image trembles by about its learning rate; its average does not. In the run it is a
-    callback, `trainer.callbacks: [{class_path: ImageAveraging}]`.
+    callback, `trainer.callbacks: [{class_path: ImageAveraging}]`. Of a training step with several evaluations it takes
+    the last image, for all of them.
 
     Args:
         decay: ``d``; about the last ``1 / (1 - d)`` images count.
@@ -39,8 +40,9 @@ class ImageAveraging(pl.Callback):
         """Takes the image in and, after the last step of a stage, puts the average in its place."""
         image: Tensor = pl_module.image.detach()  # type: ignore[operator]
         before = self._sum.to(image.device) if self._sum is not None else torch.zeros_like(image)
-        self._sum = before.lerp(image, 1 - self.decay)
-        self._steps += 1
+        at_once: int = pl_module.at_once  # type: ignore[assignment]
+        self._sum = before.lerp(image, 1 - self.decay**at_once)
+        self._steps += at_once
         if self._steps == trainer.datamodule.stages[trainer.current_epoch].steps:  # type: ignore[attr-defined]
             image.copy_(self.average())
             self._sum, self._steps = None, 0

@@ -33,9 +33,12 @@ class StageProgressBar(TQDMProgressBar):
         self.train_progress_bar.set_description(self._description(trainer), refresh=False)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *rest: Any) -> None:
-        """Keeps the loss where it is and draws the bar when it is due."""
+        """Keeps the loss where it is and draws the bar when it is due, which counts evaluations."""
         self._loss = outputs["loss"]
-        super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+        bar, made = self.train_progress_bar, pl_module.made
+        if self.is_enabled and (pl_module.due(self.refresh_rate) or made == bar.total):  # type: ignore[operator]
+            bar.n = made  # type: ignore[assignment]
+            bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The loss."""

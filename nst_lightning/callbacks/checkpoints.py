@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from nst_lightning.callbacks.run import run_folder
 from nst_lightning.errors import DivergedError, InputError
-from nst_lightning.progress import position
 
 LAST = Path("checkpoints") / "last.ckpt"
 """Where the checkpoint of a run is in its folder."""
@@ -40,7 +39,7 @@ class CheckpointWriter(Checkpoint):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Saves when it is due."""
         self._between_steps = self._started = True
-        if trainer.global_step % self.every_n_steps == 0 or _frame_ends(trainer):
+        if pl_module.due(self.every_n_steps) or _frame_ends(trainer, pl_module):  # type: ignore[operator]
             self.save(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -72,9 +71,9 @@ class CheckpointWriter(Checkpoint):
             beside.unlink(missing_ok=True)
 
 
-def _frame_ends(trainer: pl.Trainer) -> bool:
+def _frame_ends(trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
     """Whether a frame of a film is done, which is never to be painted again."""
     stages = trainer.datamodule.stages  # type: ignore[attr-defined]
     if stages[-1].frame == 0:
         return False
-    return bool(position(trainer.fit_loop).step == stages[trainer.current_epoch].steps)
+    return bool(pl_module.made == stages[trainer.current_epoch].steps)

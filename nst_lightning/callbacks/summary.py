@@ -51,7 +51,8 @@ class RunSummary(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Takes a point of the curves when it is due."""
         planned = steps_planned(trainer)
-        if trainer.global_step in (1, planned) or trainer.global_step % max(1, planned // POINTS) == 0:
+        first = trainer.global_step == pl_module.at_once
+        if first or trainer.global_step == planned or pl_module.due(max(1, planned // POINTS)):  # type: ignore[operator]
             self._take(trainer)
 
     def _take(self, trainer: pl.Trainer) -> None:

@@ -1,5 +1,6 @@
 """Optimizers of an image."""
 
+from nst_lightning.optim.bounds import keep_within
 from nst_lightning.optim.lbfgs import CompactLBFGS
 
-__all__ = ["CompactLBFGS"]
+__all__ = ["CompactLBFGS", "keep_within"]

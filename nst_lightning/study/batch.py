@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from nst_lightning.backbones import Backbone
-from nst_lightning.callbacks import CheckpointWriter, ClampImage, FiniteGuard, GracefulInterrupt, RunSummary
+from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt, RunSummary
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import CONFIGURATION
 from nst_lightning.cli import StyleTransferCLI, read_checkpoint
@@ -194,7 +194,7 @@ def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: 
 def _callbacks(runs: Sequence[Run], output: Path, module: BatchTransfer) -> list[Callback]:
     summaries = [ItemSummary(n, len(runs), run.folder(output)) for n, run in enumerate(runs)]
     every = runs[0].configuration["checkpoints"]["every_n_steps"]
-    return [ClampImage(), FiniteGuard(), *summaries, ItemWriter(runs, output), CheckpointWriter(every)]
+    return [FiniteGuard(), *summaries, ItemWriter(runs, output), CheckpointWriter(every)]
 
 
 def _unfinished(checkpoint: Path, module: BatchTransfer, data: BatchData) -> Path | None:

@@ -40,11 +40,14 @@ class Ticker(pl.Callback):
     def __init__(self, tick: Tick, every_n_steps: int = 10) -> None:
         self.tick = tick
         self.every_n_steps = every_n_steps
+        self._untold = 0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Tells, when there are enough."""
-        if trainer.global_step % self.every_n_steps == 0:
-            self.tick(self.every_n_steps)
+        self._untold += pl_module.at_once  # type: ignore[operator, assignment]
+        if self._untold >= self.every_n_steps:
+            self.tick(self._untold)
+            self._untold = 0
 
 
 def run_local(jobs: Sequence[Job], tick: Tick) -> Iterator[Outcome]:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from nst_lightning.callbacks import (
     CheckpointWriter,
-    ClampImage,
     FiniteGuard,
     GracefulInterrupt,
     ImageLogger,
@@ -89,12 +88,12 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def test_the_image_is_clipped_after_each_step_of_a_first_order_optimizer() -> None:
-    assert painted(ClampImage(), optimizer=lambda p: Shift(p, 1.0)).image.detach().max() == 1
-    assert painted(ClampImage(), optimizer=lambda p: Shift(p, -1.0)).image.detach().min() == 0
+    assert painted(optimizer=lambda p: Shift(p, 1.0)).image.detach().max() == 1
+    assert painted(optimizer=lambda p: Shift(p, -1.0)).image.detach().min() == 0
 
 
 def test_the_image_is_not_clipped_with_lbfgs() -> None:
-    assert painted(ClampImage(), optimizer=ShiftLBFGS).image.detach().max() > 3
+    assert painted(optimizer=ShiftLBFGS).image.detach().max() > 3
 
 
 def test_a_nan_stops_with_the_last_image_that_was_good() -> None:
