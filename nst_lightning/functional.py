@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -13,11 +14,11 @@ def gram_matrix(features: Tensor) -> Tensor:
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
     eq. 3, in the normalization of the PyTorch tutorial. Each picture of a batch has a matrix of its own.
 
-    Of bfloat16 features with many positions the products are summed in float32 over 1024 positions at a time; such a
+    Of bfloat16 features with many positions the products are summed in float32 over a part of them at a time; such a
     sum is rounded to bfloat16, for that is what matrix products of bfloat16 return, and the sums are added in float32:
-    roundings average out over so many. Over few positions they would not, and the objective would end at their level (a
-    painting of 192 px had twice the objective after 300 steps), so there, and of all other features, the sums are
-    float32 or, if the features are, float64.
+    roundings average out over so many parts. Over few positions they would not, and the objective would end at their
+    level (a painting of 192 px had twice the objective after 300 steps), so there, and of all other features, the sums
+    are float32 or, if the features are, float64.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -44,7 +45,7 @@ def moments(features: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tens
     """
     positions = features.shape[2] * features.shape[3]
     with torch.autocast(features.device.type, enabled=False):
-        sums, products = _SumsAndProducts.apply(_rows(scaled(features, share)))
+        sums, products = _SumsAndProducts.apply(scaled(features, share))
         if share is not None:
             sums = (features * share.to(features.dtype)).sum((2, 3), dtype=products.dtype)
         return sums / positions, products / positions
@@ -78,11 +79,11 @@ def powered(matrices: Tensor, exponent: float, floor: float) -> Tensor:
     return result
 
 
-EXACT_POSITIONS = 16384
+EXACT_POSITIONS = 4096
 """Up to how many positions the Gram matrix of a bfloat16 feature map is summed in float32."""
 
-AT_ONCE = 1024
-"""Over how many positions of a larger one a sum is made before it is rounded to bfloat16."""
+LEAST_PARTS, AT_ONCE = 64, 1024
+"""In how many parts a larger one is summed at least, and over how many positions at most, before it is rounded."""
 
 
 def _rows(features: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class _InnerProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor) -> Tensor:
-        return _inner_products(rows)
+        return _inner_products(_parts(rows))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -115,12 +116,12 @@ class _InnerProducts(torch.autograd.Function):
 
 
 class _SumsAndProducts(torch.autograd.Function):
-    """``F^T 1`` and ``F^T F``."""
+    """``F^T 1`` and ``F^T F`` of ``F`` ``(batch, positions, channels)``, the rows of a feature map."""
 
     @staticmethod
-    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
-        exact = torch.float64 if rows.dtype == torch.float64 else torch.float32
-        return rows.sum(dim=1, dtype=exact), _inner_products(rows)
+    def forward(features: Tensor) -> tuple[Tensor, Tensor]:
+        parts = _parts(_rows(features))
+        return _sums(parts), _inner_products(parts)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -128,28 +129,42 @@ class _SumsAndProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        rows: Tensor = ctx.saved_tensors[0]
-        both = (gradients[1] + gradients[1].transpose(1, 2)).to(rows.dtype)
-        return torch.baddbmm(gradients[0][:, None].to(rows.dtype), rows, both)
+        features: Tensor = ctx.saved_tensors[0]
+        sums, both = (gradient.to(features.dtype) for gradient in (gradients[0], gradients[1] + gradients[1].mT))
+        # Convolutions of one position add while they multiply; other ways to add write a map once more.
+        items = zip(torch.split(features, 1), both, sums, strict=True)
+        found = [functional.conv2d(item, matrix[:, :, None, None], offset) for item, matrix, offset in items]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _inner_products(rows: Tensor) -> Tensor:
-    if rows.dtype != torch.bfloat16 or rows.shape[1] <= EXACT_POSITIONS:
-        exact = rows.float() if rows.dtype == torch.bfloat16 else rows
-        return exact.transpose(1, 2) @ exact
-    whole = rows.shape[1] // AT_ONCE * AT_ONCE
-    return _sum_of_products(rows[:, :whole], AT_ONCE) + _sum_of_products(rows[:, whole:], 0)
+def _inner_products(parts: list[Tensor]) -> Tensor:
+    return torch.stack([(part.mT @ part).sum(dim=1, dtype=_exact(part)) for part in parts]).sum(dim=0)
 
 
-def _sum_of_products(rows: Tensor, at_once: int) -> Tensor:
-    """``F^T F`` in float32 from products over ``at_once`` rows each, or over all of them if that is 0."""
+def _sums(parts: list[Tensor]) -> Tensor:
+    return torch.stack([part.sum(dim=2).sum(dim=1, dtype=_exact(part)) for part in parts]).sum(dim=0)
+
+
+def _exact(values: Tensor) -> torch.dtype:
+    return torch.float64 if values.dtype == torch.float64 else torch.float32
+
+
+def _parts(rows: Tensor) -> list[Tensor]:
+    """Rows as they are summed, ``(batch, parts, positions, channels)``: each part is, before it is added in float32.
+
+    Few rows of bfloat16 are in float32 and in one part, as those of other precisions are.
+    """
     batch, positions, channels = rows.shape
-    parts = rows.reshape(batch, -1, at_once or positions, channels) if positions else rows[:, None]
-    return (parts.transpose(2, 3) @ parts).sum(dim=1, dtype=torch.float32)
+    if rows.dtype != torch.bfloat16 or positions <= EXACT_POSITIONS:
+        return [(rows.float() if rows.dtype == torch.bfloat16 else rows)[:, None]]
+    at_once = min(AT_ONCE, positions // LEAST_PARTS)
+    whole = positions // at_once * at_once
+    parts = [rows[:, :whole].reshape(batch, -1, at_once, channels)]
+    return parts if whole == positions else [*parts, rows[:, None, whole:]]
 
 
 def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
-    """Mean of squared differences, summed in float32 (float64 stays float64).
+    """Mean of squared differences, summed in float32 (float64 stays float64; of bfloat16 see ``_sum_of_squares``).
 
     Args:
         value: any shape.
@@ -167,9 +182,7 @@ class _MeanSquare(torch.autograd.Function):
 
     @staticmethod
     def forward(difference: Tensor) -> Tensor:
-        exact = torch.float64 if difference.dtype == torch.float64 else torch.float32
-        length: Tensor = torch.linalg.vector_norm(difference, dtype=exact)
-        return length.square() / difference.numel()
+        return _sum_of_squares(difference) / difference.numel()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -180,6 +193,17 @@ class _MeanSquare(torch.autograd.Function):
         difference: Tensor = ctx.saved_tensors[0]
         result: Tensor = difference * (gradients[0] * 2 / difference.numel())
         return result
+
+
+def _sum_of_squares(values: Tensor) -> Tensor:
+    """Of bfloat16 each root of a sum over :data:`AT_ONCE` values is rounded; a copy in float32 takes five times as long."""
+    last = values.is_contiguous(memory_format=torch.channels_last) if values.dim() == 4 else False
+    flat = (values.permute(0, 2, 3, 1) if last else values).reshape(-1)
+    whole = flat.numel() // AT_ONCE * AT_ONCE if values.dtype == torch.bfloat16 else 0
+    lengths = torch.linalg.vector_norm(flat[:whole].view(-1, AT_ONCE), dim=1).float()
+    rest = torch.linalg.vector_norm(flat[whole:], dtype=_exact(values))
+    result: Tensor = lengths.square().sum() + rest.square()
+    return result
 
 
 def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:

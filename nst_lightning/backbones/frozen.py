@@ -91,13 +91,13 @@ class _Maxima(torch.autograd.Function):
         for top in range(0, rows, at_once):
             end = top + at_once
             strip = slice(2 * top, 2 * end if end < rows else None)
-            result[:, :, strip] = _gradient_of_maxima(value[:, :, strip], gradient[:, :, top:end])
+            _gradient_of_maxima(value[:, :, strip], gradient[:, :, top:end], result[:, :, strip])
         return result, None
 
 
-def _gradient_of_maxima(value: Tensor, gradient: Tensor) -> Tensor:
+def _gradient_of_maxima(value: Tensor, gradient: Tensor, result: Tensor) -> None:
+    """Puts the gradient of the maxima into ``result``, which may be ``value``: of that the shape alone is read then."""
     indices = torch.ops.aten.max_pool2d_with_indices(value, WINDOW)[1]
-    result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-        gradient, value, WINDOW, WINDOW, [0, 0], STRIDE, False, indices
+    torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
+        gradient, value, WINDOW, WINDOW, [0, 0], STRIDE, False, indices, grad_input=result
     )
-    return result

@@ -36,19 +36,25 @@ class StepClock(pl.Callback):
 
 
 def measure_lightning(name: str, size: int, device: str, precision: str, steps: int) -> dict[str, Any]:
-    """Mean seconds of a step in `fit` as the command runs it, and in a bare loop, turn by turn.
+    """Mean seconds of a step in `fit` as the command runs it, and in a bare loop, before and after it.
 
     In `fit` everything counts: curves, previews, checkpoints, the bar.
     """
-    inside = _in_fit(name, size, device, precision, steps + WARM_UP)[WARM_UP:]
     loop = Loop(name, size, device, precision)
+    before = _bare(loop, steps // 2)
+    inside = _in_fit(name, size, device, precision, steps + WARM_UP)[WARM_UP:]
+    bare = before + _bare(loop, steps - steps // 2)
+    return {"fit": summary(inside), "bare": summary(bare), "cost": mean(inside) / mean(bare) - 1}
+
+
+def _bare(loop: Loop, steps: int) -> list[float]:
+    """Seconds of each of so many steps of a loop."""
     began = []
-    for _ in range(steps + WARM_UP + 1):
+    for _ in range(steps + WARM_UP):
         began.append(time.perf_counter())
         loop.step()
-    finish(device)
-    bare = _differences(began)[WARM_UP:]
-    return {"fit": summary(inside), "bare": summary(bare), "cost": mean(inside) / mean(bare) - 1}
+    finish(loop.device)
+    return _differences([*began, time.perf_counter()])[WARM_UP:]
 
 
 def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> list[float]:

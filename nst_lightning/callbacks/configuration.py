@@ -29,7 +29,7 @@ class RunConfig(SaveConfigCallback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Puts the final losses beside the hyper-parameters."""
-        final = {f"final/{name.removeprefix('loss/')}": value for name, value in trainer.callback_metrics.items()}
+        final = {f"final/{name}": value for name, value in pl_module.terms.items()}  # type: ignore[operator, union-attr]
         for logger in _tensorboards(trainer):
             logger.log_hyperparams(_hyperparameters(yaml.safe_load(self._dumped())), final, step=trainer.global_step)
 

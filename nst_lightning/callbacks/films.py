@@ -127,15 +127,14 @@ class FilmWriter(pl.Callback):
         self._show(trainer, self._records[-1])
 
     def _record(self, trainer: pl.Trainer, stage: Stage) -> FrameRecord:
-        logged = trainer.callback_metrics.items()
-        named = {name.removeprefix("loss/"): value for name, value in logged if name.startswith("loss/")}
+        terms: dict[str, Tensor] = trainer.lightning_module.terms  # type: ignore[assignment]
         error, compared = self._flicker(stage.frame)
         return FrameRecord(
             frame=stage.frame,
             time=float(self.data.timing(stage.frame + 1).times[-1]),
             steps=stage.steps,
             seconds=time.monotonic() - self._frame_began,
-            losses={name: float(value) for name, value in named.items()},
+            losses={name: float(value) for name, value in terms.items()},
             warping_error=error,
             compared=compared,
         )

@@ -98,8 +98,8 @@ class RunSummary(pl.Callback):
 
     def losses(self, trainer: pl.Trainer) -> dict[str, float]:
         """The terms of the objective and their ``total`` at the step just made, by name."""
-        logged = trainer.callback_metrics
-        return {name.removeprefix("loss/"): float(value) for name, value in logged.items() if name.startswith("loss/")}
+        terms: dict[str, Tensor] = trainer.lightning_module.terms  # type: ignore[assignment]
+        return {name: float(value) for name, value in terms.items()}
 
 
 def _film(trainer: pl.Trainer) -> dict[str, Any]:
