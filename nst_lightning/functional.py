@@ -196,7 +196,7 @@ class _MeanSquare(torch.autograd.Function):
 
 
 def _sum_of_squares(values: Tensor) -> Tensor:
-    """Of bfloat16 each root of a sum over :data:`AT_ONCE` values is rounded: a copy in float32 takes longer than that."""
+    """Of bfloat16 each root of a sum over :data:`AT_ONCE` values is rounded: a copy in float32 takes much longer."""
     last = values.is_contiguous(memory_format=torch.channels_last) if values.dim() == 4 else False
     flat = (values.permute(0, 2, 3, 1) if last else values).reshape(-1)
     whole = flat.numel() // AT_ONCE * AT_ONCE if values.dtype == torch.bfloat16 else 0
