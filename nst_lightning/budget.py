@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nst_lightning.data import TransferData
-from nst_lightning.errors import InputError
+from nst_lightning.errors import TooLargeError
 from nst_lightning.losses.base import total
 from nst_lightning.module import StyleTransfer
 from nst_lightning.plan import Stage
@@ -19,6 +19,9 @@ SMALLEST_ASKED = 512
 IN_PASSING = 2
 """How many values as large as the largest that is kept a step makes besides: gradients and rectified values."""
 
+BESIDES = 256 * 2**20
+"""Bytes that do not grow with the picture: weights in another precision, what the libraries set up for its size."""
+
 STATES = 4
 """Tensors of the image's size besides those that an optimizer keeps: gradient, direction, what the network sees."""
 
@@ -27,10 +30,10 @@ def check_memory(needed: int, free: int | None) -> None:
     """Says before it starts that a run will not fit.
 
     Raises:
-        InputError: it needs more than is free.
+        TooLargeError: it needs more than is free.
     """
     if free is not None and needed > free:
-        raise InputError(
+        raise TooLargeError(
             f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB of which "
             f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
             "--trainer.precision bf16-mixed, --model.backbone.checkpointing true, "
@@ -38,7 +41,7 @@ def check_memory(needed: int, free: int | None) -> None:
         )
 
 
-def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision) -> int:
+def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision, items: int = 1) -> int:
     """About how many bytes the largest stage of a run takes above what is held before, from two small evaluations.
 
     What a step keeps for its gradient grows with the pixels from an eighth of the size to a quarter as it does further
@@ -48,16 +51,17 @@ def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision
         module: the run's, on the CPU; its targets are others afterwards.
         data: the run's, set up.
         precision: of the network.
+        items: how many such runs are painted side by side.
     """
     largest = max(data.stages, key=lambda stage: stage.size)
     probes = [Stage(largest.frame, largest.size // part, 1) for part in (8, 4)]
-    if largest.size < SMALLEST_ASKED or _too_narrow(module, data, probes[0]):
+    if items * largest.size**2 < SMALLEST_ASKED**2 or _too_narrow(module, data, probes[0]):
         return 0
     pixels = [height * width for height, width in (data.shape(stage) for stage in (*probes, largest))]
     kept = [_kept_bytes(module, data, stage, precision) for stage in probes]
     graph = (kept[1] - kept[0]) / (pixels[1] - pixels[0]) * pixels[2]
     image = torch.empty(1, 3, *data.shape(largest), device="meta", requires_grad=True)
-    return int(graph) + optimizer_bytes(module.optimizer([image]), image, largest.steps)
+    return items * (int(graph) + optimizer_bytes(module.optimizer([image]), image, largest.steps)) + BESIDES
 
 
 def _too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 # Imported so that YAML may name them by their short names.
 from nst_lightning import backbones, losses  # noqa: F401
 from nst_lightning.backbones import Backbone
+from nst_lightning.backbones.vgg import VGG
 from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import (
     CheckpointWriter,
@@ -32,7 +33,7 @@ from nst_lightning.callbacks.run import run_folder
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.film import FilmData
-from nst_lightning.memory import free_bytes, keep_freed_memory
+from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
@@ -225,10 +226,12 @@ class StyleTransferCLI(LightningCLI):
             check_recordable(self.trainer.strategy.root_device)
         _check_snapshots(self.config_init.fit.snapshots.at_steps, self.datamodule)
         self.model.first_image(self.datamodule)
-        check_memory(
-            needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision),
-            free_bytes(self.trainer.strategy.root_device),
-        )
+        needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision)
+        free = free_bytes(self.trainer.strategy.root_device)
+        check_memory(needed, free)
+        sparing = isinstance(self.model.backbone, VGG) and self.model.backbone.checkpointing
+        if is_plenty(needed, free) and not sparing:
+            keep_freed_memory()
         if self._checkpoint is not None:
             at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
             self._finished = at.stage == len(self.datamodule.stages)
@@ -307,7 +310,6 @@ def fit(args: list[str]) -> int:
     Args:
         args: what stands on the command line after `fit`.
     """
-    keep_freed_memory()
     try:
         with quiet_lightning():
             cli = StyleTransferCLI(["fit", *args])

@@ -13,5 +13,9 @@ class UsageError(InputError):
     """A command line or a configuration file that cannot be parsed; the exit status is 2."""
 
 
+class TooLargeError(InputError):
+    """A run that would not fit into memory."""
+
+
 class DivergedError(InputError):
     """The objective or the image became NaN or infinite while the picture was painted."""

@@ -1,6 +1,7 @@
 """The run: one image, optimized against frozen features."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -147,13 +148,14 @@ class StyleTransfer(pl.LightningModule):
 
     def _set_targets(self, reference: Literal["content", "style"], pictures: list[Tensor], shares: list[float]) -> None:
         losses = [loss for loss in self._terms().values() if loss.reference == reference]
-        layers = [layer for loss in losses for layer in loss.layers]
+        wanted = _of_backbone(layer for loss in losses for layer in loss.layers)
         for loss in losses:
             loss.clear_target()
         for picture, share in zip(pictures, shares, strict=True) if losses else ():
-            features = self.features(picture.to(self.device), layers)
-            for loss in losses:
-                loss.add_target(features, share)
+            add = partial(_add_to_targets, losses, share)
+            add(Features({IMAGE: picture.to(self.device)}))
+            if wanted:
+                self.backbone.gather(picture.to(self.device), wanted, add)
 
     def _terms(self) -> dict[str, FeatureLoss]:
         return dict(self.losses.items())  # type: ignore[arg-type]
@@ -337,6 +339,12 @@ class StyleTransfer(pl.LightningModule):
 
 def _of_backbone(layers: Iterable[str]) -> list[str]:
     return [layer for layer in layers if layer != IMAGE]
+
+
+def _add_to_targets(losses: Iterable[FeatureLoss], share: float, features: Features) -> dict[Any, Tensor]:
+    for loss in losses:
+        loss.add_target(features, share)
+    return {}
 
 
 def _served(loss: Loss, features: Features) -> bool:

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from nst_lightning.memory import _left_to_container, forget_peak, free_bytes, held_bytes, keep_freed_memory, peak_bytes
+from nst_lightning.memory import (
+    _left_to_container,
+    forget_peak,
+    free_bytes,
+    held_bytes,
+    is_plenty,
+    keep_freed_memory,
+    peak_bytes,
+)
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from Linux's /proc")
 
@@ -19,6 +27,12 @@ def test_the_peak_is_that_since_it_was_forgotten() -> None:
     assert peak is not None
     assert peak >= before + 0.9 * values.nbytes
     assert peak < before + 1.5 * values.nbytes
+
+
+def test_memory_is_plenty_where_three_runs_would_fit() -> None:
+    assert is_plenty(10, 30)
+    assert not is_plenty(10, 29)
+    assert is_plenty(10, None)
 
 
 @LINUX

@@ -4,6 +4,7 @@ torch keeps every value on the way for gradients of weights that nobody asks for
 all that is kept, once: what a rectifier or a pooling made of it is made again. It is half the memory or less.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -85,14 +86,33 @@ class _Maxima(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         value: Tensor = ctx.saved_tensors[0]
         result = value if ctx.spare else torch.empty_like(value)
-        rows = gradient.shape[2]
-        # Indices take eight bytes each: they are made for a strip at a time.
-        at_once = -(-rows // STRIPS)
-        for top in range(0, rows, at_once):
-            end = top + at_once
-            strip = slice(2 * top, 2 * end if end < rows else None)
-            _gradient_of_maxima(value[:, :, strip], gradient[:, :, top:end], result[:, :, strip])
+        for strip, its_gradient in _strips(gradient):
+            _gradient_of_maxima(value[:, :, strip], its_gradient, result[:, :, strip])
         return result, None
+
+
+class Maxima:
+    """:func:`maxima` as a way on; see :func:`nst_lightning.backbones.again.seen`."""
+
+    def result(self, value: Tensor) -> Tensor:
+        """The maxima."""
+        return maxima(value)
+
+    def add_gradient(self, gradient: Tensor, value: Tensor, into: Tensor) -> None:
+        """Adds theirs, a strip at a time."""
+        for strip, its_gradient in _strips(gradient):
+            more = torch.empty_like(value[:, :, strip])
+            _gradient_of_maxima(value[:, :, strip], its_gradient, more)
+            into[:, :, strip] += more
+
+
+def _strips(gradient: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of a value, and the gradient of their maxima: indices take eight bytes each and are not made all at once."""
+    rows = gradient.shape[2]
+    at_once = -(-rows // STRIPS)
+    for top in range(0, rows, at_once):
+        end = top + at_once
+        yield slice(2 * top, 2 * end if end < rows else None), gradient[:, :, top:end]
 
 
 def _gradient_of_maxima(value: Tensor, gradient: Tensor, result: Tensor) -> None:

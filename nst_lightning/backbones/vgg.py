@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones.again import Found, again
+from nst_lightning.backbones.again import Found, again, seen
 from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
-from nst_lightning.backbones.frozen import State, maxima, rectified_convolution
+from nst_lightning.backbones.frozen import Maxima, State, maxima, rectified_convolution
 from nst_lightning.backbones.weights import (
     PUBLISHED,
     TRANSFORMS,
@@ -256,6 +256,11 @@ class VGG(Backbone, ABC):
         trained = any(parameter.requires_grad for parameter in self.parameters())
         return self.checkpointing and torch.is_grad_enabled() and value.requires_grad and not trained
 
+    def _seen_once(self, value: Tensor, number: int, wanted: set[Position]) -> bool:
+        """Whether memory is to be saved where the last value of a block is looked at before it is pooled."""
+        alone = (number, "conv") in wanted and (number, "relu") not in wanted
+        return alone and self.checkpointing and value.requires_grad and self.pooling == "max"
+
     def _block(
         self,
         numbers: range,
@@ -269,6 +274,9 @@ class VGG(Backbone, ABC):
         state: State = "spare"
         for number in numbers:
             value, state = self._convolve(value, number, state), "spare"
+            if pool and number == numbers[-1] and self._seen_once(value, number, wanted):
+                pooled, more = seen(partial(take, (number, "conv")), value, Maxima())
+                return pooled, found | more
             if (number, "conv") in wanted:
                 found |= take((number, "conv"), value)
                 state = "wanted"

@@ -126,20 +126,22 @@ class FeatureLoss(Loss):
         """Adds a reference picture to the target.
 
         Args:
-            features: the picture's, of all layers.
+            features: the picture's; of the layers that are not there, another call has them.
             share: factor on its statistics; the shares of all pictures sum to 1.
         """
-        for layer in self.layers:
-            value = share * self.statistic_of(features, layer).detach()
-            self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
+        for layer in self._found_in(features):
+            self._add_to_target(layer, share * self.statistic_of(features, layer).detach())
+
+    def _found_in(self, features: Mapping[str, Tensor]) -> list[str]:
+        return [layer for layer in self.layers if layer in features]
+
+    def _add_to_target(self, layer: str, value: Tensor) -> None:
+        self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
 
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Loss.parts`; of the layers that there are. A target must have been added before."""
-        return {
-            layer: self.layer_distance(layer, self.statistic_of(features, layer))
-            for layer in self.layers
-            if layer in features
-        }
+        found = self._found_in(features)
+        return {layer: self.layer_distance(layer, self.statistic_of(features, layer)) for layer in found}
 
     def layer_distance(self, layer: str, value: Tensor) -> Tensor:
         """The weighted distance of a layer's statistic from its target, a scalar."""

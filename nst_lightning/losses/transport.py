@@ -43,19 +43,23 @@ class WassersteinLoss(FeatureLoss):
         self._roots: dict[str, Tensor] = {}
 
     def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """See :meth:`FeatureLoss.add_target`; roots of covariances are taken once."""
+        """See :meth:`FeatureLoss.add_target`."""
         super().add_target(features, share)
-        with torch.no_grad():
-            self._roots = {
-                layer: square_root(covariance(*_unpacked(target))) for layer, target in self._targets.items()
-            }
+        self._roots = {}
 
     def layer_distance(self, layer: str, value: Tensor) -> Tensor:
         """See :meth:`FeatureLoss.layer_distance`."""
         mean, products = _unpacked(value)
         target_mean, _ = _unpacked(self._targets[layer])
         with torch.autocast(mean.device.type, enabled=False):
-            return self._weight(layer) * wasserstein_2(mean, products, target_mean, self._roots[layer])
+            return self._weight(layer) * wasserstein_2(mean, products, target_mean, self._root(layer))
+
+    @torch.no_grad()
+    def _root(self, layer: str) -> Tensor:
+        """That of the target's covariance, taken once."""
+        if layer not in self._roots:
+            self._roots[layer] = square_root(covariance(*_unpacked(self._targets[layer])))
+        return self._roots[layer]
 
 
 def _packed(mean: Tensor, products: Tensor) -> Tensor:
@@ -105,9 +109,8 @@ class SlicedWassersteinLoss(FeatureLoss):
 
     def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
         """See :meth:`FeatureLoss.add_target`; styles of any size have the same number of quantiles."""
-        for layer in self.layers:
-            value = share * quantiles(self.statistic(features[layer]).detach(), self.points)
-            self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
+        for layer in self._found_in(features):
+            self._add_to_target(layer, share * quantiles(self.statistic(features[layer]).detach(), self.points))
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
         """Mean squared difference, of the target brought to as many quantiles as the image has positions."""

@@ -1,6 +1,7 @@
 """Runs of one size that are painted together as one batch."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,20 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from nst_lightning.backbones import Backbone
+from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt, RunSummary
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import CONFIGURATION
 from nst_lightning.cli import StyleTransferCLI, read_checkpoint
 from nst_lightning.data import StagePictures, TransferData
+from nst_lightning.errors import TooLargeError
 from nst_lightning.features import Features
 from nst_lightning.image import write_image
 from nst_lightning.losses import Loss
+from nst_lightning.memory import free_bytes
 from nst_lightning.module import StyleTransfer
 from nst_lightning.plan import Stage
+from nst_lightning.precision import Precision
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.study.paint import prepared
 from nst_lightning.study.plan import Run
@@ -175,6 +180,9 @@ def paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: S
     try:
         with quiet_lightning():
             return _paint_batch(runs, output, backbone, list(beside))
+    except TooLargeError:
+        print(f"A batch of {len(runs)} would not fit into memory: its runs are painted one by one.", file=sys.stderr)
+        return None
     except Exception:  # each is then painted by itself, and the one that fails says why
         return None
 
@@ -187,6 +195,9 @@ def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: 
     interrupt = GracefulInterrupt()
     checkpoint = Path(logger.log_dir) / LAST
     trainer = _trainer(clis[0], logger, [interrupt, *_callbacks(runs, output, module), *beside], len(data.stages))
+    precision: Precision = clis[0].config.fit.trainer.precision
+    needed = needed_bytes(clis[0].model, clis[0].datamodule, precision, items=len(clis))
+    check_memory(needed, free_bytes(trainer.strategy.root_device))
     trainer.fit(module, datamodule=data, ckpt_path=_unfinished(checkpoint, module, data))
     return interrupt.interrupted
 

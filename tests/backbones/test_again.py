@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.backbones.again import again
+from nst_lightning.backbones.again import again, seen
+from nst_lightning.backbones.frozen import Maxima
 from nst_lightning.data import StagePictures
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
 from nst_lightning.losses.base import Loss, total
@@ -133,3 +134,19 @@ def test_a_gradient_of_what_is_computed_again() -> None:
     assert value.grad is not None
     torch.testing.assert_close(value.grad, value.cos() + 6 * value.detach())
     assert calls == [False, True]
+
+
+def test_gradients_of_what_is_seen_and_of_its_maxima_are_added() -> None:
+    value = torch.randn(1, 3, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+
+    def look(given: Tensor) -> dict[str, Tensor]:
+        return {"squares": given.square().sum(), "constant": given.detach().sum()}
+
+    pooled, found = seen(look, value, Maxima())
+    expected = torch.nn.functional.max_pool2d(value, 2)
+    assert torch.equal(pooled, expected)
+    assert list(found) == ["squares", "constant"]
+    ways = torch.randn(pooled.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    (gradient,) = torch.autograd.grad((pooled * ways).sum() + 3 * found["squares"] + found["constant"], value)
+    (other,) = torch.autograd.grad((expected * ways).sum(), value)
+    torch.testing.assert_close(gradient, other + 6 * value.detach())

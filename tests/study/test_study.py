@@ -187,6 +187,24 @@ def test_runs_that_are_not_alike_are_not_put_together(tmp_path: Path) -> None:
     assert not Path("out/batches").exists()
 
 
+def test_a_batch_that_does_not_fit_is_painted_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def needed(*unused: Any, items: int) -> int:
+        asked.append(items)
+        return 2 * 10**9
+
+    monkeypatch.setattr("nst_lightning.study.batch.needed_bytes", needed)
+    monkeypatch.setattr("nst_lightning.study.batch.free_bytes", lambda device: 10**9)
+    declare(tmp_path, section())
+    assert paint("--batch=2") == 0
+    assert asked == [2]
+    assert "A batch of 2 would not fit into memory: its runs are painted one by one." in capsys.readouterr().err
+    assert [line["state"] for line in results()] == ["done", "done"]
+
+
 def test_a_batch_with_a_run_that_fails_still_paints_the_others(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     declare(tmp_path, section(axes={"data.style": ["broken.png", "style.png", "content.png"]}))
