@@ -13,6 +13,9 @@ from nst_lightning.benchmark.steps import Loop, pictures
 from nst_lightning.losses import GramLoss
 from nst_lightning.memory import keep_freed_memory
 
+DRAFT = 100
+"""Steps of the thin network that a finish with VGG-19 goes on from."""
+
 EVEN_WEIGHT = 1e4
 """Of the style where it is measured evenly: the content counts as little as in the reference's objective."""
 
@@ -23,8 +26,9 @@ Course = list[tuple[float, float]]
 def measure_quality(size: int, device: str, precision: str, evaluations: int, weights: str | None) -> dict[str, Any]:
     """Seconds to the objective of the plain loop's last evaluation, and to its double, there and here.
 
-    All use VGG-19, from the content; ours may take half as many evaluations again, once with the objective of the
-    reference, and once with the Gram distances measured evenly, judged by the reference's objective all the same.
+    Ours may take half as many evaluations again: VGG-19 with the objective of the reference; VGG-19 with the Gram
+    distances measured evenly; and the same after a draft of SlimVGG19. All begin with the content and are judged by the
+    reference's objective.
 
     Args:
         size: of the square image in px.
@@ -38,12 +42,20 @@ def measure_quality(size: int, device: str, precision: str, evaluations: int, we
     keep_freed_memory()
     layers = _layers(weights)
     courses = {"reference": reference}
-    for name, term in (
-        ("ours", GramLoss(layers, weight=1e6)),
-        ("evenly", GramLoss(layers, weight=EVEN_WEIGHT, whitening=0.5)),
-    ):
-        ours = Loop("VGG19", size, device, precision, weights=weights, layers=layers, term=term)
-        courses[name] = our_course(ours, loop, evaluations)
+
+    def ours(network: str, whitening: float | None) -> Loop:
+        term = GramLoss(layers, weight=1e6 if whitening is None else EVEN_WEIGHT, whitening=whitening)
+        return Loop(network, size, device, precision, weights=weights, layers=layers, term=term)
+
+    courses["ours"] = our_course(ours("VGG19", None), loop, evaluations)
+    courses["evenly"] = our_course(ours("VGG19", 0.5), loop, evaluations)
+    draft, spent = ours("SlimVGG19", 0.5), 0.0
+    for _ in range(min(DRAFT, evaluations // 3)):
+        spent += _seconds(draft)
+    finish_of_draft = ours("VGG19", 0.5)
+    with torch.no_grad():
+        finish_of_draft.module.image.copy_(draft.module.image.clamp(0, 1))
+    courses["drafted"] = our_course(finish_of_draft, loop, evaluations, spent)
     goal = reference[-1][1]
     found: dict[str, Any] = {"goal": goal, "start": reference[0][1], "evaluations": evaluations}
     for name, value in (("to_goal", goal), ("to_double", 2 * goal)):
@@ -80,21 +92,32 @@ def reference_course(loop: PlainLoop, evaluations: int, device: str) -> Course:
     return course
 
 
-def our_course(loop: Loop, judge: PlainLoop, evaluations: int, every: int = 5) -> Course:
-    """How our objective falls in the eyes of a float32 network, with the clock stopped while it looks."""
-    course, spent = [], 0.0
+def our_course(loop: Loop, judge: PlainLoop, evaluations: int, spent: float = 0.0, every: int = 5) -> Course:
+    """How our objective falls in the eyes of a float32 network, with the clock stopped while it looks.
+
+    Args:
+        loop: ours.
+        judge: of its images.
+        evaluations: of the reference.
+        spent: seconds before the first step.
+        every: how many steps it looks.
+    """
     images: list[tuple[float, Tensor]] = []
     for step in range(evaluations * 3 // 2):
         if step % every == 0:
             images.append((spent, loop.module.image.detach().clone()))
-        finish(loop.device)
-        began = time.perf_counter()
-        loop.step()
-        finish(loop.device)
-        spent += time.perf_counter() - began
+        spent += _seconds(loop)
     with torch.no_grad():
-        course = [(seconds, float(judge.objective(image))) for seconds, image in images]
-    return course
+        return [(seconds, float(judge.objective(image))) for seconds, image in images]
+
+
+def _seconds(loop: Loop) -> float:
+    """Of a step."""
+    finish(loop.device)
+    began = time.perf_counter()
+    loop.step()
+    finish(loop.device)
+    return time.perf_counter() - began
 
 
 def reached(course: Course, value: float) -> float | None:

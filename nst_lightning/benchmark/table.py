@@ -58,7 +58,8 @@ def other_lines(found: dict[str, Any]) -> list[str]:
     quality = found["quality"]
     for key, what in (("to_goal", "the objective"), ("to_double", "twice the objective")):
         reference = quality[key]["reference"]
-        here = f"{_time(quality[key]['ours'], reference)}; with whitening {_time(quality[key]['evenly'], reference)}"
+        names = {"ours": "", "evenly": "with whitening ", "drafted": "after a draft of SlimVGG19 too "}
+        here = "; ".join(f"{name}{_time(quality[key][course], reference)}" for course, name in names.items())
         lines.append(
             f"Time to {what} of the reference's evaluation {quality['evaluations']} at {quality['size']} px: "
             f"{reference:.1f} s there, here {here}."
