@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from nst_lightning.benchmark.clock import finish, summary
 from nst_lightning.benchmark.steps import Loop, pictures
 from nst_lightning.image import write_image
+from nst_lightning.memory import keep_freed_memory
 
 WARM_UP = 3
 
@@ -40,6 +41,7 @@ def measure_lightning(name: str, size: int, device: str, precision: str, steps: 
 
     In `fit` everything counts: curves, previews, checkpoints, the bar.
     """
+    keep_freed_memory()
     loop = Loop(name, size, device, precision)
     before = _bare(loop, steps // 2)
     inside = _in_fit(name, size, device, precision, steps + WARM_UP)[WARM_UP:]
