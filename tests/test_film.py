@@ -267,6 +267,12 @@ def assert_same_films(count: int = 5) -> None:
     assert without_times[0] == without_times[1]
 
 
+def test_several_iterations_a_step_paint_the_same_film(run: Any) -> None:
+    assert run() == 0
+    assert run("--data.plan.iterations_per_step=2") == 0
+    assert_same_films()
+
+
 def test_a_checkpoint_by_its_name_goes_on_in_a_new_folder(run: Any) -> None:
     run("--trainer.max_steps=7")
     assert run(f"--ckpt_path={folder()}/checkpoints/last.ckpt") == 0

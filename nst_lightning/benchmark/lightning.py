@@ -17,49 +17,50 @@ WARM_UP = 3
 
 
 class StepClock(pl.Callback):
-    """Notes when each step begins, and the end."""
+    """Notes when each step begins, and the end; makes a step of a bare loop after each, and notes how long that takes.
 
+    So both meet the same hour of the machine.
+    """
+
+    loop: ClassVar[Loop | None] = None
     began: ClassVar[list[float]] = []
+    bare: ClassVar[list[float]] = []
 
     def on_train_start(self, *unused: Any) -> None:
         """Forgets a run before."""
         StepClock.began.clear()
+        StepClock.bare.clear()
 
     def on_train_batch_start(self, *unused: Any) -> None:
         """Notes the time."""
         StepClock.began.append(time.perf_counter())
 
     def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Notes the time after the last step."""
+        """Makes the other step, and notes the time after the last one."""
+        assert StepClock.loop is not None
+        device = StepClock.loop.device
+        finish(device)
+        began = time.perf_counter()
+        StepClock.loop.step()
+        finish(device)
+        StepClock.bare.append(time.perf_counter() - began)
         if trainer.is_last_batch:
-            finish(trainer.strategy.root_device.type)
             StepClock.began.append(time.perf_counter())
 
 
 def measure_lightning(name: str, size: int, device: str, precision: str, steps: int) -> dict[str, Any]:
-    """Mean seconds of a step in `fit` as the command runs it, and in a bare loop, before and after it.
+    """Mean seconds of a step in `fit` as the command runs it, and in a bare loop, turn by turn.
 
     In `fit` everything counts: curves, previews, checkpoints, the bar.
     """
     keep_freed_memory()
-    loop = Loop(name, size, device, precision)
-    before = _bare(loop, steps // 2)
-    inside = _in_fit(name, size, device, precision, steps + WARM_UP)[WARM_UP:]
-    bare = before + _bare(loop, steps - steps // 2)
+    StepClock.loop = Loop(name, size, device, precision)
+    inside, bare = (times[WARM_UP:] for times in _in_fit(name, size, device, precision, steps + WARM_UP))
     return {"fit": summary(inside), "bare": summary(bare), "cost": mean(inside) / mean(bare) - 1}
 
 
-def _bare(loop: Loop, steps: int) -> list[float]:
-    """Seconds of each of so many steps of a loop."""
-    began = []
-    for _ in range(steps + WARM_UP):
-        began.append(time.perf_counter())
-        loop.step()
-    finish(loop.device)
-    return _differences([*began, time.perf_counter()])[WARM_UP:]
-
-
-def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> list[float]:
+def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> tuple[list[float], list[float]]:
+    """Seconds of each step in `fit`, and of each beside it."""
     # Imported late: this is the command line, whose start takes seconds.
     from nst_lightning.cli import fit
 
@@ -68,7 +69,8 @@ def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> li
         for file, picture in zip(files, pictures(size, "cpu"), strict=True):
             write_image(file, picture)
         fit(_arguments(files, folder, name, size, device, precision, steps))
-    return _differences(StepClock.began)
+    both = [after - before for before, after in pairwise(StepClock.began)]
+    return [whole - bare for whole, bare in zip(both, StepClock.bare, strict=True)], list(StepClock.bare)
 
 
 def _arguments(
@@ -90,7 +92,3 @@ def _arguments(
         "trainer.callbacks": f"{__name__}.StepClock",
     }
     return [f"--{key}={value}" for key, value in options.items()]
-
-
-def _differences(times: list[float]) -> list[float]:
-    return [after - before for before, after in pairwise(times)]
