@@ -30,6 +30,7 @@ def test_the_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
+    write_image("draft.png", smooth_image(40, 50, seed=2))  # what the command before the one that names it leaves
     for folder, name in (("photos", "photo.jpg"), ("paintings", "painting.jpg")):
         (tmp_path / folder).mkdir()
         shutil.copy(name, folder)
@@ -68,6 +69,7 @@ def test_the_sweep_is_ten_lines_and_paints(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
+    write_image("draft.png", smooth_image(40, 50, seed=2))  # what the command before the one that names it leaves
     Path("sweep.yaml").write_text(sweep)
     Path("short.yaml").write_text("trainer: {max_steps: 2}")
     assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
