@@ -224,7 +224,7 @@ class StyleTransferCLI(LightningCLI):
         """Finds mistakes before the run has a folder."""
         if self.model.cuda_graphs:
             check_recordable(self.trainer.strategy.root_device)
-        _check_snapshots(self.config_init.fit.snapshots.at_steps, self.datamodule)
+        check_snapshots(self.config_init.fit.snapshots.at_steps, self.datamodule)
         self.model.first_image(self.datamodule)
         needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision)
         free = free_bytes(self.trainer.strategy.root_device)
@@ -258,8 +258,14 @@ class StyleTransferCLI(LightningCLI):
             self._film_writer.write(count)
 
 
-def _check_snapshots(steps: Collection[int], data: TransferData) -> None:
-    missed = [step for step in steps if step <= sum(stage.steps for stage in data.stages) and step not in data.ends()]
+def check_snapshots(steps: Collection[int], data: TransferData) -> None:
+    """Says which picture on the way is wanted in the middle of a training step.
+
+    Raises:
+        InputError: one is.
+    """
+    ends = data.ends()
+    missed = [step for step in steps if step <= max(ends) and step not in ends]
     if missed:
         raise InputError(
             f"Expected `snapshots.at_steps` to be among the ends of training steps of {data.iterations_per_step} "

@@ -4,7 +4,7 @@ torch keeps every value on the way for gradients of weights that nobody asks for
 all that is kept, once: what a rectifier or a pooling made of it is made again. It is half the memory or less.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from nst_lightning.backbones.again import Found
+
 STRIDE = [1, 1]
 WINDOW = [2, 2]
 STRIPS = 8
 
 State = Literal["wanted", "rectified", "spare"]
+Look = Callable[[Tensor], Found]
 
 
 def rectified_convolution(value: Tensor, weight: Tensor, bias: Tensor, state: State = "wanted") -> Tensor:
@@ -44,6 +47,20 @@ def maxima(value: Tensor, spare: bool = False) -> Tensor:
     """
     result: Tensor = _Maxima.apply(value, spare)
     return result
+
+
+def seen_maxima(value: Tensor, look: Look) -> tuple[Tensor, Found]:
+    """``maxima(value)`` and ``look(value)``, whose gradients for ``value`` are added a strip at a time.
+
+    Torch would make both before it adds them: of a large map one too many.
+
+    Args:
+        value: requires a gradient.
+        look: what is found of the value, something with a gradient.
+    """
+    names: list[Any] = []
+    result, *found = _SeenMaxima.apply(value, look, names)
+    return result, dict(zip(names, found, strict=True))
 
 
 class _RectifiedConvolution(torch.autograd.Function):
@@ -91,19 +108,28 @@ class _Maxima(torch.autograd.Function):
         return result, None
 
 
-class Maxima:
-    """:func:`maxima` as a way on; see :func:`nst_lightning.backbones.again.seen`."""
+class _SeenMaxima(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, look: Look, names: list[Any]) -> tuple[Tensor, ...]:
+        ctx.value = value.detach().requires_grad_()
+        with torch.enable_grad():
+            ctx.found = look(ctx.value)
+        names.extend(ctx.found)
+        return (maxima(value), *(found.detach() for found in ctx.found.values()))
 
-    def result(self, value: Tensor) -> Tensor:
-        """The maxima."""
-        return maxima(value)
-
-    def add_gradient(self, gradient: Tensor, value: Tensor, into: Tensor) -> None:
-        """Adds theirs, a strip at a time."""
-        for strip, its_gradient in _strips(gradient):
-            more = torch.empty_like(value[:, :, strip])
-            _gradient_of_maxima(value[:, :, strip], its_gradient, more)
-            into[:, :, strip] += more
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        pairs = zip(ctx.found.values(), gradients[1:], strict=True)
+        wanted = [(found, gradient) for found, gradient in pairs if found.requires_grad]
+        (result,) = torch.autograd.grad([found for found, _ in wanted], ctx.value, [gradient for _, gradient in wanted])
+        del pairs, wanted
+        for strip, its_gradient in _strips(gradients[0]):
+            more = torch.empty_like(ctx.value[:, :, strip])
+            _gradient_of_maxima(ctx.value[:, :, strip], its_gradient, more)
+            result[:, :, strip] += more
+        ctx.value = ctx.found = None
+        return result, None, None
 
 
 def _strips(gradient: Tensor) -> Iterator[tuple[slice, Tensor]]:

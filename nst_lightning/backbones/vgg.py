@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones.again import Found, again, seen
+from nst_lightning.backbones.again import Found, again
 from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
-from nst_lightning.backbones.frozen import Maxima, State, maxima, rectified_convolution
+from nst_lightning.backbones.frozen import State, maxima, rectified_convolution, seen_maxima
 from nst_lightning.backbones.weights import (
     PUBLISHED,
     TRANSFORMS,
@@ -275,7 +275,7 @@ class VGG(Backbone, ABC):
         for number in numbers:
             value, state = self._convolve(value, number, state), "spare"
             if pool and number == numbers[-1] and self._seen_once(value, number, wanted):
-                pooled, more = seen(partial(take, (number, "conv")), value, Maxima())
+                pooled, more = seen_maxima(value, partial(take, (number, "conv")))
                 return pooled, found | more
             if (number, "conv") in wanted:
                 found |= take((number, "conv"), value)

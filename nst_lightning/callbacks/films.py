@@ -101,9 +101,7 @@ class FilmWriter(pl.Callback):
                     "start the film anew, without --ckpt_path."
                 )
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Writes the frame after its last step."""
         stages, number = self.data.stages, trainer.current_epoch
         stage = stages[number]

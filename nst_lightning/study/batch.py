@@ -17,7 +17,7 @@ from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt, RunSummary
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import CONFIGURATION
-from nst_lightning.cli import StyleTransferCLI, read_checkpoint
+from nst_lightning.cli import StyleTransferCLI, check_snapshots, read_checkpoint
 from nst_lightning.data import StagePictures, TransferData
 from nst_lightning.errors import TooLargeError
 from nst_lightning.features import Features
@@ -44,6 +44,7 @@ class BatchData(TransferData):
         super().__init__()
         self.items = list(items)
         self.stages = self.items[0].stages
+        self.iterations_per_step = self.items[0].iterations_per_step
 
     def setup(self, stage: str) -> None:
         """The items are set up."""
@@ -70,7 +71,8 @@ class BatchTransfer(StyleTransfer):
 
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
         losses = {f"{name}_{n}": loss for n, item in enumerate(items) for name, loss in _losses(item).items()}
-        super().__init__(items[0].backbone, losses, optimizer=items[0].optimizer)
+        first = items[0]
+        super().__init__(first.backbone, losses, optimizer=first.optimizer, cuda_graphs=first.cuda_graphs)
         # A list, so that the images of the items are no parameters of this module.
         self.items = list(items)
         self.seeds = list(seeds)
@@ -189,6 +191,8 @@ def paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: S
 
 def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: list[Callback]) -> bool:
     clis = [prepared(run, output, backbone, [], None) for run in runs]
+    for cli in clis:
+        check_snapshots(cli.config_init.fit.snapshots.at_steps, cli.datamodule)
     module = BatchTransfer([cli.model for cli in clis], [run.configuration["seed_everything"] for run in runs])
     data = BatchData([cli.datamodule for cli in clis])
     logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)

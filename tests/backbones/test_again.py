@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.backbones.again import again, seen
-from nst_lightning.backbones.frozen import Maxima
+from nst_lightning.backbones.again import again
+from nst_lightning.backbones.frozen import seen_maxima
 from nst_lightning.data import StagePictures
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
 from nst_lightning.losses.base import Loss, total
@@ -142,7 +142,7 @@ def test_gradients_of_what_is_seen_and_of_its_maxima_are_added() -> None:
     def look(given: Tensor) -> dict[str, Tensor]:
         return {"squares": given.square().sum(), "constant": given.detach().sum()}
 
-    pooled, found = seen(look, value, Maxima())
+    pooled, found = seen_maxima(value, look)
     expected = torch.nn.functional.max_pool2d(value, 2)
     assert torch.equal(pooled, expected)
     assert list(found) == ["squares", "constant"]

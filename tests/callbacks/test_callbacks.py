@@ -1,3 +1,5 @@
+import errno
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,28 @@ def test_a_checkpoint_is_written_on_an_error_but_not_in_the_middle_of_an_update(
             steps=5,
         )
     assert not list(tmp_path.rglob("last.ckpt"))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run" / "version_0" / "checkpoints"
+    original, saved = torch.save, []
+
+    def full(checkpoint: Any, file: Any) -> None:
+        # Straight into its file, beside the one that it is to replace.
+        saved.append(Path(file.name).name)
+        if len(saved) > 1:
+            file.write(b"a part")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(checkpoint, file)
+
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(OSError, match="No space left"):
+        painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+    assert set(saved) == {".last.ckpt.part"}
+    assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
+    assert torch.load(folder / "last.ckpt", weights_only=True)["nst_lightning"]["step"] == 2
 
 
 def test_an_error_before_the_first_step_leaves_the_last_checkpoint(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from PIL import Image
 from nst_lightning.__main__ import main
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.image import read_image
+from nst_lightning.losses import GramLoss
+from nst_lightning.module import StyleTransfer
+from nst_lightning.study.batch import BatchTransfer
 from nst_lightning.study.records import FAILURE, state
 from tests.study.studies import ROOT, declare, paint, results, section
 
@@ -178,6 +181,23 @@ def test_a_batch_paints_what_single_runs_paint(optimizer: str, tmp_path: Path) -
         assert (image - batch[name]).abs().mean() < 1e-4, name
     for one, many in zip(results("single"), results("batch"), strict=True):
         assert float(one["total"]) == pytest.approx(float(many["total"]), rel=1e-4)
+
+
+def test_a_batch_takes_over_how_its_runs_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Watched(BatchTransfer):
+        def optimizer_step(self, *args: Any, **options: Any) -> None:
+            super().optimizer_step(*args, **options)
+            made.append((self.at_once, self.cuda_graphs))
+
+    monkeypatch.setattr("nst_lightning.study.batch.BatchTransfer", Watched)
+    small = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 4, "iterations_per_step": 3}}
+    declare(tmp_path, section(data=small, snapshots=[3, 4]))
+    assert paint("--batch=2") == 0
+    assert made == [(3, False), (1, False)]
+    items = [StyleTransfer(SlimVGG19(), {"style": GramLoss(["conv_1"])}, cuda_graphs=True)]
+    assert BatchTransfer(items, [1]).cuda_graphs
 
 
 def test_runs_that_are_not_alike_are_not_put_together(tmp_path: Path) -> None:
