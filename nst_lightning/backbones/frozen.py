@@ -16,7 +16,9 @@ from nst_lightning.backbones.again import Found
 
 STRIDE = [1, 1]
 WINDOW = [2, 2]
-STRIPS = 8
+
+AT_ONCE = 1 << 19
+"""Of how many maxima the indices are made at once: they take eight bytes each."""
 
 State = Literal["wanted", "rectified", "spare"]
 Look = Callable[[Tensor], Found]
@@ -133,9 +135,10 @@ class _SeenMaxima(torch.autograd.Function):
 
 
 def _strips(gradient: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Rows of a value, and the gradient of their maxima: indices take eight bytes each and are not made all at once."""
+    """Rows of a value, and the gradient of their maxima."""
     rows = gradient.shape[2]
-    at_once = -(-rows // STRIPS)
+    folds = _folds(gradient)
+    at_once = max(rows * AT_ONCE // gradient.numel() // folds, 1) * folds
     for top in range(0, rows, at_once):
         end = top + at_once
         yield slice(2 * top, 2 * end if end < rows else None), gradient[:, :, top:end]
@@ -143,7 +146,20 @@ def _strips(gradient: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 def _gradient_of_maxima(value: Tensor, gradient: Tensor, result: Tensor) -> None:
     """Puts the gradient of the maxima into ``result``, which may be ``value``: of that the shape alone is read then."""
+    folds = _folds(gradient)
+    if gradient.shape[2] % folds == 0 and value.shape[2] == 2 * gradient.shape[2]:
+        value, gradient, result = (_folded(tensor, folds) for tensor in (value, gradient, result))
     indices = torch.ops.aten.max_pool2d_with_indices(value, WINDOW)[1]
     torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
         gradient, value, WINDOW, WINDOW, [0, 0], STRIDE, False, indices, grad_input=result
     )
+
+
+def _folds(gradient: Tensor) -> int:
+    """In how many pictures to fold one: those of a batch are all that the CPU kernel computes in parallel."""
+    return torch.get_num_threads() if gradient.device.type == "cpu" and len(gradient) == 1 else 1
+
+
+def _folded(tensor: Tensor, folds: int) -> Tensor:
+    """The upper rows as one picture, those below as the next: ``(folds, channels, height / folds, width)``, a view."""
+    return tensor if folds == 1 else torch.unflatten(tensor[0], 1, (folds, -1)).transpose(0, 1)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
+from nst_lightning.backbones import VGG19, Backbone, SlimVGG19, frozen
 from nst_lightning.backbones.frozen import maxima, rectified_convolution
 
 LAYERS = ["conv_1", "conv_2", "relu_3", "conv_4", "conv_6"]
@@ -42,6 +42,22 @@ def test_a_spare_value_is_overwritten_by_its_gradient(height: int) -> None:
     assert torch.equal(*pooled)
     assert torch.equal(gradients[0], expected)
     assert torch.equal(gradients[1], expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(1, 3, 2, 8), (1, 3, 24, 7), (1, 3, 25, 8), (2, 3, 24, 8)])
+def test_the_gradient_of_maxima_is_the_same_however_it_is_cut(
+    shape: tuple[int, ...], layout: torch.memory_format, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = random(*shape).round(decimals=0).contiguous(memory_format=layout).requires_grad_()
+    pooled = functional.max_pool2d(value, 2)
+    ways = random(*pooled.shape).contiguous(memory_format=layout)
+    (expected,) = torch.autograd.grad(pooled, value, ways)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for at_once in (1, 60, 10_000):
+        monkeypatch.setattr(frozen, "AT_ONCE", at_once)
+        assert torch.equal(torch.autograd.grad(maxima(value), value, ways)[0], expected)
 
 
 def of_plain_operations(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:
