@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.functional import gram_matrix, moments, scaled
+from nst_lightning.moments import gram_matrix, moments, weighted_moments
 
 
 class Area:
@@ -46,33 +46,37 @@ class ReadOut:
     """A linear map from the channels that a network computes to those that stand for a layer.
 
     Attributes:
-        weight: ``(outputs, channels)``, float32 or float64.
-        bias: ``(outputs,)``, likewise.
+        affine: ``[[W, b], [0, 1]]`` of ``W x + b``, ``(outputs + 1, channels + 1)``, float32 or float64.
     """
 
-    weight: Tensor
-    bias: Tensor
+    affine: Tensor
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor) -> "ReadOut":
+        """Of ``W``, ``(outputs, channels)``, and ``b``, ``(outputs,)``."""
+        above = torch.cat([weight, bias[:, None]], 1)
+        return cls(torch.cat([above, torch.eye(above.shape[1]).to(above)[-1:]]))
 
     def features(self, value: Tensor) -> Tensor:
         """The map of every position of ``(batch, channels, height, width)``, in the precision of that."""
-        return functional.conv2d(value, self.weight[:, :, None, None].to(value.dtype), self.bias.to(value.dtype))
+        above = self.affine[:-1].to(value.dtype)
+        return functional.conv2d(value, above[:, :-1, None, None], above[:, -1])
 
     def gram_matrix(self, value: Tensor, share: Tensor | None = None) -> Tensor:
-        """The Gram matrix of :meth:`features` without making them."""
-        return self.moments(value, share)[1] / len(self.bias)
+        """The Gram matrix of :meth:`features` without making them, of positions that have their shares if given."""
+        matrix = moments(value) if share is None else weighted_moments(value, share)
+        return _mapped(matrix, self.affine[:-1]) / (len(self.affine) - 1)
 
-    def moments(self, value: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The moments of :meth:`features` without making them; see :func:`nst_lightning.functional.moments`.
+    def moments(self, value: Tensor) -> Tensor:
+        """The moments of :meth:`features` without making them; see :func:`nst_lightning.moments.moments`."""
+        return _mapped(moments(value), self.affine)
 
-        With ``r = W x + b`` the mean of ``r r^T`` is ``W E W^T + W m b^T + b (W m)^T + b b^T``, of the mean ``m`` of
-        ``x`` and the mean ``E`` of ``x x^T``.
-        """
-        with torch.autocast(value.device.type, enabled=False):
-            mean, products = moments(value, share)
-            weight, bias = self.weight.to(mean.dtype), self.bias.to(mean.dtype)
-            moved = mean @ weight.t()
-            mixed = moved[:, :, None] * bias
-            return moved + bias, weight @ products @ weight.t() + mixed + mixed.mT + bias[:, None] * bias
+
+def _mapped(matrix: Tensor, affine: Tensor) -> Tensor:
+    """``V M V^T``; ``M`` is symmetric."""
+    affine = affine.to(matrix.dtype)
+    with torch.autocast(matrix.device.type, enabled=False):
+        return functional.linear(functional.linear(matrix, affine).mT, affine)
 
 
 class Features(Mapping[str, Tensor]):
@@ -106,10 +110,10 @@ class Features(Mapping[str, Tensor]):
         value, share = (self._values[layer], None) if area is None else area.pick(self._values[layer])
         if layer in self._read_outs:
             return self._read_outs[layer].gram_matrix(value, share)
-        return gram_matrix(scaled(value, share))
+        return gram_matrix(value if share is None else value * share.sqrt().to(value.dtype))
 
-    def moments(self, layer: str) -> tuple[Tensor, Tensor]:
-        """Means of a layer's channels and of their products, ``(batch, channels)``, ``(batch, channels, channels)``."""
+    def moments(self, layer: str) -> Tensor:
+        """The moments of a layer; see :func:`nst_lightning.moments.moments`."""
         value = self._values[layer]
         return self._read_outs[layer].moments(value) if layer in self._read_outs else moments(value)
 

@@ -2,7 +2,7 @@ import torch
 from torch.nn import functional
 
 from nst_lightning.features import Area, Features, ReadOut
-from nst_lightning.functional import gram_matrix, moments
+from nst_lightning.moments import gram_matrix, moments
 
 
 def value(dtype: torch.dtype = torch.float64, size: int = 5) -> torch.Tensor:
@@ -13,24 +13,19 @@ def value(dtype: torch.dtype = torch.float64, size: int = 5) -> torch.Tensor:
 def read_out(dtype: torch.dtype = torch.float64) -> ReadOut:
     generator = torch.Generator().manual_seed(2)
     weight, bias = (torch.randn(*shape, dtype=dtype, generator=generator) for shape in ((4, 6), (4,)))
-    return ReadOut(weight, bias)
-
-
-def test_moments_are_means_of_channels_and_of_their_products() -> None:
-    mean, products = moments(value())
-    torch.testing.assert_close(mean, value().mean(dim=(2, 3)))
-    torch.testing.assert_close(products, 6 * gram_matrix(value()))
-    assert torch.autograd.gradcheck(moments, value().requires_grad_())
+    return ReadOut.of(weight, bias)
 
 
 def test_a_read_out_is_a_convolution_of_one_position() -> None:
     made = read_out()
-    expected = functional.conv2d(value(), made.weight[:, :, None, None], made.bias)
+    weight, bias = made.affine[:4, :6], made.affine[:4, 6]
+    expected = functional.conv2d(value(), weight[:, :, None, None], bias)
     torch.testing.assert_close(made.features(value()), expected)
 
 
-def test_the_gram_matrix_of_a_read_out_is_that_of_its_features() -> None:
+def test_moments_of_a_read_out_are_those_of_its_features() -> None:
     made = read_out()
+    torch.testing.assert_close(made.moments(value()), moments(made.features(value())))
     torch.testing.assert_close(made.gram_matrix(value()), gram_matrix(made.features(value())))
     assert torch.autograd.gradcheck(made.gram_matrix, value().requires_grad_())
 
@@ -39,7 +34,7 @@ def test_the_gram_matrix_of_a_read_out_of_bfloat16_is_near_also_under_autocast()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = read_out(torch.float32).gram_matrix(value(torch.bfloat16, size=600))
     assert found.dtype == torch.float32
-    made = ReadOut(read_out(torch.float32).weight.double(), read_out(torch.float32).bias.double())
+    made = ReadOut(read_out(torch.float32).affine.double())
     exact = made.gram_matrix(value(size=600))
     assert (found - exact).abs().max() < 2e-3 * exact.abs().max()
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.functional import moments
+from nst_lightning.moments import mean_and_products, moments
 from nst_lightning.transport import (
     LEAST_VARIANCE,
     covariance,
@@ -22,18 +22,18 @@ def features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> T
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
-    mean, products = moments(second)
-    return wasserstein_2(*moments(first), mean, square_root(covariance(mean, products)))
+    mean, products = mean_and_products(moments(second))
+    return wasserstein_2(*mean_and_products(moments(first)), mean, square_root(covariance(mean, products)))
 
 
 def test_the_covariance_is_torchs() -> None:
     given = features(1)
     expected = torch.cov(given[0].flatten(1), correction=0) + LEAST_VARIANCE * torch.eye(5)
-    torch.testing.assert_close(covariance(*moments(given))[0], expected)
+    torch.testing.assert_close(covariance(*mean_and_products(moments(given)))[0], expected)
 
 
 def test_the_root_is_a_root() -> None:
-    matrix = covariance(*moments(features(2)))
+    matrix = covariance(*mean_and_products(moments(features(2))))
     root = square_root(matrix)
     torch.testing.assert_close(root @ root, matrix)
     torch.testing.assert_close(root, root.mT)
@@ -43,7 +43,7 @@ def test_the_root_is_a_root() -> None:
 def test_wasserstein_2_against_eigenvalues_of_the_product() -> None:
     # The eigenvalues of S T are those of T^1/2 S T^1/2, taken here without a root of either.
     first, second = features(3), features(4)
-    (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*moments(x))[0]) for x in (first, second))
+    (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*mean_and_products(moments(x)))[0]) for x in (first, second))
     roots = torch.linalg.eigvals(s @ t).real.clamp_min(0).sqrt().sum()
     expected = ((m - n).square().sum() + s.trace() + t.trace() - 2 * roots) / 5
     torch.testing.assert_close(distance(first, second), expected)

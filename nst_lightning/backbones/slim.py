@@ -82,9 +82,8 @@ class SlimVGG19(VGG):
 
     def breadth(self, layer: str) -> float:
         """See :meth:`Backbone.breadth`; known once the network is built."""
-        number, kind = self.position(layer)
-        block = sum(start <= number for start in self.block_starts)
-        return WIDTHS[block] / len(self.get_buffer(f"{kind}_{number}_weight"))
+        block = sum(start <= self.position(layer)[0] for start in self.block_starts)
+        return WIDTHS[block] / (len(self._affine(layer)) - 1)
 
     def _widths(self) -> tuple[int, ...]:
         names = [f"{self._name_in_file(number)}.bias" for number in range(1, sum(self.depths) + 1)]
@@ -102,12 +101,14 @@ class SlimVGG19(VGG):
         for name in wanted:
             if name not in tensors:
                 raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
-            self.register_buffer(name.replace(".", "_"), tensors[name], persistent=False)
+        for name in (f"{kind}_{number}" for number in range(1, depth + 1) for kind in KINDS):
+            read_out = ReadOut.of(tensors[f"{name}.weight"][:, :, 0, 0], tensors[f"{name}.bias"])
+            self.register_buffer(f"{name}_read_out", read_out.affine, persistent=False)
 
     def _features(self, values: Mapping[str, Tensor]) -> Features:
         """Features after their read-outs."""
-        return Features(values, {layer: self._read_out(*self.position(layer)) for layer in values})
+        return Features(values, {layer: ReadOut(self._affine(layer)) for layer in values})
 
-    def _read_out(self, number: int, kind: str) -> ReadOut:
-        weight, bias = (self.get_buffer(f"{kind}_{number}_{part}") for part in ("weight", "bias"))
-        return ReadOut(weight[:, :, 0, 0], bias)
+    def _affine(self, layer: str) -> Tensor:
+        number, kind = self.position(layer)
+        return self.get_buffer(f"{kind}_{number}_read_out")

@@ -10,7 +10,8 @@ from nst_lightning.backbones.base import Backbone
 from nst_lightning.backbones.vgg import VGG19
 from nst_lightning.distill.calibration import best_prediction, unexplained
 from nst_lightning.distill.teachers import LAYERS, Teachers
-from nst_lightning.functional import gram_matrix, mean_squared_error
+from nst_lightning.functional import mean_squared_error
+from nst_lightning.moments import gram_matrix
 
 ROWS = 40_000
 """Positions of a layer at which a read-out is fitted or measured."""

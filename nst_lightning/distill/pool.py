@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from nst_lightning.distill.student import Student
-from nst_lightning.functional import gram_matrix, mean_squared_error
+from nst_lightning.functional import mean_squared_error
+from nst_lightning.moments import gram_matrix
 
 STYLE_LAYERS = tuple(f"conv_{number}" for number in range(1, 9))
 CONTENT_LAYER = "conv_7"

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.features import Features
-from nst_lightning.functional import gram_matrix, powered
+from nst_lightning.functional import powered
 from nst_lightning.losses.base import IMAGE, FeatureLoss
+from nst_lightning.moments import gram_matrix
 
 FLOOR = 1e-3
 """Strength, relative to a style's strongest direction, below which no direction is taken to be."""
@@ -57,7 +58,7 @@ class GramLoss(FeatureLoss):
         self._factors = {layer: breadth(layer) ** -2 for layer in self.layers if layer != IMAGE}
 
     def statistic(self, features: Tensor) -> Tensor:
-        """The Gram matrix; see :func:`nst_lightning.functional.gram_matrix`."""
+        """The Gram matrix; see :func:`nst_lightning.moments.gram_matrix`."""
         return gram_matrix(features)
 
     def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.features import Features
-from nst_lightning.functional import mean_squared_error, moments
+from nst_lightning.functional import mean_squared_error
 from nst_lightning.losses.base import FeatureLoss
+from nst_lightning.moments import mean_and_products, moments
 from nst_lightning.transport import (
     covariance,
     directions,
@@ -30,12 +31,12 @@ class WassersteinLoss(FeatureLoss):
     reference = "style"
 
     def statistic(self, features: Tensor) -> Tensor:
-        """Means of products with the means beside them, ``(batch, channels, channels + 1)``."""
-        return _packed(*moments(features))
+        """See :func:`nst_lightning.moments.moments`."""
+        return moments(features)
 
     def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
         """The same, of a linear read-out without making it."""
-        return _packed(*Features.of(features).moments(layer))
+        return Features.of(features).moments(layer)
 
     def clear_target(self) -> None:
         """See :meth:`FeatureLoss.clear_target`."""
@@ -49,8 +50,8 @@ class WassersteinLoss(FeatureLoss):
 
     def layer_distance(self, layer: str, value: Tensor) -> Tensor:
         """See :meth:`FeatureLoss.layer_distance`."""
-        mean, products = _unpacked(value)
-        target_mean, _ = _unpacked(self._targets[layer])
+        mean, products = mean_and_products(value)
+        target_mean, _ = mean_and_products(self._targets[layer])
         with torch.autocast(mean.device.type, enabled=False):
             return self._weight(layer) * wasserstein_2(mean, products, target_mean, self._root(layer))
 
@@ -58,16 +59,8 @@ class WassersteinLoss(FeatureLoss):
     def _root(self, layer: str) -> Tensor:
         """That of the target's covariance, taken once."""
         if layer not in self._roots:
-            self._roots[layer] = square_root(covariance(*_unpacked(self._targets[layer])))
+            self._roots[layer] = square_root(covariance(*mean_and_products(self._targets[layer])))
         return self._roots[layer]
-
-
-def _packed(mean: Tensor, products: Tensor) -> Tensor:
-    return torch.cat([products, mean[..., None]], dim=-1)
-
-
-def _unpacked(packed: Tensor) -> tuple[Tensor, Tensor]:
-    return packed[..., -1], packed[..., :-1]
 
 
 class SlicedWassersteinLoss(FeatureLoss):
