@@ -67,8 +67,7 @@ def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision
 def _too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:
     pictures = data.pictures(stage)
     given = [*pictures.styles, *([] if pictures.content is None else [pictures.content])]
-    layers = [layer for layer in module.layers if layer in module.backbone.layer_names]
-    return min(min(picture.shape[-2:]) for picture in given) < module.backbone.smallest_size(layers)
+    return min(min(picture.shape[-2:]) for picture in given) < module.objective.smallest_size
 
 
 def _kept_bytes(module: StyleTransfer, data: TransferData, stage: Stage, precision: Precision) -> int:

@@ -37,6 +37,7 @@ from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
+from nst_lightning.progress import newest_checkpoint, read_checkpoint
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.recording import check_recordable
 from nst_lightning.version import __version__
@@ -229,7 +230,7 @@ class StyleTransferCLI(LightningCLI):
         needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision)
         free = free_bytes(self.trainer.strategy.root_device)
         check_memory(needed, free)
-        sparing = isinstance(self.model.backbone, VGG) and self.model.backbone.checkpointing
+        sparing = isinstance(self.model.objective.backbone, VGG) and self.model.objective.backbone.checkpointing
         if is_plenty(needed, free) and not sparing:
             keep_freed_memory()
         if self._checkpoint is not None:
@@ -285,29 +286,9 @@ def _continue_last_run(config: Namespace) -> None:
             "Expected one logger with a save_dir for `--ckpt_path last`: name the checkpoint file instead."
         )
     runs = Path(logger.init_args.save_dir) / (logger.init_args.get("name") or "")
-    found = [path for path in runs.glob(f"version_*/{LAST}") if path.parts[-3].removeprefix("version_").isdigit()]
-    if not found:
-        raise InputError(f"Expected a checkpoint to go on from, but there is none at {runs}/version_*/{LAST}.")
-    newest = max(found, key=lambda path: int(path.parts[-3].removeprefix("version_")))
+    newest = newest_checkpoint(runs, LAST)
     config.ckpt_path = str(newest)
     logger.init_args.version = newest.parts[-3]
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint with ``weights_only=True``.
-
-    Raises:
-        InputError: there is no such file, or it is no checkpoint.
-    """
-    if not path.is_file():
-        raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
-        raise InputError(f"Expected a checkpoint, but {path} is none that can be read.") from error
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"Expected a checkpoint, but {path} holds something else.")
-    return checkpoint
 
 
 def fit(args: list[str]) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from nst_lightning.errors import InputError
@@ -33,6 +34,16 @@ class StagePictures:
     shares: list[float]
     before: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     start: Tensor | None = None
+
+    def to(self, device: torch.device) -> "StagePictures":
+        """The same on a device."""
+        return StagePictures(
+            content=None if self.content is None else self.content.to(device),
+            styles=[style.to(device) for style in self.styles],
+            shares=self.shares,
+            before={offset: (image.to(device), mask.to(device)) for offset, (image, mask) in self.before.items()},
+            start=self.start,
+        )
 
 
 class Steps:

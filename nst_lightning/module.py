@@ -1,8 +1,7 @@
 """The run: one image, optimized against frozen features."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -13,16 +12,13 @@ from torch.optim import Optimizer
 from nst_lightning.backbones.base import Backbone
 from nst_lightning.data import StagePictures, TransferData
 from nst_lightning.errors import InputError
-from nst_lightning.features import Features
 from nst_lightning.initialization import initial_image
-from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, total
+from nst_lightning.losses.base import Loss, total
+from nst_lightning.objective import Objective, PartName
 from nst_lightning.optim import CompactLBFGS, keep_within
 from nst_lightning.plan import Position, Stage, advanced, carried, resized
 from nst_lightning.progress import count_steps, read_position, set_loops, stage_number, write_position
 from nst_lightning.recording import Evaluation, recorded
-
-PartName = tuple[str, str]
-"""Of a term and a layer."""
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -60,63 +56,20 @@ class StyleTransfer(pl.LightningModule):
         cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
-        _check_names(losses)
         if layer_curves_every_n_steps < 1:
             raise InputError(
                 f"Expected `layer_curves_every_n_steps` to be positive, but got {layer_curves_every_n_steps}."
             )
-        self.backbone = backbone
-        self.losses = nn.ModuleDict(losses)
+        self.objective = Objective(backbone, losses)
         self.initialization = initialization
         self.optimizer = optimizer
         self.layer_curves_every_n_steps = layer_curves_every_n_steps
         self.cuda_graphs = cuda_graphs
-        self._evaluate: Evaluation[PartName] = self._parts
-        self.layers = list(dict.fromkeys(layer for loss in losses.values() for layer in loss.layers))
-        self.backbone.build(_of_backbone(self.layers))
-        for loss in losses.values():
-            loss.calibrate(self.backbone.breadth)
+        self._evaluate: Evaluation[PartName] = self.objective.flat_parts
         self._stage: Stage | None = None
         self.made, self.at_once, self._to_come = 0, 1, 0
         self.terms: dict[str, Tensor] = {}
         self._set_image(torch.zeros(1, 3, 1, 1))
-
-    # What is optimized
-
-    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Features of an image by layer name, the image itself among them.
-
-        Args:
-            image: ``(batch, 3, height, width)`` in [0, 1].
-            layers: names of the backbone's layers; ``image`` is passed over.
-        """
-        wanted = _of_backbone(layers)
-        return Features.of(self.backbone(image, wanted) if wanted else {}).including(IMAGE, image)
-
-    def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
-        """The weighted parts of every term by layer, scalars; after :meth:`set_targets`."""
-        return self._nested(self._parts(image))
-
-    def _parts(self, image: Tensor) -> dict[PartName, Tensor]:
-        wanted = _of_backbone(self.layers)
-        of_image = Features({IMAGE: image})
-        if all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in self._terms().values()):
-            return self._flat(of_image) | (self.backbone.gather(image, wanted, self._flat) if wanted else {})
-        return self._flat(self.features(image, self.layers))
-
-    def _nested(self, found: Mapping[PartName, Tensor]) -> dict[str, dict[str, Tensor]]:
-        return {
-            name: {layer: found[name, layer] for layer in loss.layers if (name, layer) in found}
-            for name, loss in self._terms().items()
-        }
-
-    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
-        """The weighted parts of the terms by layer, as far as these features serve them."""
-        return {name: loss.parts(features) for name, loss in self._terms().items() if _served(loss, features)}
-
-    def _flat(self, features: Features) -> dict[PartName, Tensor]:
-        found = self.parts_of(features)
-        return {(name, layer): part for name, parts in found.items() for layer, part in parts.items()}
 
     def criterion(self, image: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the objective, scalars; the objective is their sum. Needs no Trainer.
@@ -124,52 +77,12 @@ class StyleTransfer(pl.LightningModule):
         Args:
             image: ``(batch, 3, height, width)`` in [0, 1].
         """
-        return {name: total(parts) for name, parts in self.parts(image).items()}
+        terms: dict[str, Tensor] = self.objective(image)
+        return terms
 
-    @torch.no_grad()
     def set_targets(self, pictures: StagePictures, keep_style: bool = False) -> None:
-        """Makes the terms compare with these pictures from now on.
-
-        Args:
-            pictures: of a stage.
-            keep_style: whether to go on with the styles that were set before.
-
-        Raises:
-            InputError: a term wants a picture that is not given, or one is too small for the deepest layer.
-        """
-        self._check_references(pictures)
-        content = [] if pictures.content is None else [pictures.content]
-        self._set_targets("content", content, [1.0] * len(content))
-        if not keep_style:
-            self._set_targets("style", pictures.styles, pictures.shares)
-        before = {n: (image.to(self.device), mask.to(self.device)) for n, (image, mask) in pictures.before.items()}
-        for loss in self._terms().values():
-            loss.look_back(before)
-
-    def _set_targets(self, reference: Literal["content", "style"], pictures: list[Tensor], shares: list[float]) -> None:
-        losses = [loss for loss in self._terms().values() if loss.reference == reference]
-        wanted = _of_backbone(layer for loss in losses for layer in loss.layers)
-        for loss in losses:
-            loss.clear_target()
-        for picture, share in zip(pictures, shares, strict=True) if losses else ():
-            add = partial(_add_to_targets, losses, share)
-            add(Features({IMAGE: picture.to(self.device)}))
-            if wanted:
-                self.backbone.gather(picture.to(self.device), wanted, add)
-
-    def _terms(self) -> dict[str, FeatureLoss]:
-        return dict(self.losses.items())  # type: ignore[arg-type]
-
-    def _check_size(self, name: str, picture: Tensor, layers: list[str]) -> None:
-        smallest = self.backbone.smallest_size(_of_backbone(layers))
-        height, width = picture.shape[-2:]
-        if min(height, width) < smallest:
-            raise InputError(
-                f"Expected the {name} to have at least {smallest} px each way for the deepest layer, but at size "
-                f"{max(height, width)} it has {width}x{height} px: raise data.plan.size or use shallower layers."
-            )
-
-    # How Lightning runs it
+        """Makes the terms compare with these pictures; see :meth:`nst_lightning.objective.Objective.set_targets`."""
+        self.objective.set_targets(pictures.to(self.device), keep_style)
 
     def setup(self, stage: str) -> None:
         """Makes the image of the first stage; see :meth:`first_image`."""
@@ -183,12 +96,12 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: these pictures do not serve this objective.
         """
-        data.look_back({offset for loss in self._terms().values() for offset in loss.offsets})
+        data.look_back(self.objective.offsets)
         first = data.stages[0]
         pictures = data.pictures(first)
-        self._check_references(pictures)
+        self.objective.check(pictures)
         image = self._start(pictures, data.shape(first))
-        self._check_size("image", image, self.layers)
+        self.objective.check_image(image)
         return image
 
     def _start(self, pictures: StagePictures, shape: tuple[int, int]) -> Tensor:
@@ -197,18 +110,6 @@ class StyleTransfer(pl.LightningModule):
             return pictures.start
         style = pictures.styles[0] if pictures.styles else None
         return initial_image(self.initialization, pictures.content, style, *shape, torch.initial_seed())
-
-    def _check_references(self, pictures: StagePictures) -> None:
-        content = [] if pictures.content is None else [pictures.content]
-        for reference, given in (("content", content), ("style", pictures.styles)):
-            for name, loss in self._terms().items():
-                if loss.reference == reference and not given:
-                    raise InputError(
-                        f"Expected a {reference} picture for the term {name!r}, but got none: "
-                        f"add --data.{reference} FILE."
-                    )
-                for picture in given if loss.reference == reference else []:
-                    self._check_size(reference, picture, list(loss.layers))
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer over the image alone: L-BFGS would drag a network's weights through its history."""
@@ -240,7 +141,8 @@ class StyleTransfer(pl.LightningModule):
         # Targets see the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.enter_targets(data, stage, pictures)
-            self._evaluate = recorded(self._parts, self.image) if self.cuda_graphs else self._parts
+            evaluate = self.objective.flat_parts
+            self._evaluate = recorded(evaluate, self.image) if self.cuda_graphs else evaluate
         self._stage = stage
         if not within:
             self.made = 0
@@ -282,7 +184,7 @@ class StyleTransfer(pl.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Evaluates the objective and logs it, at the end of a training step."""
-        parts = self._nested(self._evaluate(self.image))
+        parts = self.objective.nested(self._evaluate(self.image))
         terms = {name: total(layers) for name, layers in parts.items()}
         objective = total(terms)
         if self._to_come:
@@ -335,26 +237,3 @@ class StyleTransfer(pl.LightningModule):
 
     def _optimizer_name(self) -> str:
         return type(self.optimizer([torch.zeros(1, requires_grad=True)])).__name__
-
-
-def _of_backbone(layers: Iterable[str]) -> list[str]:
-    return [layer for layer in layers if layer != IMAGE]
-
-
-def _add_to_targets(losses: Iterable[FeatureLoss], share: float, features: Features) -> dict[Any, Tensor]:
-    for loss in losses:
-        loss.add_target(features, share)
-    return {}
-
-
-def _served(loss: Loss, features: Features) -> bool:
-    # A term that names no layer is asked once, with the image.
-    return loss.layerwise or all(layer in features for layer in loss.layers or (IMAGE,))
-
-
-def _check_names(losses: Mapping[str, Loss]) -> None:
-    if not losses:
-        raise InputError("Expected at least one term in `losses`, but got none.")
-    for name in losses:
-        if not name.isidentifier() or name == "total" or hasattr(nn.ModuleDict, name):
-            raise InputError(f"Expected the names in `losses` to be words other than 'total', but got {name!r}.")

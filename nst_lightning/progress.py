@@ -6,8 +6,10 @@ as exactly that position. So a run goes on right wherever it was cut, and also w
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.progress import _ProcessedTracker
 
@@ -32,6 +34,40 @@ def count_steps(loop: _FitLoop, more: int) -> None:
     steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
     steps.ready += more
     steps.completed += more
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint with ``weights_only=True``.
+
+    Raises:
+        InputError: there is no such file, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
+        raise InputError(f"Expected a checkpoint, but {path} is none that can be read.") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"Expected a checkpoint, but {path} holds something else.")
+    return checkpoint
+
+
+def newest_checkpoint(runs: Path, name: Path) -> Path:
+    """The checkpoint of the run with the highest number.
+
+    Args:
+        runs: folder of the runs ``version_0``, ``version_1`` and so on.
+        name: of a checkpoint within the folder of its run.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = {path.relative_to(runs).parts[0].removeprefix("version_"): path for path in runs.glob(f"version_*/{name}")}
+    numbers = [number for number in found if number.isdigit()]
+    if not numbers:
+        raise InputError(f"Expected a checkpoint to go on from, but there is none at {runs}/version_*/{name}.")
+    return found[max(numbers, key=int)]
 
 
 def write_position(checkpoint: dict[str, Any], at: Position, optimizer: str) -> None:

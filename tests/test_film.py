@@ -21,6 +21,7 @@ from nst_lightning.__main__ import main
 from nst_lightning.film import FilmData
 from nst_lightning.image import read_image, write_image
 from nst_lightning.module import StyleTransfer
+from nst_lightning.objective import Objective
 from nst_lightning.plan import Plan, Stage
 from nst_lightning.samples.clip import RATE, Clip
 from nst_lightning.video.clip import write_clip, write_flows
@@ -196,13 +197,13 @@ def test_a_cut_starts_anew(run: Any, starts: list[Tensor]) -> None:
 
 def test_targets_of_the_style_are_made_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    original = StyleTransfer._set_targets
+    original = Objective._set_targets
 
-    def counted(self: StyleTransfer, reference: Any, *rest: Any) -> None:
+    def counted(self: Objective, reference: Any, *rest: Any) -> None:
         made.append(reference)
         original(self, reference, *rest)
 
-    monkeypatch.setattr(StyleTransfer, "_set_targets", counted)
+    monkeypatch.setattr(Objective, "_set_targets", counted)
     run()
     assert made.count("style") == 1
     assert made.count("content") == 5

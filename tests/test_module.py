@@ -101,7 +101,7 @@ def test_a_term_without_layers_needs_no_backbone_pass() -> None:
     def refuse(*args: object) -> None:
         raise AssertionError("the backbone was run")
 
-    made.backbone.forward = refuse  # type: ignore[assignment, method-assign]
+    made.objective.backbone.forward = refuse  # type: ignore[assignment, method-assign]
     assert list(made.criterion(CONTENT)) == ["smooth"]
 
 

@@ -17,7 +17,7 @@ from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt, RunSummary
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.run import CONFIGURATION
-from nst_lightning.cli import StyleTransferCLI, check_snapshots, read_checkpoint
+from nst_lightning.cli import StyleTransferCLI, check_snapshots
 from nst_lightning.data import StagePictures, TransferData
 from nst_lightning.errors import TooLargeError
 from nst_lightning.features import Features
@@ -25,8 +25,10 @@ from nst_lightning.image import write_image
 from nst_lightning.losses import Loss
 from nst_lightning.memory import free_bytes
 from nst_lightning.module import StyleTransfer
+from nst_lightning.objective import Objective
 from nst_lightning.plan import Stage
 from nst_lightning.precision import Precision
+from nst_lightning.progress import read_checkpoint
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.study.paint import prepared
 from nst_lightning.study.plan import Run
@@ -58,11 +60,31 @@ class BatchData(TransferData):
         return StagePictures(None, [], [])
 
 
+class BatchObjective(Objective):
+    """The sum of the objectives of a batch's items, whose gradient in each image is that of its own.
+
+    Args:
+        items: with one network.
+    """
+
+    def __init__(self, items: Sequence[Objective]) -> None:
+        terms = {f"{name}_{n}": term for n, item in enumerate(items) for name, term in item.terms.items()}
+        super().__init__(items[0].backbone, terms)
+        self.items = list(items)
+
+    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
+        """See :meth:`Objective.parts_of`; the names have the number of the item behind them."""
+        return {
+            f"{name}_{n}": parts
+            for n, item in enumerate(self.items)
+            for name, parts in item.parts_of(features.item(n)).items()
+        }
+
+
 class BatchTransfer(StyleTransfer):
     """Images that are optimized side by side, each against its own targets with its own terms.
 
-    The network sees all of them at once; that is all they share. The objective is the sum of theirs, whose gradient
-    in each image is that of its own.
+    The network sees all of them at once; that is all they share.
 
     Args:
         items: the modules of the runs, with one network.
@@ -70,19 +92,13 @@ class BatchTransfer(StyleTransfer):
     """
 
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
-        losses = {f"{name}_{n}": loss for n, item in enumerate(items) for name, loss in _losses(item).items()}
-        first = items[0]
-        super().__init__(first.backbone, losses, optimizer=first.optimizer, cuda_graphs=first.cuda_graphs)
+        objective, first = BatchObjective([item.objective for item in items]), items[0]
+        terms = dict[str, Loss](objective.terms)
+        super().__init__(objective.backbone, terms, optimizer=first.optimizer, cuda_graphs=first.cuda_graphs)
+        self.objective = objective
         # A list, so that the images of the items are no parameters of this module.
         self.items = list(items)
         self.seeds = list(seeds)
-
-    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
-        """See :meth:`StyleTransfer.parts_of`; the names have the number of the item behind them."""
-        found: dict[str, dict[str, Tensor]] = {}
-        for n, item in enumerate(self.items):
-            found |= {f"{name}_{n}": parts for name, parts in item.parts_of(features.item(n)).items()}
-        return found
 
     def first_image(self, data: TransferData) -> Tensor:
         """The images before the first step, ``(batch, 3, height, width)``."""
@@ -99,10 +115,6 @@ class BatchTransfer(StyleTransfer):
         for item, its_data in zip(self.items, data.items, strict=True):
             item.to(self.device)
             item.set_targets(its_data.pictures(stage))
-
-
-def _losses(module: StyleTransfer) -> dict[str, Loss]:
-    return dict(module.losses.items())  # type: ignore[arg-type]
 
 
 class ItemSummary(RunSummary):

@@ -37,7 +37,7 @@ def evaluated(
     image = (PICTURE + 0.1 * smooth_image(27, 22, seed=3)).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
         module.set_targets(StagePictures(PICTURE, [STYLE], [1.0]))
-        parts = module.parts(image)
+        parts = module.objective.parts(image)
         objective = total({name: total(layers) for name, layers in parts.items()})
     objective.backward()  # type: ignore[no-untyped-call]
     assert image.grad is not None

@@ -85,7 +85,7 @@ def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
     layers = [f"conv_{number}" for number in range(1, 9)]
     judge = StyleTransfer(SlimVGG19(), {"style": GramLoss(layers)})
     judge.set_targets(pictures)
-    start, ends = judge.parts(content)["style"], []
+    start, ends = judge.objective.parts(content)["style"], []
     for whitening in (None, 0.5):
         module = StyleTransfer(
             SlimVGG19(), {"style": GramLoss(layers, 1e6 if whitening is None else 1.0, whitening=whitening)}
@@ -103,7 +103,7 @@ def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
         for _ in range(60):
             optimizer.step(closure)
         with torch.no_grad():
-            end = judge.parts(image)["style"]
+            end = judge.objective.parts(image)["style"]
         ends.append({layer: float(end[layer] / start[layer]) for layer in layers})
     plain, even = ends
     assert all(even[layer] < plain[layer] for layer in layers)
