@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nst_lightning.__main__ import COMMANDS, main
 from nst_lightning.image import read_config, read_image, write_image
+from nst_lightning.module import StyleTransfer
 from tests.tiny import smooth_image, write_pair
 
 ROOT = Path(__file__).parents[1]
@@ -330,6 +331,13 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def finish(process: subprocess.Popen[str]) -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
+
+
+def test_ctrl_c_before_the_first_step_is_one_too(run: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(StyleTransfer, "setup", lambda self, stage: signal.raise_signal(signal.SIGINT))
+    assert run() == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "Stopped."
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.usefixtures("run")

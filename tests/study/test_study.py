@@ -148,6 +148,17 @@ def test_a_killed_study_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert sum(again) <= 4
 
 
+def test_ctrl_c_before_the_first_step_of_a_run_ends_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(StyleTransfer, "setup", lambda self, stage: signal.raise_signal(signal.SIGINT))
+    declare(tmp_path, section())
+    assert paint() == 130
+    assert "done" not in {state(folder) for folder in run_folders()}
+    assert not any((folder / FAILURE).exists() for folder in run_folders())
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_a_page_of_what_is_done(tmp_path: Path) -> None:
     plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 50}}
     declare(tmp_path, section(data=plan, axes={"seed_everything": list(range(40))}, model={"initialization": "noise"}))
