@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.moments import gram_matrix, moments, weighted_moments
+from nst_lightning.moments import gram_matrix, mean_and_products, moments, weighted_moments
 
 
 class Area:
@@ -110,7 +110,9 @@ class Features(Mapping[str, Tensor]):
         value, share = (self._values[layer], None) if area is None else area.pick(self._values[layer])
         if layer in self._read_outs:
             return self._read_outs[layer].gram_matrix(value, share)
-        return gram_matrix(value if share is None else value * share.sqrt().to(value.dtype))
+        if share is None:
+            return gram_matrix(value)
+        return mean_and_products(weighted_moments(value, share))[1] / value.shape[1]
 
     def moments(self, layer: str) -> Tensor:
         """The moments of a layer; see :func:`nst_lightning.moments.moments`."""
