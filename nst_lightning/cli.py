@@ -33,7 +33,7 @@ from nst_lightning.callbacks.run import run_folder
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.film import FilmData
-from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory
+from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
@@ -233,6 +233,8 @@ class StyleTransferCLI(LightningCLI):
         sparing = isinstance(self.model.objective.backbone, VGG) and self.model.objective.backbone.checkpointing
         if is_plenty(needed, free) and not sparing:
             keep_freed_memory()
+        else:
+            return_freed_memory()
         if self._checkpoint is not None:
             at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
             self._finished = at.stage == len(self.datamodule.stages)

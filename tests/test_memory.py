@@ -75,7 +75,30 @@ print(kept, held_bytes() > held - size / 2)
 
 @LINUX
 def test_freed_memory_can_be_kept() -> None:
-    # In a process of its own, since nothing takes the setting back.
+    # In a process of its own, since the setting is the whole process's.
     said = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
     kept, still_held = said.stdout.split()
     assert kept == still_held
+
+
+RETURNS = """
+import torch
+from nst_lightning.memory import held_bytes, keep_freed_memory, return_freed_memory
+# Once a block of 30 MB is given back, glibc keeps those up to that size; and once it is told to, all.
+torch.ones(7_500_000)
+kept = keep_freed_memory()
+returned = return_freed_memory()
+before = held_bytes()
+values = [torch.ones(6_000_000) for _ in range(4)]
+last = torch.ones(1000)
+held, size = held_bytes() - before, 4 * values[0].nbytes
+del values
+print(kept and returned, held > 0.9 * size and held_bytes() - before < 0.1 * size)
+"""
+
+
+@LINUX
+def test_freed_memory_can_be_returned() -> None:
+    said = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True)
+    set_so, given_back = said.stdout.split()
+    assert set_so == given_back

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, native_precision
 
 Device = Literal["cpu", "cuda"]
+
+DEEP_LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+"""Of the style term where memory is compared: one in each block, to VGG-19's last."""
 
 
 def _parser() -> Parser:
@@ -91,18 +95,27 @@ def _steps(size: int, options: Namespace, ceiling: list[dict[str, Any]]) -> list
         name = {"network": "reference", "size": size, "precision": "32-true", "optimizer": f"L-BFGS {history}"}
         rows.append(name | found)
     plain = rows[0]["seconds"]["median"]
-    for network in ("SlimVGG19",) if options.quick else ("VGG19", "SlimVGG19"):
-        for optimizer in ("L-BFGS", "Adam"):
-            for precision in PRECISIONS[1:] if options.quick else PRECISIONS:
-                print(f"{network}, {optimizer}, {precision}, {size} px", flush=True)
-                kind = {"size": size, "precision": precision, "optimizer": optimizer}
-                found = measure("step", name=network, device=options.device, steps=options.steps, **kind)
-                rate = found["operations"] / found["seconds"]["median"]
-                share = rate / best_convolution(ceiling, precision)
-                rows.append(
-                    {"network": network} | kind | found | {"share": share, "speed": plain / found["seconds"]["median"]}
-                )
+    for network, settings in _kinds(options.quick):
+        label = {"network": network, "size": size, **{key: settings[key] for key in ("precision", "optimizer")}}
+        print(", ".join(str(label[key]) for key in ("network", "optimizer", "precision")) + f", {size} px", flush=True)
+        found = measure("step", size=size, device=options.device, steps=options.steps, **settings)
+        seconds = found["seconds"]["median"]
+        share = found["operations"] / seconds / best_convolution(ceiling, settings["precision"])
+        # A step over other layers is not the reference's.
+        speed = {} if "layers" in settings else {"speed": plain / seconds}
+        rows.append(label | found | {"share": share} | speed)
     return rows
+
+
+def _kinds(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names of our steps, and what they are measured with."""
+    for network in ("SlimVGG19",) if quick else ("VGG19", "SlimVGG19"):
+        for optimizer in ("L-BFGS", "Adam"):
+            for precision in PRECISIONS[1:] if quick else PRECISIONS:
+                yield network, {"name": network, "precision": precision, "optimizer": optimizer}
+    deep = {"name": "VGG19", "precision": PRECISIONS[1], "optimizer": "Adam", "layers": DEEP_LAYERS}
+    yield "VGG19 to conv5_1", deep
+    yield "VGG19 to conv5_1, checkpointing", deep | {"checkpointing": True}
 
 
 def _machine(device: str) -> dict[str, Any]:

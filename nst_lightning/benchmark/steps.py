@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from nst_lightning.data import StagePictures
 from nst_lightning.image import read_image
 from nst_lightning.losses import ContentLoss, GramLoss, Loss
 from nst_lightning.losses.base import total
-from nst_lightning.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes
+from nst_lightning.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes, return_freed_memory
 from nst_lightning.module import StyleTransfer, lbfgs
 from nst_lightning.plan import resized
 from nst_lightning.samples import sample_path
@@ -30,9 +31,11 @@ def pictures(size: int, device: str) -> tuple[Tensor, Tensor]:
     return content.to(device), style.to(device)
 
 
-def network(name: str, weights: str | None) -> Backbone:
+def network(name: str, weights: str | None, checkpointing: bool = False) -> Backbone:
     """SlimVGG19, or VGG-19 with weights of a file or, as speed does not depend on them, random ones."""
-    return SlimVGG19() if name == "SlimVGG19" else VGG19(weights=weights or "random")
+    if name == "SlimVGG19":
+        return SlimVGG19(checkpointing=checkpointing)
+    return VGG19(weights=weights or "random", checkpointing=checkpointing)
 
 
 class Loop:
@@ -45,6 +48,7 @@ class Loop:
         optimizer: ``L-BFGS`` or ``Adam``.
         layers: of the style term.
         term: the style term itself, in place of the plain Gram loss of the reference.
+        checkpointing: whether blocks are computed again for the gradient.
     """
 
     def __init__(
@@ -57,11 +61,12 @@ class Loop:
         weights: str | None = None,
         layers: list[str] = LAYERS,
         term: Loss | None = None,
+        checkpointing: bool = False,
     ) -> None:
         self.device, self.precision = device, precision
         content, style = pictures(size, device)
         terms = {"content": ContentLoss(["conv_3"]), "style": term or GramLoss(layers, weight=1e6)}
-        self.module = StyleTransfer(network(name, weights), terms).to(device)
+        self.module = StyleTransfer(network(name, weights, checkpointing), terms).to(device)
         with self.computing():
             self.module.set_targets(StagePictures(content, [style], [1.0]))
         self.module._set_image(content)
@@ -90,17 +95,27 @@ def _adam(image: Tensor) -> Adam:
 
 
 def measure_step(
-    name: str, size: int, device: str, precision: str, optimizer: str, steps: int, layers: list[str] = LAYERS
+    name: str,
+    size: int,
+    device: str,
+    precision: str,
+    optimizer: str,
+    steps: int,
+    layers: list[str] = LAYERS,
+    checkpointing: bool = False,
 ) -> dict[str, Any]:
     """Seconds, operations and bytes a pixel of a step; to be called in a process of its own."""
-    # What the first step of a process loads and sets up is no matter of pixels.
-    Loop(name, 64, device, precision, optimizer, layers=layers).step()
-    loop = Loop(name, size, device, precision, optimizer, layers=layers)
     # Memory that is kept for speed is held before and used again: it would hide what a step takes.
+    return_freed_memory()
+    make = partial(Loop, name, device=device, precision=precision, optimizer=optimizer, layers=layers)
+    # What the first step of a process loads and sets up is no matter of pixels.
+    make(size=64, checkpointing=checkpointing).step()
+    loop = make(size=size, checkpointing=checkpointing)
     before = _held(device)
     durations(loop.step, 1, device, warm_up=1)
     peak = _peak(device)
-    keep_freed_memory()
+    if not checkpointing:
+        keep_freed_memory()
     seconds = durations(loop.step, steps, device, warm_up=3)
     with FlopCounterMode(display=False) as counter:
         loop.evaluate()

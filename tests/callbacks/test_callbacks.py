@@ -1,6 +1,7 @@
 import errno
 import os
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,58 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     assert set(saved) == {".last.ckpt.part"}
     assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
     assert torch.load(folder / "last.ckpt", weights_only=True)["nst_lightning"]["step"] == 2
+
+
+def test_a_full_disk_is_found_before_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def full(file: int, start: int, size: int) -> None:
+        asked.append(size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+    assert not list((tmp_path / "run" / "version_0" / "checkpoints").iterdir())
+    # The image and what the optimizer keeps of its size.
+    assert min(asked) > CONTENT.nbytes
+
+
+def test_a_checkpoint_is_written_where_no_room_can_be_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(file: int, start: int, size: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("os.posix_fallocate", unsupported, raising=False)
+    painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+    (path,) = tmp_path.rglob("last.ckpt")
+    assert zipfile.ZipFile(path).testzip() is None
+    assert torch.load(path, weights_only=True)["nst_lightning"]["step"] == 5
+
+
+def test_what_is_reserved_beyond_a_checkpoint_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nst_lightning.callbacks.checkpoints._bytes", lambda value: 1_000_000)
+    painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+    (path,) = tmp_path.rglob("last.ckpt")
+    assert path.stat().st_size < 100_000
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_unless_it_is_said_checkpoints_are_hundreds_of_steps_and_ten_seconds_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+
+    class Clock(pl.Callback):
+        now = 0.0
+
+        def on_train_batch_start(self, *unused: Any) -> None:
+            Clock.now += 0.07
+
+    monkeypatch.setattr("nst_lightning.callbacks.checkpoints.time.monotonic", lambda: Clock.now)
+    monkeypatch.setattr(CheckpointWriter, "save", lambda self, trainer, module: saved.append(trainer.global_step))
+    painted(CheckpointWriter(), Clock(), logger=logger(tmp_path), steps=520)
+    # A hundred steps take 7 seconds, and the end is saved in any case.
+    assert saved == [200, 400, 520]
 
 
 def test_an_error_before_the_first_step_leaves_the_last_checkpoint(tmp_path: Path) -> None:
