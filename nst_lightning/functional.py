@@ -45,12 +45,9 @@ class _MeanSquare(torch.autograd.Function):
     """Mean of squares in float32, or float64, without a copy in that precision; the gradient has the values' own."""
 
     @staticmethod
-    def forward(difference: Tensor) -> Tensor:
+    def forward(ctx: Any, difference: Tensor) -> Tensor:
+        ctx.save_for_backward(difference)
         return _sum_of_squares(difference) / difference.numel()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

@@ -82,7 +82,9 @@ class _Products(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(features: Tensor, ones: bool, divisor: int) -> Tensor:
+    def forward(ctx: Any, features: Tensor, ones: bool, divisor: int) -> Tensor:
+        ctx.ones, ctx.divisor = ones, divisor
+        ctx.save_for_backward(features)
         parts = _parts(_rows(features))
         products = _total([_product(part) for part in parts])
         if ones:
@@ -90,11 +92,6 @@ class _Products(torch.autograd.Function):
             last = functional.pad(sums, (0, 1), value=features.shape[2] * features.shape[3])
             products = torch.cat([torch.cat([products, sums[:, None]], 1), last[:, :, None]], 2)
         return products / divisor
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, bool, int], output: Tensor) -> None:
-        features, ctx.ones, ctx.divisor = inputs
-        ctx.save_for_backward(features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

@@ -53,7 +53,7 @@ def wasserstein_2(mean: Tensor, products: Tensor, target_mean: Tensor, target_ro
     own = covariance(mean, products)
     means = (mean - target_mean).square().mean(dim=-1)
     traces = own.diagonal(dim1=-2, dim2=-1).mean(dim=-1) + target_root.square().sum(dim=(-2, -1)) / mean.shape[-1]
-    roots: Tensor = _TraceOfRoot.apply(target_root @ own @ target_root)[0]
+    roots: Tensor = _TraceOfRoot.apply(target_root @ own @ target_root)
     return (means + traces - 2 * roots / mean.shape[-1]).mean()
 
 
@@ -65,22 +65,18 @@ class _TraceOfRoot(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(_exact(matrix))
         # Below the rounding of the matrix there is nothing but noise.
         least = values.amax(dim=-1, keepdim=True) * torch.finfo(matrix.dtype).eps
         roots = values.clamp_min(least).sqrt()
         inverse = (vectors * (0.5 / roots)[..., None, :]) @ vectors.mT
-        return roots.sum(dim=-1).to(matrix.dtype), inverse.to(matrix.dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
+        ctx.inverse = inverse.to(matrix.dtype)
+        return roots.sum(dim=-1).to(matrix.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        inverse: Tensor = ctx.saved_tensors[0]
+        inverse: Tensor = ctx.inverse
         return gradients[0][..., None, None] * inverse
 
 

@@ -253,8 +253,9 @@ class VGG(Backbone, ABC):
 
     def _twice(self, value: Tensor) -> bool:
         """Whether a block is to be computed again for the gradient; while the network is trained it is not."""
-        trained = any(parameter.requires_grad for parameter in self.parameters())
-        return self.checkpointing and torch.is_grad_enabled() and value.requires_grad and not trained
+        if not self.checkpointing or not torch.is_grad_enabled() or not value.requires_grad:
+            return False
+        return not any(parameter.requires_grad for parameter in self.parameters())
 
     def _seen_once(self, value: Tensor, number: int, wanted: set[Position]) -> bool:
         """Whether memory is to be saved where the last value of a block is looked at before it is pooled."""
