@@ -72,7 +72,8 @@ class _TraceOfRoot(torch.autograd.Function):
         roots = values.clamp_min(least).sqrt()
         inverse = (vectors * (0.5 / roots)[..., None, :]) @ vectors.mT
         ctx.inverse = inverse.to(matrix.dtype)
-        return roots.sum(dim=-1).to(matrix.dtype)
+        result: Tensor = roots.sum(dim=-1).to(matrix.dtype)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
