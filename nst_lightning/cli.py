@@ -1,7 +1,6 @@
 """The `fit` command: LightningCLI with our module, our data and our manners."""
 
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from nst_lightning.callbacks import (
 from nst_lightning.callbacks.checkpoints import LAST
 from nst_lightning.callbacks.configuration import RunConfig
 from nst_lightning.callbacks.run import run_folder
-from nst_lightning.data import TransferData
+from nst_lightning.callbacks.snapshots import check_ends
 from nst_lightning.errors import InputError
 from nst_lightning.film import FilmData
 from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
@@ -40,52 +39,13 @@ from nst_lightning.precision import PRECISIONS, native_precision
 from nst_lightning.progress import newest_checkpoint, read_checkpoint
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.recording import check_recordable
+from nst_lightning.trainer import NOT_OURS, TRAINER_DEFAULTS
 from nst_lightning.version import __version__
 
 USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
 
 DESCRIPTION = """Paints a picture as a configuration file says. Every value in the file is an option here; a value on
 the command line, or in a later file, goes before one in an earlier file."""
-
-TRAINER_DEFAULTS: dict[str, Any] = {
-    "devices": 1,
-    "precision": None,
-    "log_every_n_steps": 10,
-    "logger": {
-        "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-        "init_args": {"save_dir": "logs", "name": "stylized", "default_hp_metric": False},
-    },
-}
-
-
-# Options of Lightning's Trainer that have no meaning where one image is trained and nothing is validated, or that the
-# plan decides.
-NOT_OURS = (
-    "accumulate_grad_batches",
-    "barebones",
-    "check_val_every_n_epoch",
-    "enable_autolog_hparams",
-    "enable_checkpointing",
-    "enable_model_summary",
-    "fast_dev_run",
-    "inference_mode",
-    "limit_predict_batches",
-    "limit_test_batches",
-    "limit_train_batches",
-    "limit_val_batches",
-    "max_epochs",
-    "min_epochs",
-    "min_steps",
-    "model_registry",
-    "num_nodes",
-    "num_sanity_val_steps",
-    "overfit_batches",
-    "reload_dataloaders_every_n_epochs",
-    "strategy",
-    "sync_batchnorm",
-    "use_distributed_sampler",
-    "val_check_interval",
-)
 
 
 class StyleTransferCLI(LightningCLI):
@@ -225,7 +185,7 @@ class StyleTransferCLI(LightningCLI):
         """Finds mistakes before the run has a folder."""
         if self.model.cuda_graphs:
             check_recordable(self.trainer.strategy.root_device)
-        check_snapshots(self.config_init.fit.snapshots.at_steps, self.datamodule)
+        check_ends(self.config_init.fit.snapshots.at_steps, self.datamodule.ends(), self.datamodule.iterations_per_step)
         self.model.first_image(self.datamodule)
         needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision)
         free = free_bytes(self.trainer.strategy.root_device)
@@ -259,21 +219,6 @@ class StyleTransferCLI(LightningCLI):
             image = self._checkpoint["state_dict"]["image"]
             self._film_writer.complete(count, Path(self.config.fit.ckpt_path), image)
             self._film_writer.write(count)
-
-
-def check_snapshots(steps: Collection[int], data: TransferData) -> None:
-    """Says which picture on the way is wanted in the middle of a training step.
-
-    Raises:
-        InputError: one is.
-    """
-    ends = data.ends()
-    missed = [step for step in steps if step <= max(ends) and step not in ends]
-    if missed:
-        raise InputError(
-            f"Expected `snapshots.at_steps` to be among the ends of training steps of {data.iterations_per_step} "
-            f"evaluations, but got {missed[0]}: change it or data.plan.iterations_per_step."
-        )
 
 
 def _shown(beside: list[Callback] | None) -> list[Callback]:

@@ -13,15 +13,8 @@ from torch.nn import functional
 from nst_lightning.backbones.again import Found, again
 from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
 from nst_lightning.backbones.frozen import State, maxima, rectified_convolution, seen_maxima
-from nst_lightning.backbones.weights import (
-    PUBLISHED,
-    TRANSFORMS,
-    Flavor,
-    InputTransform,
-    flavor_of,
-    obtain,
-    read_tensors,
-)
+from nst_lightning.backbones.loading import draw, load, source
+from nst_lightning.backbones.weights import TRANSFORMS, Flavor, InputTransform
 from nst_lightning.errors import InputError
 from nst_lightning.features import Features
 
@@ -136,8 +129,8 @@ class VGG(Backbone, ABC):
     def named_weights(self) -> list[tuple[str, nn.Parameter]]:
         """Weights and biases by torchvision's names, as far as the network is built."""
         return [
-            (f"{self._name_in_file(number)}.{part}", parameter)
-            for number, convolution in enumerate(self._convolutions(), 1)
+            (f"{name}.{part}", parameter)
+            for name, convolution in self._by_name().items()
             for part, parameter in convolution.named_parameters()
         ]
 
@@ -146,62 +139,24 @@ class VGG(Backbone, ABC):
         return tuple(width for depth, width in zip(self.depths, WIDTHS, strict=True) for _ in range(depth))
 
     def _fill(self) -> None:
-        path, flavor = self._source()
+        path, flavor = source(type(self).__name__, self.weights, self.flavor)
         if path is None:
-            self._draw_weights()
+            draw(self._by_name(), self.seed)
         else:
             self._load(path, TRANSFORMS[flavor])
         self._see_through(TRANSFORMS[flavor])
+
+    def _load(self, path: Path, transform: InputTransform) -> None:
+        load(self._by_name(), path, transform, type(self).__name__)
 
     def _see_through(self, transform: InputTransform) -> None:
         for name, values in (("mean", transform.mean), ("std", transform.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
-    def _source(self) -> tuple[Path | None, Flavor]:
-        if self.weights == "random":
-            return None, self.flavor or "imagenet"
-        published = PUBLISHED.get((type(self).__name__, self.weights))
-        if published is not None:
-            return obtain(published), published.flavor
-        path = Path(self.weights)
-        if not path.is_file():
-            raise InputError(
-                f"Expected `weights` to be imagenet, oxford, random or a file, but there is no file {self.weights}."
-            )
-        flavor = self.flavor or flavor_of(path)
-        if flavor is None:
-            raise InputError(
-                f"Expected {path} to say what input it wants, but it does not: "
-                "add --model.backbone.flavor imagenet or oxford."
-            )
-        return path, flavor
-
-    def _convolutions(self) -> list[nn.Conv2d]:
-        return [module for module in self.convolutions if isinstance(module, nn.Conv2d)]
-
-    def _draw_weights(self) -> None:
-        generator = torch.Generator().manual_seed(self.seed)
-        for convolution in self._convolutions():
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
-            convolution.bias = nn.Parameter(torch.zeros_like(convolution.weight[:, 0, 0, 0]))
-
-    def _load(self, path: Path, transform: InputTransform) -> None:
-        names = [self._name_in_file(number) for number in range(1, len(self.convolutions) + 1)]
-        tensors = read_tensors(path, {f"{name}.{part}" for name in names for part in ("weight", "bias")}.__contains__)
-        for number, (name, convolution) in enumerate(zip(names, self._convolutions(), strict=True), 1):
-            if f"{name}.weight" not in tensors or f"{name}.bias" not in tensors:
-                raise InputError(
-                    f"Expected weights up to conv_{len(names)} in {path}, but it has none for conv_{number}: "
-                    "use shallower layers or another file."
-                )
-            weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-            if weight.shape != convolution.weight.shape:
-                raise InputError(
-                    f"Expected weights of {type(self).__name__} in {path}, but conv_{number} has the shape "
-                    f"{tuple(weight.shape)} instead of {tuple(convolution.weight.shape)}."
-                )
-            convolution.weight = nn.Parameter(weight.flip(1) if transform.bgr and number == 1 else weight)
-            convolution.bias = nn.Parameter(bias * transform.bias_scale)
+    def _by_name(self) -> dict[str, nn.Conv2d]:
+        """The convolutions by torchvision's names."""
+        found = [module for module in self.convolutions if isinstance(module, nn.Conv2d)]
+        return {self._name_in_file(number): convolution for number, convolution in enumerate(found, 1)}
 
     def _name_in_file(self, number: int) -> str:
         """Torchvision's name of a convolution, whose numbers count rectifiers and poolings too."""

@@ -1,6 +1,6 @@
 """The picture on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,25 @@ from nst_lightning.errors import InputError
 def snapshot_name(step: int) -> str:
     """Name in the run folder of the picture after a step."""
     return f"step_{step:06d}.png"
+
+
+def check_ends(steps: Collection[int], ends: Collection[int], iterations_per_step: int) -> None:
+    """Says which picture on the way is wanted in the middle of a training step.
+
+    Args:
+        steps: numbers of the steps after which there is to be one.
+        ends: those that end a training step.
+        iterations_per_step: how many steps a training step has.
+
+    Raises:
+        InputError: one is.
+    """
+    missed = [step for step in steps if step <= max(ends) and step not in ends]
+    if missed:
+        raise InputError(
+            f"Expected `snapshots.at_steps` to be among the ends of training steps of {iterations_per_step} "
+            f"evaluations, but got {missed[0]}: change it or data.plan.iterations_per_step."
+        )
 
 
 class SnapshotWriter(pl.Callback):

@@ -16,8 +16,8 @@ from nst_lightning.backbones import SlimVGG19
 from nst_lightning.image import read_image
 from nst_lightning.losses import GramLoss
 from nst_lightning.module import StyleTransfer
-from nst_lightning.study.batch import BatchTransfer
 from nst_lightning.study.records import FAILURE, state
+from nst_lightning.study.side_by_side import BatchTransfer
 from tests.study.studies import ROOT, declare, paint, results, section
 
 
