@@ -2,25 +2,21 @@
 
 import json
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from jsonargparse import Namespace
 
-from nst_lightning.benchmark.ceiling import best_convolution
 from nst_lightning.benchmark.table import ceiling_table, other_lines, step_table
+from nst_lightning.benchmark.turns import measure_steps
 from nst_lightning.benchmark.worker import measure
 from nst_lightning.errors import InputError
 from nst_lightning.image import write_bytes
 from nst_lightning.parsing import Parser
-from nst_lightning.precision import PRECISIONS, native_precision
+from nst_lightning.precision import native_precision
 
 Device = Literal["cpu", "cuda"]
-
-DEEP_LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
-"""Of the style term where memory is compared: one in each block, to VGG-19's last."""
 
 
 def _parser() -> Parser:
@@ -73,7 +69,11 @@ def run(options: Namespace) -> dict[str, Any]:
     device, precision = options.device, native_precision("gpu" if options.device == "cuda" else "cpu")
     found: dict[str, Any] = {"machine": _machine(device)}
     found["ceiling"] = measure("ceiling", device=device, quick=options.quick)
-    found["steps"] = [row for size in options.sizes for row in _steps(size, options, found["ceiling"])]
+    found["steps"] = [
+        row
+        for size in options.sizes
+        for row in measure_steps(size, device, options.steps, found["ceiling"], options.quick)
+    ]
     size = 512 if 512 in options.sizes else options.sizes[-1]
     where = {"name": "SlimVGG19", "size": size, "device": device, "precision": precision}
     print(f"Lightning's cost at {size} px", flush=True)
@@ -84,38 +84,6 @@ def run(options: Namespace) -> dict[str, Any]:
     quality = measure("quality", evaluations=options.evaluations, weights=options.vgg, **where)
     found["quality"] = {"size": options.quality_size} | quality
     return found
-
-
-def _steps(size: int, options: Namespace, ceiling: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The reference's steps at a size, then ours."""
-    rows = []
-    for history in (100, 10):
-        print(f"reference, history {history}, {size} px", flush=True)
-        found = measure("reference", size=size, device=options.device, history=history, steps=options.steps)
-        name = {"network": "reference", "size": size, "precision": "32-true", "optimizer": f"L-BFGS {history}"}
-        rows.append(name | found)
-    plain = rows[0]["seconds"]["median"]
-    for network, settings in _kinds(options.quick):
-        label = {"network": network, "size": size, **{key: settings[key] for key in ("precision", "optimizer")}}
-        print(", ".join(str(label[key]) for key in ("network", "optimizer", "precision")) + f", {size} px", flush=True)
-        found = measure("step", size=size, device=options.device, steps=options.steps, **settings)
-        seconds = found["seconds"]["median"]
-        share = found["operations"] / seconds / best_convolution(ceiling, settings["precision"])
-        # A step over other layers is not the reference's.
-        speed = {} if "layers" in settings else {"speed": plain / seconds}
-        rows.append(label | found | {"share": share} | speed)
-    return rows
-
-
-def _kinds(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names of our steps, and what they are measured with."""
-    for network in ("SlimVGG19",) if quick else ("VGG19", "SlimVGG19"):
-        for optimizer in ("L-BFGS", "Adam"):
-            for precision in PRECISIONS[1:] if quick else PRECISIONS:
-                yield network, {"name": network, "precision": precision, "optimizer": optimizer}
-    deep = {"name": "VGG19", "precision": PRECISIONS[1], "optimizer": "Adam", "layers": DEEP_LAYERS}
-    yield "VGG19 to conv5_1", deep
-    yield "VGG19 to conv5_1, checkpointing", deep | {"checkpointing": True}
 
 
 def _machine(device: str) -> dict[str, Any]:

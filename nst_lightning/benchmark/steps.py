@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.benchmark.clock import durations, summary
+from nst_lightning.benchmark.clock import durations
 from nst_lightning.benchmark.reference import PlainLoop
 from nst_lightning.data import StagePictures
 from nst_lightning.image import read_image
@@ -23,6 +23,9 @@ from nst_lightning.plan import resized
 from nst_lightning.samples import sample_path
 
 LAYERS = [f"conv_{number}" for number in range(1, 11)]
+
+WARM_UP = 3
+"""Steps before those that are timed."""
 
 
 def pictures(size: int, device: str) -> tuple[Tensor, Tensor]:
@@ -94,48 +97,79 @@ def _adam(image: Tensor) -> Adam:
     return Adam([image], lr=0.02)
 
 
-def measure_step(
-    name: str,
-    size: int,
-    device: str,
-    precision: str,
-    optimizer: str,
-    steps: int,
-    layers: list[str] = LAYERS,
-    checkpointing: bool = False,
-) -> dict[str, Any]:
-    """Seconds, operations and bytes a pixel of a step; to be called in a process of its own."""
-    # Memory that is kept for speed is held before and used again: it would hide what a step takes.
-    return_freed_memory()
-    make = partial(Loop, name, device=device, precision=precision, optimizer=optimizer, layers=layers)
-    # What the first step of a process loads and sets up is no matter of pixels.
-    make(size=64, checkpointing=checkpointing).step()
-    loop = make(size=size, checkpointing=checkpointing)
-    before = _held(device)
-    durations(loop.step, 1, device, warm_up=1)
-    peak = _peak(device)
-    if not checkpointing:
-        keep_freed_memory()
-    seconds = durations(loop.step, steps, device, warm_up=3)
-    with FlopCounterMode(display=False) as counter:
-        loop.evaluate()
-    return {
-        "seconds": summary(seconds),
-        "operations": int(counter.get_total_flops()),
-        "peak_bytes": peak,
-        "bytes_per_pixel": (peak - before) / size**2,
-    }
+class Plain:
+    """A step of the plain loop, to be made turn by turn with others; for a process of its own.
+
+    Args:
+        size: in px.
+        device: cpu or cuda.
+        history: pairs that L-BFGS keeps.
+    """
+
+    def __init__(self, size: int, device: str, history: int) -> None:
+        backbone = VGG19(weights="random")
+        backbone.build(LAYERS)
+        PlainLoop(backbone.to(device), *pictures(64, device), history).step()
+        self.loop, self.device = PlainLoop(backbone, *pictures(size, device), history), device
+        before = _held(device)
+        durations(self.loop.step, WARM_UP, device, warm_up=0)
+        self._found = {"bytes_per_pixel": (_peak(device) - before) / size**2}
+
+    def seconds(self) -> float:
+        """Makes a step and says how long it took."""
+        return durations(self.loop.step, 1, self.device, warm_up=0)[0]
+
+    def found(self) -> dict[str, Any]:
+        """Bytes a pixel of the first steps."""
+        return self._found
 
 
-def measure_reference(size: int, device: str, history: int, steps: int) -> dict[str, Any]:
-    """Seconds of a step of the plain loop; to be called in a process of its own."""
-    backbone = VGG19(weights="random")
-    backbone.build(LAYERS)
-    PlainLoop(backbone.to(device), *pictures(64, device), history).step()
-    loop = PlainLoop(backbone, *pictures(size, device), history)
-    before = _held(device)
-    seconds = durations(loop.step, steps, device, warm_up=3)
-    return {"seconds": summary(seconds), "bytes_per_pixel": (_peak(device) - before) / size**2}
+class Ours:
+    """A step of ours, likewise.
+
+    Args:
+        name: of the network.
+        size: in px.
+        device: cpu or cuda.
+        precision: ``32-true`` or ``bf16-mixed``.
+        optimizer: ``L-BFGS`` or ``Adam``.
+        layers: of the style term.
+        checkpointing: whether blocks are computed again for the gradient.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        device: str,
+        precision: str,
+        optimizer: str,
+        layers: list[str] = LAYERS,
+        checkpointing: bool = False,
+    ) -> None:
+        # Memory that is kept for speed is held before and used again: it would hide what a step takes.
+        return_freed_memory()
+        make = partial(Loop, name, device=device, precision=precision, optimizer=optimizer, layers=layers)
+        # What the first step of a process loads and sets up is no matter of pixels.
+        make(size=64, checkpointing=checkpointing).step()
+        self.loop, self.device = make(size=size, checkpointing=checkpointing), device
+        before = _held(device)
+        durations(self.loop.step, 2, device, warm_up=0)
+        peak = _peak(device)
+        self._found = {"peak_bytes": peak, "bytes_per_pixel": (peak - before) / size**2}
+        if not checkpointing:
+            keep_freed_memory()
+        durations(self.loop.step, WARM_UP, device, warm_up=0)
+
+    def seconds(self) -> float:
+        """Makes a step and says how long it took."""
+        return durations(self.loop.step, 1, self.device, warm_up=0)[0]
+
+    def found(self) -> dict[str, Any]:
+        """Bytes of the first steps, and operations of one."""
+        with FlopCounterMode(display=False) as counter:
+            self.loop.evaluate()
+        return self._found | {"operations": int(counter.get_total_flops())}
 
 
 def _held(device: str) -> int:

@@ -1,10 +1,12 @@
-"""A measurement in a process of its own: its peak of memory is its own, and nothing before it is in its way."""
+"""Measurements in processes of their own, whose peak of memory is theirs, and which nothing before is in the way of."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
 
 from nst_lightning.errors import InputError
 
@@ -17,36 +19,91 @@ def measure(task: str, **options: Any) -> Any:
     Raises:
         InputError: it failed, with its last line.
     """
+    with served(task, **options) as process:
+        return process.answer()
+
+
+@contextmanager
+def served(task: str, **options: Any) -> "Iterator[Served]":
+    """A task in a process of its own, until the ``with`` block ends."""
     command = [sys.executable, "-m", "nst_lightning.benchmark.worker", json.dumps({"task": task, "options": options})]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
-    if done.returncode or not found:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
+    pipe, name = subprocess.PIPE, f"{task} of {options}"
+    with (
+        # A file, since a pipe that nobody reads is full one day.
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
+    ):
+        try:
+            yield Served(name, process, errors)
+        finally:
+            process.kill()
+
+
+class Served:
+    """A task that can be asked to go on.
+
+    Args:
+        name: of the task, for messages.
+        process: that it runs in.
+        errors: what it writes of its errors.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen[str], errors: IO[str]) -> None:
+        self.name, self._process, self._errors = name, process, errors
+
+    def ask(self, question: str) -> Any:
+        """What it answers."""
+        assert self._process.stdin is not None
+        print(question, file=self._process.stdin, flush=True)
+        return self.answer()
+
+    def answer(self) -> Any:
+        """The next thing it says.
+
+        Raises:
+            InputError: it failed before it said one.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line.removeprefix(MARK))
+        self._process.wait()
+        self._errors.seek(0)
+        last = (self._errors.read().strip() or "no message").splitlines()[-1]
         raise InputError(
-            f"Expected {task} of {options} to be measured, but it failed with status {done.returncode}: {last}"
+            f"Expected {self.name} to be measured, but it failed with status {self._process.returncode}: {last}"
         )
-    return json.loads(found[-1])
 
 
 def _tasks() -> Mapping[str, Callable[..., Any]]:
     from nst_lightning.benchmark.ceiling import ceiling
     from nst_lightning.benchmark.lightning import measure_lightning
     from nst_lightning.benchmark.quality import measure_quality
-    from nst_lightning.benchmark.steps import measure_reference, measure_step
 
-    return {
-        "ceiling": ceiling,
-        "step": measure_step,
-        "reference": measure_reference,
-        "lightning": measure_lightning,
-        "quality": measure_quality,
-    }
+    return {"ceiling": ceiling, "lightning": measure_lightning, "quality": measure_quality}
+
+
+def _steppers() -> Mapping[str, Callable[..., Any]]:
+    from nst_lightning.benchmark.steps import Ours, Plain
+
+    return {"step": Ours, "reference": Plain}
 
 
 def main() -> None:
-    """Runs the task that stands in the command line."""
+    """Runs the task that stands in the command line, or makes a step for each line that says so."""
     request = json.loads(sys.argv[1])
-    print(MARK + json.dumps(_tasks()[request["task"]](**request["options"])))
+    task, options = request["task"], request["options"]
+    if task not in _steppers():
+        _say(_tasks()[task](**options))
+        return
+    stepper = _steppers()[task](**options)
+    _say("ready")
+    for line in sys.stdin:
+        _say(stepper.seconds() if line.strip() == "step" else stepper.found())
+
+
+def _say(what: Any) -> None:
+    print(MARK + json.dumps(what), flush=True)
 
 
 if __name__ == "__main__":
