@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import signal
 import zipfile
@@ -9,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from torch import Tensor
 
 from nst_lightning.callbacks import (
@@ -19,6 +21,7 @@ from nst_lightning.callbacks import (
     ResultWriter,
     StageProgressBar,
 )
+from nst_lightning.callbacks.images import _preview
 from nst_lightning.callbacks.run import run_folder, steps_planned
 from nst_lightning.data import TransferData
 from nst_lightning.errors import DivergedError, InputError
@@ -293,6 +296,15 @@ def test_intervals_must_be_positive() -> None:
         ImageLogger(0)
     with pytest.raises(InputError, match=r"`checkpoints\.every_n_steps`"):
         CheckpointWriter(0)
+
+
+def test_previews_are_no_larger_than_a_screen_shows() -> None:
+    # TensorBoard sums each byte in Python, while the steps wait.
+    for shape, expected in (((16, 2048), (1024, 8)), ((16, 20), (20, 16))):
+        (value,) = _preview("image/stylized", torch.rand(1, 3, *shape)).value
+        with Image.open(io.BytesIO(value.image.encoded_image_string)) as shown:
+            assert (shown.format, shown.size) == ("JPEG", expected)
+        assert (value.tag, value.image.width, value.image.height) == ("image/stylized", *expected)
 
 
 def test_run_folder_and_steps(tmp_path: Path) -> None:
