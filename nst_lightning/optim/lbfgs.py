@@ -168,7 +168,11 @@ def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
 def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
     items = zip(pairs, gradient, strict=True)
-    return torch.stack([torch.stack([(row * values).sum() for row in rows]) for rows, values in items])
+    # One place for all: where freed memory is given back, each would be cleared anew by the kernel.
+    made = torch.empty_like(gradient[0])
+    return torch.stack(
+        [torch.stack([torch.mul(row, values, out=made).sum() for row in rows]) for rows, values in items]
+    )
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
