@@ -65,10 +65,8 @@ def seen_maxima(value: Tensor, look: Look) -> tuple[Tensor, Found]:
     return result, dict(zip(names, found, strict=True))
 
 
-# Contexts are set up within `forward`: of a `setup_context` torch asks the signature each time, for 20 microseconds.
-
-
 class _RectifiedConvolution(torch.autograd.Function):
+    # Contexts are set up within `forward`: torch asks a `setup_context` for its signature each time, for 20 us.
     @staticmethod
     def forward(ctx: Any, value: Tensor, weight: Tensor, bias: Tensor, state: State) -> Tensor:
         ctx.save_for_backward(value, weight)

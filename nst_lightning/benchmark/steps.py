@@ -97,79 +97,71 @@ def _adam(image: Tensor) -> Adam:
     return Adam([image], lr=0.02)
 
 
-class Plain:
-    """A step of the plain loop, to be made turn by turn with others; for a process of its own.
+class Steps:
+    """Steps of a loop that are made one at a time, turn by turn with another's; for a process of its own.
+
+    Args:
+        step: makes one.
+        device: cpu or cuda.
+        found: says what else was measured.
+    """
+
+    def __init__(self, step: Callable[[], object], device: str, found: Callable[[], dict[str, Any]]) -> None:
+        self.found = found
+        self._step, self._device = step, device
+        durations(step, WARM_UP, device, warm_up=0)
+
+    def seconds(self) -> float:
+        """Makes a step and says how long it took."""
+        return durations(self._step, 1, self._device, warm_up=0)[0]
+
+
+def plain_steps(size: int, device: str, history: int) -> Steps:
+    """Steps of the plain loop, and bytes a pixel of the first ones.
 
     Args:
         size: in px.
         device: cpu or cuda.
         history: pairs that L-BFGS keeps.
     """
-
-    def __init__(self, size: int, device: str, history: int) -> None:
-        backbone = VGG19(weights="random")
-        backbone.build(LAYERS)
-        PlainLoop(backbone.to(device), *pictures(64, device), history).step()
-        self.loop, self.device = PlainLoop(backbone, *pictures(size, device), history), device
-        before = _held(device)
-        durations(self.loop.step, WARM_UP, device, warm_up=0)
-        self._found = {"bytes_per_pixel": (_peak(device) - before) / size**2}
-
-    def seconds(self) -> float:
-        """Makes a step and says how long it took."""
-        return durations(self.loop.step, 1, self.device, warm_up=0)[0]
-
-    def found(self) -> dict[str, Any]:
-        """Bytes a pixel of the first steps."""
-        return self._found
+    backbone = VGG19(weights="random")
+    backbone.build(LAYERS)
+    # What the first step of a process loads and sets up is no matter of pixels.
+    PlainLoop(backbone.to(device), *pictures(64, device), history).step()
+    loop = PlainLoop(backbone, *pictures(size, device), history)
+    before = _held(device)
+    durations(loop.step, 2, device, warm_up=0)
+    found = {"bytes_per_pixel": (_peak(device) - before) / size**2}
+    return Steps(loop.step, device, lambda: found)
 
 
-class Ours:
-    """A step of ours, likewise.
+def our_steps(size: int, device: str, checkpointing: bool = False, **options: Any) -> Steps:
+    """Steps of ours, bytes of the first ones, and operations of one.
 
     Args:
-        name: of the network.
         size: in px.
         device: cpu or cuda.
-        precision: ``32-true`` or ``bf16-mixed``.
-        optimizer: ``L-BFGS`` or ``Adam``.
-        layers: of the style term.
         checkpointing: whether blocks are computed again for the gradient.
+        options: of the :class:`Loop`.
     """
+    # Memory that is kept for speed is held before and used again: it would hide what a step takes.
+    return_freed_memory()
+    make = partial(Loop, device=device, checkpointing=checkpointing, **options)
+    make(size=64).step()
+    loop = make(size=size)
+    before = _held(device)
+    durations(loop.step, 2, device, warm_up=0)
+    peak = _peak(device)
+    if not checkpointing:
+        keep_freed_memory()
 
-    def __init__(
-        self,
-        name: str,
-        size: int,
-        device: str,
-        precision: str,
-        optimizer: str,
-        layers: list[str] = LAYERS,
-        checkpointing: bool = False,
-    ) -> None:
-        # Memory that is kept for speed is held before and used again: it would hide what a step takes.
-        return_freed_memory()
-        make = partial(Loop, name, device=device, precision=precision, optimizer=optimizer, layers=layers)
-        # What the first step of a process loads and sets up is no matter of pixels.
-        make(size=64, checkpointing=checkpointing).step()
-        self.loop, self.device = make(size=size, checkpointing=checkpointing), device
-        before = _held(device)
-        durations(self.loop.step, 2, device, warm_up=0)
-        peak = _peak(device)
-        self._found = {"peak_bytes": peak, "bytes_per_pixel": (peak - before) / size**2}
-        if not checkpointing:
-            keep_freed_memory()
-        durations(self.loop.step, WARM_UP, device, warm_up=0)
-
-    def seconds(self) -> float:
-        """Makes a step and says how long it took."""
-        return durations(self.loop.step, 1, self.device, warm_up=0)[0]
-
-    def found(self) -> dict[str, Any]:
-        """Bytes of the first steps, and operations of one."""
+    def found() -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
-            self.loop.evaluate()
-        return self._found | {"operations": int(counter.get_total_flops())}
+            loop.evaluate()
+        operations = int(counter.get_total_flops())
+        return {"peak_bytes": peak, "bytes_per_pixel": (peak - before) / size**2, "operations": operations}
+
+    return Steps(loop.step, device, found)
 
 
 def _held(device: str) -> int:

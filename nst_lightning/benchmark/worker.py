@@ -83,23 +83,23 @@ def _tasks() -> Mapping[str, Callable[..., Any]]:
     return {"ceiling": ceiling, "lightning": measure_lightning, "quality": measure_quality}
 
 
-def _steppers() -> Mapping[str, Callable[..., Any]]:
-    from nst_lightning.benchmark.steps import Ours, Plain
+def _steps() -> Mapping[str, Callable[..., Any]]:
+    from nst_lightning.benchmark.steps import our_steps, plain_steps
 
-    return {"step": Ours, "reference": Plain}
+    return {"step": our_steps, "reference": plain_steps}
 
 
 def main() -> None:
     """Runs the task that stands in the command line, or makes a step for each line that says so."""
     request = json.loads(sys.argv[1])
     task, options = request["task"], request["options"]
-    if task not in _steppers():
+    if task not in _steps():
         _say(_tasks()[task](**options))
         return
-    stepper = _steppers()[task](**options)
+    steps = _steps()[task](**options)
     _say("ready")
     for line in sys.stdin:
-        _say(stepper.seconds() if line.strip() == "step" else stepper.found())
+        _say(steps.seconds() if line.strip() == "step" else steps.found())
 
 
 def _say(what: Any) -> None:

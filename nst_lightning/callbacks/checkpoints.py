@@ -82,8 +82,7 @@ class CheckpointWriter(Checkpoint):
         self._saved_at = time.monotonic()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Has checkpoints written directly, unless the run was given another way; starts the clock."""
-        self._saved_at = time.monotonic()
+        """Has checkpoints written directly, unless the run was given another way."""
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = DirectCheckpointIO()
 
