@@ -1,5 +1,6 @@
 """Features of an image by layer name, some of which are linear maps of what a network computed."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.moments import gram_matrix, mean_and_products, moments, weighted_moments
+from nst_lightning.moments import gram_matrix, moments, squared_error
 
 
 class Area:
@@ -62,10 +63,14 @@ class ReadOut:
         above = self.affine[:-1].to(value.dtype)
         return functional.conv2d(value, above[:, :-1, None, None], above[:, -1])
 
-    def gram_matrix(self, value: Tensor, share: Tensor | None = None) -> Tensor:
-        """The Gram matrix of :meth:`features` without making them, of positions that have their shares if given."""
-        matrix = moments(value) if share is None else weighted_moments(value, share)
-        return _mapped(matrix, self.affine[:-1]) / (len(self.affine) - 1)
+    @property
+    def of_gram(self) -> Tensor:
+        """``L``, of which ``L M L^T`` is the Gram matrix of :meth:`features` where ``M`` are the value's moments."""
+        return self.affine[:-1] / math.sqrt(len(self.affine) - 1)
+
+    def gram_matrix(self, value: Tensor) -> Tensor:
+        """The Gram matrix of :meth:`features` without making them."""
+        return _mapped(moments(value), self.of_gram)
 
     def moments(self, value: Tensor) -> Tensor:
         """The moments of :meth:`features` without making them; see :func:`nst_lightning.moments.moments`."""
@@ -105,14 +110,38 @@ class Features(Mapping[str, Tensor]):
         values = {layer: value[number : number + 1] for layer, value in self._values.items()}
         return Features(values, self._read_outs)
 
-    def gram_matrix(self, layer: str, area: Area | None = None) -> Tensor:
-        """The Gram matrix of a layer, or of a part of it, ``(batch, channels, channels)``."""
+    def gram_matrix(self, layer: str) -> Tensor:
+        """The Gram matrix of a layer, ``(batch, channels, channels)``."""
+        value = self._values[layer]
+        return self._read_outs[layer].gram_matrix(value) if layer in self._read_outs else gram_matrix(value)
+
+    def gram_map(self, layer: str, metric: Tensor | None = None) -> Tensor | None:
+        """A map for :meth:`gram_error`, the same for all features of a network.
+
+        Args:
+            layer: its name.
+            metric: by what both sides of the Gram matrix are multiplied, ``(1 or batch, channels, channels)``.
+
+        Returns:
+            ``(n, m)`` or ``(1 or batch, n, m)``; None for nothing.
+        """
+        left = self._read_outs[layer].of_gram if layer in self._read_outs else None
+        if metric is None:
+            return left
+        with torch.autocast(metric.device.type, enabled=False):
+            return metric / math.sqrt(metric.shape[-1]) if left is None else metric @ left.to(metric.dtype)
+
+    def gram_error(self, layer: str, target: Tensor, left: Tensor | None = None, area: Area | None = None) -> Tensor:
+        """The mean squared error of a layer's Gram matrix, or of that of a part of it; a scalar.
+
+        Args:
+            layer: its name.
+            target: as the map leaves it, ``(1 or batch, n, n)``.
+            left: what :meth:`gram_map` made for this layer.
+            area: the part.
+        """
         value, share = (self._values[layer], None) if area is None else area.pick(self._values[layer])
-        if layer in self._read_outs:
-            return self._read_outs[layer].gram_matrix(value, share)
-        if share is None:
-            return gram_matrix(value)
-        return mean_and_products(weighted_moments(value, share))[1] / value.shape[1]
+        return squared_error(value, target, left, share)
 
     def moments(self, layer: str) -> Tensor:
         """The moments of a layer; see :func:`nst_lightning.moments.moments`."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 EXACT_POSITIONS = 4096
@@ -50,23 +51,40 @@ def moments(features: Tensor) -> Tensor:
     return _products(features, True, features.shape[2] * features.shape[3])
 
 
-def weighted_moments(features: Tensor, share: Tensor) -> Tensor:
-    """:func:`moments` in which not all positions count alike.
-
-    Args:
-        features: ``(batch, channels, height, width)``.
-        share: how much each position counts, ``(batch, 1, height, width)``, float32 and 1 on average.
-
-    Returns:
-        ``(batch, channels + 1, channels + 1)``, in float32 or float64.
-    """
-    root = share.sqrt().to(features.dtype)
-    return _products(torch.cat([features * root, root], 1), False, features.shape[2] * features.shape[3])
-
-
 def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Out of :func:`moments` those of the channels, ``(batch, channels)`` and ``(batch, channels, channels)``."""
     return matrix[:, -1, :-1], matrix[:, :-1, :-1]
+
+
+def squared_error(features: Tensor, target: Tensor, left: Tensor | None = None, share: Tensor | None = None) -> Tensor:
+    """Mean squared error of a Gram matrix, or of a linear map of moments, in few operations.
+
+    ``mean((G - target)^2)`` with ``G`` the :func:`gram_matrix` or, if there is a map, ``L M L^T`` with ``M`` the
+    :func:`moments`; without their last row and column where the map has none for them.
+
+    Args:
+        features: ``(batch, channels, height, width)``.
+        target: ``(1 or batch, n, n)``, symmetric; no gradient.
+        left: ``L``, ``(n, channels + 1)`` or ``(n, channels)``, or the same for each picture; no gradient.
+        share: how much each position counts, ``(batch, 1, height, width)``, float32 and 1 on average.
+
+    Returns:
+        A scalar, float32 or float64.
+    """
+    channels, positions = features.shape[1], features.shape[2] * features.shape[3]
+    ones = left is not None and left.shape[-1] > channels
+    if share is not None:
+        features, ones = _weighted(features, share, ones), False
+    divisor = channels * positions if left is None else positions
+    with torch.autocast(features.device.type, enabled=False):
+        result: Tensor = _SquaredError.apply(_exact_enough(features), target, left, ones, divisor)
+    return result
+
+
+def _weighted(features: Tensor, share: Tensor, ones: bool) -> Tensor:
+    """Features, and ones if there are to be, times the roots of what they count."""
+    root = share.sqrt().to(features.dtype)
+    return torch.cat([features * root, root], 1) if ones else features * root
 
 
 def _products(features: Tensor, ones: bool, divisor: int) -> Tensor:
@@ -76,7 +94,7 @@ def _products(features: Tensor, ones: bool, divisor: int) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """``F^T F`` of the rows ``F`` of a feature map, each with a 1 after its channels if there are to be ones.
+    """``F^T F / divisor`` of the rows ``F`` of a feature map, each with a 1 after its channels if there are to be ones.
 
     Its gradient is one product, ``F (D + D^T)``, where automatic differentiation makes two.
     """
@@ -85,27 +103,56 @@ class _Products(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, ones: bool, divisor: int) -> Tensor:
         ctx.ones, ctx.divisor = ones, divisor
         ctx.save_for_backward(features)
-        parts = _parts(_rows(features))
-        products = _total([_product(part) for part in parts])
-        if ones:
-            sums = _total([part.sum(dim=2).sum(dim=1, dtype=_exact(part)) for part in parts])
-            last = functional.pad(sums, (0, 1), value=features.shape[2] * features.shape[3])
-            products = torch.cat([torch.cat([products, sums[:, None]], 1), last[:, :, None]], 2)
-        return products / divisor
+        return _summed(features, ones) / divisor
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         features: Tensor = ctx.saved_tensors[0]
-        both = ((gradients[0] + gradients[0].mT) / ctx.divisor).to(features.dtype)
-        # Convolutions of one position add while they multiply; other ways to add write a map once more.
-        found = [_moved(item, matrix, ctx.ones) for item, matrix in zip(torch.split(features, 1), both, strict=True)]
-        return found[0] if len(found) == 1 else torch.cat(found), None, None
+        return _moved(features, (gradients[0] + gradients[0].mT) / ctx.divisor, ctx.ones), None, None
 
 
-def _moved(features: Tensor, matrix: Tensor, ones: bool) -> Tensor:
-    channels = features.shape[1]
-    offset = matrix[:channels, channels] if ones else None
-    return functional.conv2d(features, matrix[:channels, :channels, None, None], offset)
+class _SquaredError(torch.autograd.Function):
+    """See :func:`squared_error`; what lies between features and the scalar is symmetric, and small."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, target: Tensor, left: Tensor | None, ones: bool, divisor: int) -> Tensor:
+        matrix = _summed(features, ones) / divisor
+        left = None if left is None else left.to(matrix.dtype)
+        difference = (matrix if left is None else left @ matrix @ left.mT) - target
+        ctx.ones, ctx.divisor = ones, divisor
+        ctx.save_for_backward(features, difference, left)
+        result: Tensor = torch.linalg.vector_norm(difference).square() / difference.numel()
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        features, difference, left = ctx.saved_tensors
+        both = difference * (gradients[0] * (4 / difference.numel() / ctx.divisor))
+        both = both if left is None else left.mT @ both @ left
+        return _moved(features, both, ctx.ones), None, None, None, None
+
+
+def _summed(features: Tensor, ones: bool) -> Tensor:
+    """``F^T F``; see :class:`_Products`."""
+    parts = _parts(_rows(features))
+    products = _total([_product(part) for part in parts])
+    if not ones:
+        return products
+    sums = _total([part.sum(dim=2).sum(dim=1, dtype=_exact(part)) for part in parts])
+    last = functional.pad(sums, (0, 1), value=features.shape[2] * features.shape[3])
+    return torch.cat([torch.cat([products, sums[:, None]], 1), last[:, :, None]], 2)
+
+
+def _moved(features: Tensor, matrices: Tensor, ones: bool) -> Tensor:
+    """The rows, each with a 1 after its channels if there are ones, times symmetric matrices; channels alone."""
+    # Convolutions of one position add while they multiply; other ways to add write a map once more.
+    matrices, channels = matrices.to(features.dtype), features.shape[1]
+    found = [
+        functional.conv2d(item, matrix[:channels, :channels, None, None], matrix[:channels, channels] if ones else None)
+        for item, matrix in zip(torch.split(features, 1), matrices, strict=True)
+    ]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _exact_enough(features: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn import functional
 
@@ -62,9 +63,23 @@ def test_of_an_area_each_position_counts_as_far_as_it_is_in_it() -> None:
     for made in (one, read_out().features(one)):
         weighted = torch.einsum("bchw,bdhw,bhw->bcd", made, made, share[:, 0]) / made.numel()
         features = Features({"a": one}, {} if made is one else {"a": read_out()})
-        torch.testing.assert_close(features.gram_matrix("a", area), weighted, rtol=1e-5, atol=1e-6)
-        assert features.gram_matrix("a", area).dtype == torch.float64
-    whole = Features({"a": one}, {"a": read_out()})
-    torch.testing.assert_close(whole.gram_matrix("a", Area(torch.ones(1, 1, 10, 14))), whole.gram_matrix("a"))
-    leaf = one.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: Features({"a": x}, {"a": read_out()}).gram_matrix("a", area), leaf)
+        target = torch.eye(weighted.shape[-1], dtype=torch.float64)[None]
+        found = features.gram_error("a", target, features.gram_map("a"), area)
+        torch.testing.assert_close(found, (weighted - target).square().mean(), rtol=1e-5, atol=1e-6)
+        assert found.dtype == torch.float64
+
+
+@pytest.mark.parametrize("read_outs", [{}, {"a": read_out()}])
+@pytest.mark.parametrize("whole", [None, Area(torch.ones(1, 1, 10, 14))])
+def test_the_error_of_a_gram_matrix_that_is_multiplied_by_a_metric(
+    read_outs: dict[str, ReadOut], whole: Area | None
+) -> None:
+    features = Features({"a": value()[:1]}, read_outs)
+    made = features.gram_matrix("a")
+    generator = torch.Generator().manual_seed(5)
+    metric, target = (torch.randn(made.shape, dtype=torch.float64, generator=generator) for _ in range(2))
+    metric, target = metric + metric.mT, target + target.mT
+    expected = (metric @ made @ metric - target).square().mean()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = features.gram_error("a", target, features.gram_map("a", metric), whole)
+    torch.testing.assert_close(found, expected)

@@ -59,7 +59,8 @@ class GracefulInterrupt(pl.Callback):
         self.interrupted = False
         self._previous: Any = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    # Not before: Lightning has then noted whose Ctrl-C was, and gives it back after errors, when it calls no teardown.
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes Ctrl-C over, where this is the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return

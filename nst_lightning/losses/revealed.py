@@ -51,13 +51,4 @@ class RevealedGramLoss(GramLoss):
         """See :meth:`Loss.parts`."""
         if self._new is None:
             return {layer: self._targets[layer].new_zeros(()) for layer in self.layers if layer in features}
-        return {layer: self._share * part for layer, part in super().parts(features).items()}
-
-    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
-        """See :meth:`FeatureLoss.statistic_of`; of the new parts, if there are any."""
-        return Features.of(features).gram_matrix(layer, self._new)
-
-    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """See :meth:`FeatureLoss.add_target`; of a style the whole counts."""
-        self._new = None
-        super().add_target(features, share)
+        return {layer: self._share * part for layer, part in self._parts(Features.of(features), self._new).items()}

@@ -1,12 +1,13 @@
 """Terms that take on a style."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.features import Features
+from nst_lightning.features import Area, Features
 from nst_lightning.functional import powered
 from nst_lightning.losses.base import IMAGE, FeatureLoss
 from nst_lightning.moments import gram_matrix
@@ -50,8 +51,7 @@ class GramLoss(FeatureLoss):
         if whitening is not None and not any(self.layer_weights):
             raise InputError("Expected one of `layer_weights` to be positive, but all are 0.")
         self.whitening = whitening
-        self._metrics: dict[str, Tensor] = {}
-        self._evened: dict[str, float] = {}
+        self._measures: dict[str, _Measure] = {}
 
     def calibrate(self, breadth: Callable[[str], float]) -> None:
         """A Gram matrix is inversely proportional to the number of channels, its squared distance to their square."""
@@ -68,37 +68,43 @@ class GramLoss(FeatureLoss):
     def clear_target(self) -> None:
         """See :meth:`FeatureLoss.clear_target`."""
         super().clear_target()
-        self._metrics, self._evened = {}, {}
+        self._measures = {}
 
     def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
         """See :meth:`FeatureLoss.add_target`."""
         super().add_target(features, share)
-        self._metrics, self._evened = {}, {}
+        self._measures = {}
 
-    def layer_distance(self, layer: str, value: Tensor) -> Tensor:
-        """See :meth:`FeatureLoss.layer_distance`."""
-        if self.whitening is None:
-            return super().layer_distance(layer, value)
-        with torch.autocast(value.device.type, enabled=False):
-            self._even()
-            metric = self._metrics[layer]
-            difference = metric @ (value - self._targets[layer]) @ metric
-            return self._evened[layer] * difference.square().mean()
+    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Loss.parts`."""
+        return self._parts(Features.of(features), None)
+
+    def _parts(self, features: Features, area: Area | None) -> dict[str, Tensor]:
+        """The parts of an area of the image, or of the whole."""
+        found = {}
+        for layer in self._found_in(features):
+            if layer not in self._measures:
+                self._measures[layer] = self._measure(layer, features)
+            target, left, factor = self._measures[layer]
+            found[layer] = factor * features.gram_error(layer, target, left, area)
+        return found
 
     @torch.no_grad()
-    def _even(self) -> None:
-        """Makes the metric of each layer, and the factor that its distance has, once for each target."""
-        if self._metrics:
-            return
-        assert self.whitening is not None
-        whole = sum(self.layer_weights)
-        shares = {layer: weight / whole for layer, weight in zip(self.layers, self.layer_weights, strict=True)}
-        for layer, target in self._targets.items():
-            metric = powered(target, -self.whitening / 2, FLOOR)
-            self._metrics[layer] = metric
-            size = _size(metric @ target @ metric)
-            self._evened[layer] = self.weight * shares[layer] / size if size else 0.0
+    def _measure(self, layer: str, features: Features) -> "_Measure":
+        target = self._targets[layer]
+        if self.whitening is None:
+            return _Measure(target, features.gram_map(layer), self._weight(layer))
+        metric = powered(target, -self.whitening / 2, FLOOR)
+        with torch.autocast(target.device.type, enabled=False):
+            evened = metric @ target @ metric
+        size = float(evened.double().square().mean())
+        share = self.layer_weights[self.layers.index(layer)] / sum(self.layer_weights)
+        return _Measure(evened, features.gram_map(layer, metric), self.weight * share / size if size else 0.0)
 
 
-def _size(matrix: Tensor) -> float:
-    return float(matrix.double().square().mean())
+class _Measure(NamedTuple):
+    """How a layer's Gram matrix is compared: with what, after which map of the features' moments, times what."""
+
+    target: Tensor
+    left: Tensor | None
+    factor: float

@@ -147,6 +147,21 @@ def test_interrupt_ends_between_two_steps_and_hands_the_signal_back() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("hook", ["on_train_start", "on_train_batch_end"])
+def test_the_signal_is_handed_back_after_an_error(hook: str) -> None:
+    class Fail(pl.Callback):
+        def __init__(self) -> None:
+            setattr(self, hook, self._fail)
+
+        def _fail(self, *unused: Any) -> None:
+            raise ZeroDivisionError
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError):
+        painted(GracefulInterrupt(), Fail(), steps=5)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def logger(folder: Path) -> TensorBoardLogger:
     return TensorBoardLogger(str(folder), name="run", version=0)
 
