@@ -19,14 +19,16 @@ def durations(action: Callable[[], object], count: int, device: str, warm_up: in
     for _ in range(warm_up):
         action()
     gc.collect()
-    found = []
-    for _ in range(count):
-        finish(device)
-        began = time.perf_counter()
-        action()
-        finish(device)
-        found.append(time.perf_counter() - began)
-    return found
+    return [duration(action, device) for _ in range(count)]
+
+
+def duration(action: Callable[[], object], device: str) -> float:
+    """Seconds that an action takes."""
+    finish(device)
+    began = time.perf_counter()
+    action()
+    finish(device)
+    return time.perf_counter() - began
 
 
 def summary(seconds: list[float]) -> dict[str, float]:

@@ -27,7 +27,7 @@ def _parser() -> Parser:
     parser.add_argument("--device", type=Device, default="cpu", help="cpu or cuda")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="of square images in px")
     parser.add_argument("--json", type=str | None, help="a file to write the results to, for scripts")
-    parser.add_argument("--steps", type=int, default=12, help="steps to time, of each kind")
+    parser.add_argument("--steps", type=int, default=12, help="steps to time, of each kind at least")
     parser.add_argument("--evaluations", type=int, default=300, help="of the reference, whose objective is the goal")
     parser.add_argument("--quality_size", type=int, default=256, help="size in px for the time to quality")
     parser.add_argument(

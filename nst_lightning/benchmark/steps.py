@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.benchmark.clock import durations
+from nst_lightning.benchmark.clock import duration, durations
 from nst_lightning.benchmark.reference import PlainLoop
 from nst_lightning.data import StagePictures
 from nst_lightning.image import read_image
@@ -113,7 +113,7 @@ class Steps:
 
     def seconds(self) -> float:
         """Makes a step and says how long it took."""
-        return durations(self._step, 1, self._device, warm_up=0)[0]
+        return duration(self._step, self._device)
 
 
 def plain_steps(size: int, device: str, history: int) -> Steps:
