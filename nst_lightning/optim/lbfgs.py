@@ -70,12 +70,10 @@ class CompactLBFGS(Optimizer):
         else:
             _remember(state, gradient)
             move = _move(state, gradient, group["lr"])
-        _shorten(move, group["longest"])
+        slot = state["step"] % group["history_size"]
         state["step"] += 1
-        slot = (state["step"] - 1) % group["history_size"]
-        state["pairs"][:, slot] = move
         state["gradient"].copy_(gradient)
-        parameter.view(items, -1).add_(move)
+        parameter.view(items, -1).add_(torch.mul(move, _share(move, group["longest"]), out=state["pairs"][:, slot]))
         return loss
 
 
@@ -125,14 +123,15 @@ def _move(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
     uphill = (state["along"] * weights).sum(dim=1) + scale * _dot(gradient, gradient) <= 0
     lengths = torch.where(uphill, 0.0, -lr)[:, None]
     move = gradient * (scale[:, None] * lengths)
-    for item in range(len(move)):
-        move[item].addmv_(state["pairs"][item].t(), (weights * lengths)[item])
+    for total, rows, shares in zip(move, state["pairs"], weights * lengths, strict=True):
+        _add(total, rows, shares)
     return move
 
 
-def _shorten(move: Tensor, longest: float) -> None:
+def _share(move: Tensor, longest: float) -> Tensor:
+    """How much of a move is made, ``(items, 1)``."""
     size = torch.linalg.vector_norm(move, dim=1, keepdim=True) * move.shape[1] ** -0.5
-    move.mul_((longest / size).clamp(max=1.0))
+    return (longest / size).clamp(max=1.0)
 
 
 def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -163,16 +162,29 @@ def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
     return scale[:, 0].to(weights.dtype), weights
 
 
-# Not by BLAS, whose sums depend on where in memory the values lie: a resumed run ends in the same bits.
+# On CPUs not by BLAS, whose sums depend on where in memory the values lie: a resumed run ends in the same bits. It is no
+# faster there either, while a GPU would wait for forty small operations.
 
 
 def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
+    """Of each row of ``(items, rows, values)`` with the item's of ``(items, values)``."""
     items = zip(pairs, gradient, strict=True)
+    if pairs.device.type != "cpu":
+        return torch.stack([torch.mv(rows, values) for rows, values in items])
     # One place for all: where freed memory is given back, each would be cleared anew by the kernel.
     made = torch.empty_like(gradient[0])
     return torch.stack(
         [torch.stack([torch.mul(row, values, out=made).sum() for row in rows]) for rows, values in items]
     )
+
+
+def _add(total: Tensor, rows: Tensor, shares: Tensor) -> None:
+    """Adds rows, ``(rows, values)``, times a share of each to ``(values,)``."""
+    if rows.device.type != "cpu":
+        total.addmv_(rows.t(), shares)
+        return
+    for row, share in zip(rows, shares, strict=True):
+        total.addcmul_(row, share)
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
