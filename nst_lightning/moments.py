@@ -7,6 +7,7 @@ painting of 192 px had twice the objective after 300 steps), so there, and of al
 or, if the features are, float64.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ EXACT_POSITIONS = 4096
 
 LEAST_PARTS, AT_ONCE = 64, 1024
 """In how many parts a larger one is summed at least, and over how many positions at most, before it is rounded."""
+
+BLOCKS, LEAST_BLOCK = 4, 64
+"""In how many blocks of columns CPUs make the product of float32, and how many channels one has at least."""
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -184,9 +188,21 @@ def _parts(rows: Tensor) -> list[Tensor]:
 
 
 def _product(part: Tensor) -> Tensor:
-    flat = part.flatten(0, 1)
-    products = torch.bmm(flat.mT, flat).unflatten(0, part.shape[:2])  # type: ignore[no-untyped-call]
+    products = _symmetric(part.flatten(0, 1)).unflatten(0, part.shape[:2])  # type: ignore[no-untyped-call]
     result: Tensor = products.sum(dim=1, dtype=_exact(part))
+    return result
+
+
+def _symmetric(rows: Tensor) -> Tensor:
+    """``F^T F`` of ``(batch, positions, channels)``; where it takes long in blocks, of which half are mirrored."""
+    step = rows.shape[2] // BLOCKS
+    if rows.device.type != "cpu" or rows.dtype == torch.bfloat16 or step < LEAST_BLOCK:
+        return torch.bmm(rows.mT, rows)
+    result = rows.new_empty(rows.shape[0], rows.shape[2], rows.shape[2])
+    for start, end in pairwise((*range(0, BLOCKS * step, step), rows.shape[2])):
+        block = torch.bmm(rows[..., start:end].mT, rows[..., start:])
+        result[:, start:end, start:] = block
+        result[:, end:, start:end] = block[..., end - start :].mT
     return result
 
 

@@ -33,6 +33,13 @@ def test_gram_matrix_is_symmetric_and_positive_semidefinite() -> None:
     assert torch.linalg.eigvalsh(matrix).min() > -1e-12
 
 
+@pytest.mark.parametrize("channels", [255, 256, 259])
+def test_gram_matrix_of_many_channels_in_blocks_is_the_whole_one(channels: int) -> None:
+    features = torch.randn(2, channels, 5, 3, dtype=torch.float64)
+    rows = features.flatten(2)
+    torch.testing.assert_close(gram_matrix(features), rows @ rows.mT / rows[0].numel())
+
+
 def test_gram_matrix_does_not_depend_on_the_arrangement() -> None:
     features = torch.randn(1, 4, 6, 6, dtype=torch.float64)
     shuffled = features.flatten(2)[..., torch.randperm(36)].view_as(features)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones.again import Found, again
 from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
+from nst_lightning.backbones.entrance import image_convolution
 from nst_lightning.backbones.frozen import State, maxima, rectified_convolution, seen_maxima
 from nst_lightning.backbones.loading import draw, load, source
 from nst_lightning.backbones.weights import TRANSFORMS, Flavor, InputTransform
@@ -248,10 +249,11 @@ class VGG(Backbone, ABC):
     def _convolve(self, value: Tensor, number: int, state: State) -> Tensor:
         """Rectifies and convolves what comes before a convolution."""
         weight, bias = (self.cast(f"convolutions.{number - 1}.{part}", value.dtype) for part in ("weight", "bias"))
-        if number == 1:
-            return functional.conv2d(value, weight, bias)
         if weight.requires_grad:
-            return functional.conv2d(functional.relu(value), weight, bias, padding=1)
+            seen = value if number == 1 else functional.relu(value)
+            return functional.conv2d(seen, weight, bias, padding=int(number > 1))
+        if number == 1:
+            return image_convolution(value, weight, bias)
         return rectified_convolution(value, weight, bias, state)
 
     def _pool(self, value: Tensor, spare: bool) -> Tensor:

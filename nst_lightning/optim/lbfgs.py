@@ -130,7 +130,7 @@ def _move(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
 
 def _share(move: Tensor, longest: float) -> Tensor:
     """How much of a move is made, ``(items, 1)``."""
-    size = torch.linalg.vector_norm(move, dim=1, keepdim=True) * move.shape[1] ** -0.5
+    size: Tensor = torch.linalg.vector_norm(move, dim=1, keepdim=True) * move.shape[1] ** -0.5
     return (longest / size).clamp(max=1.0)
 
 
@@ -162,14 +162,18 @@ def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
     return scale[:, 0].to(weights.dtype), weights
 
 
-# On CPUs not by BLAS, whose sums depend on where in memory the values lie: a resumed run ends in the same bits. It is no
-# faster there either, while a GPU would wait for forty small operations.
+def _by_blas(device: torch.device) -> bool:
+    """Not on CPUs, where its sums depend on where in memory the values lie: a resumed run ends in the same bits.
+
+    It is no faster there either, while a GPU would wait for forty small operations.
+    """
+    return device.type != "cpu"
 
 
 def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
     """Of each row of ``(items, rows, values)`` with the item's of ``(items, values)``."""
     items = zip(pairs, gradient, strict=True)
-    if pairs.device.type != "cpu":
+    if _by_blas(pairs.device):
         return torch.stack([torch.mv(rows, values) for rows, values in items])
     # One place for all: where freed memory is given back, each would be cleared anew by the kernel.
     made = torch.empty_like(gradient[0])
@@ -180,7 +184,7 @@ def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
 
 def _add(total: Tensor, rows: Tensor, shares: Tensor) -> None:
     """Adds rows, ``(rows, values)``, times a share of each to ``(values,)``."""
-    if rows.device.type != "cpu":
+    if _by_blas(rows.device):
         total.addmv_(rows.t(), shares)
         return
     for row, share in zip(rows, shares, strict=True):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.errors import InputError
-from nst_lightning.optim import CompactLBFGS
+from nst_lightning.optim import CompactLBFGS, lbfgs
 
 Objective = Callable[[Tensor], Tensor]
 
@@ -66,6 +66,18 @@ def test_steps_that_lead_upward_or_along_no_curvature_are_like_torchs() -> None:
     found = run(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
     expected = run(torchs(theirs, 100), theirs, rosenbrock, 25)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_iterates_are_the_same_with_the_products_of_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> list[Tensor]:
+        x = start(items=2).requires_grad_()
+        return run(CompactLBFGS([x], history_size=4, longest=inf), x, quartic, 20)
+
+    expected = found()
+    monkeypatch.setattr(lbfgs, "_by_blas", lambda device: True)
+    others = found()
+    torch.testing.assert_close(others, expected, rtol=1e-9, atol=1e-12)
+    assert not torch.equal(others[-1], expected[-1])  # other sums they are
 
 
 def test_items_are_problems_of_their_own() -> None:
