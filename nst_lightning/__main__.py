@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 from nst_lightning.errors import InputError, UsageError
+from nst_lightning.pages import ask_for_huge_pages
 from nst_lightning.version import __version__
 
 COMMANDS = {
@@ -50,6 +51,8 @@ def _run(args: list[str]) -> int:
 
 def _command(name: str) -> Callable[[list[str]], int]:
     """The function of a command; its room is imported only now, so that the help is quick."""
+    if name in {"fit", "study"}:
+        ask_for_huge_pages()
     if name == "fit":
         from nst_lightning.cli import fit
 

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from nst_lightning.errors import InputError
+from nst_lightning.pages import ask_for_huge_pages
 
 MARK = "measured: "
+
+OURS = {"step", "lightning"}
+"""Tasks that measure what `fit` does, with the memory that it has; plain loops have what torch gives them."""
 
 
 def measure(task: str, **options: Any) -> Any:
@@ -93,6 +97,8 @@ def main() -> None:
     """Runs the task that stands in the command line, or makes a step for each line that says so."""
     request = json.loads(sys.argv[1])
     task, options = request["task"], request["options"]
+    if task in OURS:
+        ask_for_huge_pages()
     if task not in _steps():
         _say(_tasks()[task](**options))
         return
