@@ -194,7 +194,7 @@ def _product(part: Tensor) -> Tensor:
 
 
 def _symmetric(rows: Tensor) -> Tensor:
-    """``F^T F`` of ``(batch, positions, channels)``; where it takes long in blocks, of which half are mirrored."""
+    """``F^T F`` of ``(batch, positions, channels)``; if many, in blocks, of which the lower ones are mirrored."""
     step = rows.shape[2] // BLOCKS
     if rows.device.type != "cpu" or rows.dtype == torch.bfloat16 or step < LEAST_BLOCK:
         return torch.bmm(rows.mT, rows)

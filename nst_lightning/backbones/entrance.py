@@ -40,7 +40,8 @@ class _ImageConvolution(torch.autograd.Function):
 def _gradient_of_image(gradient: Tensor, weight: Tensor) -> Tensor:
     """The transposed convolution, as a convolution that makes some columns at each place of a wider kernel.
 
-    Kernels of CPUs make sixteen outputs for the price of three: this is twice as many operations in half the time.
+    Kernels of CPUs make sixteen outputs for the price of three, and so more than twice as many operations in two thirds
+    of the time (measured at 512 px, bfloat16 and float32).
     """
     batch, _, height, width = gradient.shape
     channels, rows, columns = weight.shape[1:]

@@ -163,9 +163,9 @@ def _weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _by_blas(device: torch.device) -> bool:
-    """Not on CPUs, where its sums depend on where in memory the values lie: a resumed run ends in the same bits.
+    """Whether rows are multiplied and added all at once, rather than one by one, for which a GPU would wait.
 
-    It is no faster there either, while a GPU would wait for forty small operations.
+    Not on CPUs: BLAS's sums depend there on where in memory the values lie, and a resumed run ends in the same bits.
     """
     return device.type != "cpu"
 
