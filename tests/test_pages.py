@@ -1,9 +1,12 @@
+import io
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from nst_lightning.benchmark import worker
 from nst_lightning.pages import SWITCH, ask_for_huge_pages
 
 COMMAND = """
@@ -38,3 +41,14 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv(SWITCH)
     ask_for_huge_pages()
     assert os.environ[SWITCH] == "1"
+
+
+@pytest.mark.parametrize("task", ["step", "reference"])
+def test_of_a_benchmarks_steps_ours_ask_for_them(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "")
+    monkeypatch.delenv(SWITCH)
+    monkeypatch.setattr(worker, "_steps", lambda: {task: lambda: None})
+    monkeypatch.setattr(sys, "argv", ["worker", json.dumps({"task": task, "options": {}})])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    worker.main()
+    assert (SWITCH in os.environ) is (task == "step")
