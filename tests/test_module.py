@@ -239,7 +239,8 @@ def assert_same_losses(
     assert ours.shape == plain.shape == (20, 2)
     assert plain_exact[-1].sum() < plain_exact[0].sum()
     torch.testing.assert_close(ours_exact, plain_exact, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(ours[:3], plain[:3], rtol=1e-4, atol=1e-7)
+    # The third evaluation follows a move that is far too long: on some processors the plain loop is off by a hundredth.
+    torch.testing.assert_close(ours[:2], plain_exact[:2], rtol=1e-5, atol=1e-7)
     scale = plain_exact.sum(dim=1, keepdim=True)
     errors = [((found - plain_exact) / scale).abs().max().item() for found in (ours, plain)]
     assert errors[0] < max(10 * errors[1], 1e-5)
