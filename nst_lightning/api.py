@@ -94,7 +94,8 @@ def stylize(
     pl.seed_everything(seed, verbose=False)
     with quiet_lightning():
         trainer = _trainer(data, accelerator, chosen, progress)
-        check_memory(needed_bytes(module, data, chosen), free_bytes(trainer.strategy.root_device))
+        device = trainer.strategy.root_device
+        check_memory(needed_bytes(module, data, chosen, device=device), free_bytes(device))
         trainer.fit(module, datamodule=data)
     height, width = module.image.shape[-2:]
     return to_pil(module.image, data.alpha(height, width))

@@ -11,7 +11,9 @@ from nst_lightning.errors import TooLargeError
 from nst_lightning.losses.base import total
 from nst_lightning.module import StyleTransfer
 from nst_lightning.plan import Stage
-from nst_lightning.precision import Precision
+from nst_lightning.precision import DTYPES, Precision, is_emulated
+
+CPU = torch.device("cpu")
 
 SMALLEST_ASKED = 512
 """Long edge in px below which a picture is taken to fit."""
@@ -33,15 +35,18 @@ def check_memory(needed: int, free: int | None) -> None:
         TooLargeError: it needs more than is free.
     """
     if free is not None and needed > free:
+        bfloat16 = "" if is_emulated("bf16-mixed", "auto") else "--trainer.precision bf16-mixed, "
         raise TooLargeError(
             f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB of which "
             f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
-            "--trainer.precision bf16-mixed, --model.backbone.checkpointing true, "
+            f"{bfloat16}--model.backbone.checkpointing true, "
             "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
         )
 
 
-def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision, items: int = 1) -> int:
+def needed_bytes(
+    module: StyleTransfer, data: TransferData, precision: Precision, items: int = 1, device: torch.device = CPU
+) -> int:
     """About how many bytes the largest stage of a run takes above what is held before, from two small evaluations.
 
     What a step keeps for its gradient grows with the pixels from an eighth of the size to a quarter as it does further
@@ -52,6 +57,7 @@ def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision
         data: the run's, set up.
         precision: of the network.
         items: how many such runs are painted side by side.
+        device: to paint on.
     """
     largest = max(data.stages, key=lambda stage: stage.size)
     probes = [Stage(largest.frame, largest.size // part, 1) for part in (8, 4)]
@@ -61,7 +67,8 @@ def needed_bytes(module: StyleTransfer, data: TransferData, precision: Precision
     kept = [_kept_bytes(module, data, stage, precision) for stage in probes]
     graph = (kept[1] - kept[0]) / (pixels[1] - pixels[0]) * pixels[2]
     image = torch.empty(1, 3, *data.shape(largest), device="meta", requires_grad=True)
-    return items * (int(graph) + optimizer_bytes(module.optimizer([image]), image, largest.steps)) + BESIDES
+    derived = module.objective.backbone.derived_bytes(DTYPES[precision], device)
+    return items * (int(graph) + optimizer_bytes(module.optimizer([image]), image, largest.steps)) + derived + BESIDES
 
 
 def _too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:

@@ -35,7 +35,7 @@ from nst_lightning.film import FilmData
 from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
-from nst_lightning.precision import PRECISIONS, native_precision
+from nst_lightning.precision import PRECISIONS, is_emulated, native_precision
 from nst_lightning.progress import newest_checkpoint, read_checkpoint
 from nst_lightning.quiet import quiet_lightning
 from nst_lightning.recording import check_recordable
@@ -187,8 +187,9 @@ class StyleTransferCLI(LightningCLI):
             check_recordable(self.trainer.strategy.root_device)
         check_ends(self.config_init.fit.snapshots.at_steps, self.datamodule.ends(), self.datamodule.iterations_per_step)
         self.model.first_image(self.datamodule)
-        needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision)
-        free = free_bytes(self.trainer.strategy.root_device)
+        device = self.trainer.strategy.root_device
+        needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision, device=device)
+        free = free_bytes(device)
         check_memory(needed, free)
         sparing = isinstance(self.model.objective.backbone, VGG) and self.model.objective.backbone.checkpointing
         if is_plenty(needed, free) and not sparing:
@@ -207,9 +208,19 @@ class StyleTransferCLI(LightningCLI):
             print("The plan of this checkpoint is done and nothing is left to do; more data.plan.steps go on.")
             self._write_film_again()
             return
-        if self._announce and self._native and self.config.fit.trainer.precision == "bf16-mixed":
-            print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
+        if self._announce:
+            self._announce_precision()
         self.trainer.fit(**arguments)
+
+    def _announce_precision(self) -> None:
+        trainer = self.config.fit.trainer
+        if self._native and trainer.precision == "bf16-mixed":
+            print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
+        elif is_emulated(trainer.precision, str(trainer.accelerator)):
+            print(
+                "This machine has no instructions for bfloat16 and may take a hundred times as long as in float32: "
+                "--trainer.precision 32-true is quicker."
+            )
 
     def _write_film_again(self) -> None:
         """Writes the film of frames that were painted before, in case that it could not be, or is wanted elsewhere."""

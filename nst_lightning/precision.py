@@ -8,8 +8,24 @@ Precision = Literal["32-true", "bf16-mixed"]
 
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
+DTYPES: dict[Precision, torch.dtype] = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+"""What the network computes in."""
+
 CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """What processors call that they multiply bfloat16 numbers natively."""
+
+
+def native_precisions(accelerator: str) -> tuple[Precision, ...]:
+    """Those that the hardware computes in itself, the fastest last; see :func:`native_precision`.
+
+    In bfloat16 a processor without instructions for it takes a hundred times as long as in float32.
+    """
+    return PRECISIONS if native_precision(accelerator) == "bf16-mixed" else PRECISIONS[:1]
+
+
+def is_emulated(precision: Precision, accelerator: str) -> bool:
+    """Whether the hardware has no instructions for a precision, which it then computes in many times as slowly."""
+    return precision not in native_precisions(accelerator)
 
 
 def native_precision(accelerator: str) -> Precision:

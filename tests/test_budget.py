@@ -17,6 +17,7 @@ from nst_lightning.image import Picture
 from nst_lightning.losses import GramLoss
 from nst_lightning.module import StyleTransfer
 from nst_lightning.plan import Plan
+from nst_lightning.precision import DTYPES, Precision
 from tests.tiny import smooth_image
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +80,23 @@ def test_pictures_side_by_side_need_as_much_each() -> None:
     # Several small ones are asked about where they are as much as a large one.
     assert needed_bytes(module(["conv_3"]), data(256), "32-true", items=4) == pytest.approx(one, rel=0.05)
     assert needed_bytes(module(["conv_3"]), data(256), "32-true", items=3) == 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "machine", "expected"),
+    # conv_4 to conv_7: 36 float32 numbers for each of 128x128, 256x128, 256x256 and 256x256 kernels, there and back.
+    [("32-true", "x86_64", 2 * 4 * 36 * 128**2 * 11), ("bf16-mixed", "x86_64", 0), ("32-true", "arm64", 0)],
+)
+def test_transformed_weights_count(
+    precision: Precision, machine: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    made, dtype = module(["conv_7"]), DTYPES[precision]
+    backbone = made.objective.backbone
+    assert backbone.derived_bytes(dtype, torch.device("cpu")) == expected
+    assert backbone.derived_bytes(dtype, torch.device("cuda")) == 0
+    on = {kind: needed_bytes(made, data(512), precision, device=torch.device(kind)) for kind in ("cpu", "cuda")}
+    assert on["cpu"] - on["cuda"] == expected
 
 
 def test_small_and_narrow_pictures_are_not_asked_about() -> None:

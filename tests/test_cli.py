@@ -313,6 +313,15 @@ def test_a_native_precision_is_told_and_kept(
     assert yaml.safe_load((folder(1) / "config.yaml").read_text())["trainer"]["precision"] == "32-true"
 
 
+@pytest.mark.parametrize("native", ["32-true", "bf16-mixed"])
+def test_a_precision_that_the_machine_lacks_is_told(
+    run: Any, native: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nst_lightning.precision.native_precision", lambda accelerator: native)
+    run("--trainer.precision=bf16-mixed")
+    assert ("--trainer.precision 32-true is quicker" in capsys.readouterr().out) is (native == "32-true")
+
+
 def paint_in_another_process(*args: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nst_lightning", "fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}"]
     layers = ["--model.losses.style.layers=[conv_1,conv_2]", "--data.content=content.png", "--data.style=style.png"]

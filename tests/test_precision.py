@@ -3,7 +3,7 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from nst_lightning.precision import native_precision
+from nst_lightning.precision import is_emulated, native_precision, native_precisions
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,10 @@ def test_a_processor_says_what_it_can_do(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: MappingProxyType(capabilities))
-    assert native_precision("cpu") == expected
+    assert native_precision("cpu") == native_precisions("cpu")[-1] == expected
+    assert native_precisions("cpu")[0] == "32-true"
+    assert not is_emulated("32-true", "cpu")
+    assert is_emulated("bf16-mixed", "cpu") is (expected == "32-true")
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16-mixed"), (False, "32-true")])

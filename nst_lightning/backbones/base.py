@@ -25,7 +25,7 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._casts: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._derived: dict[tuple[str, object], Tensor] = {}
         self.register_state_dict_post_hook(_drop_own_tensors)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_put_own_tensors_back)  # type: ignore[no-untyped-call]
 
@@ -86,6 +86,15 @@ class Backbone(nn.Module, ABC):
         """
         return 1.0
 
+    def derived_bytes(self, dtype: torch.dtype, device: torch.device) -> int:
+        """About how much memory weights take in the forms that evaluations of large images make of them.
+
+        Args:
+            dtype: to compute in.
+            device: to compute on.
+        """
+        return 0
+
     def freeze(self) -> None:
         """Takes the parameters out of training; call it at the end of :meth:`build`."""
         self.requires_grad_(False)
@@ -97,25 +106,33 @@ class Backbone(nn.Module, ABC):
             name: as in :meth:`named_parameters` or :meth:`named_buffers`.
             dtype: to compute in.
         """
-        found = self._casts.get((name, dtype))
+        return self.derived(name, dtype, lambda tensor: _cast(tensor, dtype))
+
+    def derived(self, name: str, what: object, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """Something made of a parameter or buffer: once if it is frozen, each time while it is trained.
+
+        Args:
+            name: as in :meth:`named_parameters` or :meth:`named_buffers`.
+            what: it is, to be found again by.
+            make: makes it.
+        """
+        found = self._derived.get((name, what))
         if found is not None:
             return found
         owner, _, attribute = name.rpartition(".")
         tensor: Tensor = getattr(self.get_submodule(owner), attribute)
         if tensor.requires_grad:
-            return tensor.to(dtype)
-        # Half as long again on CPUs with another layout, and more in bfloat16.
-        layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-        return self._casts.setdefault((name, dtype), tensor.detach().to(dtype).contiguous(memory_format=layout))
+            return make(tensor)
+        return self._derived.setdefault((name, what), make(tensor.detach()))
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
-        """Forgets what was cast when the network is moved or changed."""
-        self._casts.clear()
+        """Forgets what was derived when the network is moved or changed."""
+        self._derived.clear()
         return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call, no-any-return]
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Forgets what was cast when the network begins or ends to be trained."""
-        self._casts.clear()
+        """Forgets what was derived when the network begins or ends to be trained."""
+        self._derived.clear()
         return super().requires_grad_(requires_grad)
 
 
@@ -125,6 +142,12 @@ def computing_dtype(image: Tensor) -> torch.dtype:
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return image.dtype
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    # Half as long again on CPUs with another layout, and more in bfloat16.
+    layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+    return tensor.to(dtype).contiguous(memory_format=layout)
 
 
 def _drop_own_tensors(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nst_lightning.backbones import winograd
 from nst_lightning.backbones.again import Found, again
 from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
 from nst_lightning.backbones.entrance import image_convolution
@@ -122,6 +123,11 @@ class VGG(Backbone, ABC):
         )
         self._fill()
         self.freeze()
+
+    def derived_bytes(self, dtype: torch.dtype, device: torch.device) -> int:
+        """See :meth:`Backbone.derived_bytes`."""
+        weights = [weight for _, weight in self.named_weights() if weight.dim() == 4]
+        return sum(winograd.kernel_bytes(weight) for weight in weights if winograd.serves(weight, dtype, device))
 
     def width(self, layer: str) -> int:
         """Channels of a layer."""
@@ -248,12 +254,16 @@ class VGG(Backbone, ABC):
 
     def _convolve(self, value: Tensor, number: int, state: State) -> Tensor:
         """Rectifies and convolves what comes before a convolution."""
-        weight, bias = (self.cast(f"convolutions.{number - 1}.{part}", value.dtype) for part in ("weight", "bias"))
+        names = [f"convolutions.{number - 1}.{part}" for part in ("weight", "bias")]
+        weight, bias = (self.cast(name, value.dtype) for name in names)
         if weight.requires_grad:
             seen = value if number == 1 else functional.relu(value)
             return functional.conv2d(seen, weight, bias, padding=int(number > 1))
         if number == 1:
             return image_convolution(value, weight, bias)
+        if winograd.pays(value, weight):
+            kernels = winograd.Kernels(*(self.derived(names[0], make, make) for make in winograd.MAKERS))
+            return winograd.rectified_convolution(value, kernels, bias, state == "rectified")
         return rectified_convolution(value, weight, bias, state)
 
     def _pool(self, value: Tensor, spare: bool) -> Tensor:

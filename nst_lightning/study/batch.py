@@ -60,8 +60,9 @@ def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: 
     checkpoint = Path(logger.log_dir) / LAST
     trainer = _trainer(clis[0], logger, [interrupt, *_callbacks(runs, output, module), *beside], len(data.stages))
     precision: Precision = clis[0].config.fit.trainer.precision
-    needed = needed_bytes(clis[0].model, clis[0].datamodule, precision, items=len(clis))
-    check_memory(needed, free_bytes(trainer.strategy.root_device))
+    device = trainer.strategy.root_device
+    needed = needed_bytes(clis[0].model, clis[0].datamodule, precision, items=len(clis), device=device)
+    check_memory(needed, free_bytes(device))
     trainer.fit(module, datamodule=data, ckpt_path=_unfinished(checkpoint, module, data))
     return interrupt.interrupted
 
