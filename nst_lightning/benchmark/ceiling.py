@@ -1,21 +1,23 @@
 """What this machine can do at most."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from nst_lightning.benchmark.clock import durations
+from nst_lightning.precision import DTYPES, Precision
 
-DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 CHANNELS = 256
 
 
-def ceiling(device: str, quick: bool) -> list[dict[str, Any]]:
+def ceiling(device: str, quick: bool, precisions: Sequence[Precision]) -> list[dict[str, Any]]:
     """Rates of convolutions and matrix products in operations a second, a multiplication and an addition being two."""
     rows = []
-    for precision, dtype in DTYPES.items():
+    for precision in precisions:
+        dtype = DTYPES[precision]
         for layout, memory_format in LAYOUTS.items():
             for size in (16,) if quick else (64, 128):
                 rate = _convolution(dtype, memory_format, size, device, quick)

@@ -14,7 +14,7 @@ from nst_lightning.benchmark.worker import measure
 from nst_lightning.errors import InputError
 from nst_lightning.image import write_bytes
 from nst_lightning.parsing import Parser
-from nst_lightning.precision import native_precision
+from nst_lightning.precision import PRECISIONS, native_precisions
 
 Device = Literal["cpu", "cuda"]
 
@@ -66,21 +66,24 @@ def _checked(options: Namespace) -> Namespace:
 
 def run(options: Namespace) -> dict[str, Any]:
     """All measurements, each in a process of its own."""
-    device, precision = options.device, native_precision("gpu" if options.device == "cuda" else "cpu")
-    found: dict[str, Any] = {"machine": _machine(device)}
-    found["ceiling"] = measure("ceiling", device=device, quick=options.quick)
+    device, precisions = options.device, native_precisions("gpu" if options.device == "cuda" else "cpu")
+    found: dict[str, Any] = {"machine": _machine(device), "precisions": precisions}
+    if len(precisions) < len(PRECISIONS):
+        print("This processor does not compute in bfloat16 itself; float32 alone is measured.", flush=True)
+    print("ceiling", flush=True)
+    found["ceiling"] = measure("ceiling", device=device, quick=options.quick, precisions=precisions)
     found["steps"] = [
         row
         for size in options.sizes
-        for row in measure_steps(size, device, options.steps, found["ceiling"], options.quick)
+        for row in measure_steps(size, device, options.steps, found["ceiling"], precisions, options.quick)
     ]
     size = 512 if 512 in options.sizes else options.sizes[-1]
-    where = {"name": "SlimVGG19", "size": size, "device": device, "precision": precision}
+    where = {"name": "SlimVGG19", "size": size, "device": device, "precision": precisions[-1]}
     print(f"Lightning's cost at {size} px", flush=True)
     steps = max(options.steps, 2 if options.quick else 100)
     found["lightning"] = {"network": "SlimVGG19", "size": size} | measure("lightning", steps=steps, **where)
     print(f"time to quality at {options.quality_size} px", flush=True)
-    where = {"size": options.quality_size, "device": device, "precision": precision}
+    where = {"size": options.quality_size, "device": device, "precision": precisions[-1]}
     quality = measure("quality", evaluations=options.evaluations, weights=options.vgg, **where)
     found["quality"] = {"size": options.quality_size} | quality
     return found

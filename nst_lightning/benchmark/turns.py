@@ -1,6 +1,6 @@
 """Our steps and the plain loop's, turn by turn, so that both meet the same hour of the machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from nst_lightning.benchmark.ceiling import best_convolution
 from nst_lightning.benchmark.clock import summary
 from nst_lightning.benchmark.worker import Served, served
-from nst_lightning.precision import PRECISIONS
+from nst_lightning.precision import Precision
 
 DEEP_LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 """Of the style term where memory is compared: one in each block, to VGG-19's last."""
@@ -43,7 +43,12 @@ class Kind:
 
 
 def measure_steps(
-    size: int, device: str, steps: int, ceiling: list[dict[str, Any]], quick: bool = False
+    size: int,
+    device: str,
+    steps: int,
+    ceiling: list[dict[str, Any]],
+    precisions: Sequence[Precision],
+    quick: bool = False,
 ) -> list[dict[str, Any]]:
     """Steps of each kind at a size.
 
@@ -52,6 +57,7 @@ def measure_steps(
         device: cpu or cuda.
         steps: how many of each kind, at least.
         ceiling: of the machine.
+        precisions: to measure, the one that it computes fastest in last.
         quick: whether a few kinds will do.
 
     Returns:
@@ -61,7 +67,7 @@ def measure_steps(
     seconds: list[float] = []
     with served("reference", size=size, device=device, **plain.settings) as reference:
         reference.answer()
-        for kind in _kinds(quick):
+        for kind in _kinds(precisions[-1:] if quick else precisions, quick):
             print(f"{kind.network}, {kind.optimizer}, {kind.precision}, {size} px", flush=True)
             with served(kind.task, size=size, device=device, **kind.settings) as process:
                 process.answer()
@@ -97,15 +103,15 @@ def _reference(history: int) -> Kind:
     return Kind("reference", "32-true", f"L-BFGS {history}", "reference", {"history": history})
 
 
-def _kinds(quick: bool) -> Iterator[Kind]:
+def _kinds(precisions: Sequence[Precision], quick: bool) -> Iterator[Kind]:
     yield _reference(10)
     for network in ("SlimVGG19",) if quick else ("VGG19", "SlimVGG19"):
         for optimizer in ("L-BFGS", "Adam"):
-            for precision in PRECISIONS[1:] if quick else PRECISIONS:
+            for precision in precisions:
                 settings = {"name": network, "precision": precision, "optimizer": optimizer}
                 yield Kind(network, precision, optimizer, settings=settings)
     for checkpointing in (False, True):
         name = f"VGG19 to conv5_1{', checkpointing' if checkpointing else ''}"
-        kind = {"precision": PRECISIONS[1], "optimizer": "Adam"}
+        kind = {"precision": precisions[-1], "optimizer": "Adam"}
         depth = {"name": "VGG19", "layers": DEEP_LAYERS, "checkpointing": checkpointing}
         yield Kind(name, **kind, settings=kind | depth, comparable=False)

@@ -6,12 +6,15 @@ import torch
 
 from nst_lightning.__main__ import main
 from nst_lightning.backbones import VGG19
+from nst_lightning.benchmark.ceiling import ceiling
 from nst_lightning.benchmark.quality import our_course, reached
 from nst_lightning.benchmark.reference import PlainLoop
 from nst_lightning.benchmark.steps import LAYERS, Loop, pictures
 from nst_lightning.benchmark.table import table
+from nst_lightning.benchmark.turns import _kinds
 from nst_lightning.benchmark.worker import measure, served
 from nst_lightning.errors import InputError
+from nst_lightning.precision import PRECISIONS, Precision, native_precisions
 
 
 def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,7 +22,11 @@ def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, caps
     assert main(["benchmark", "--quick", "--json", str(file)]) == 0
     out = capsys.readouterr().out
     found = json.loads(file.read_text())
-    assert {row["precision"] for row in found["ceiling"]} == {"32-true", "bf16-mixed"}
+    measured = list(native_precisions("cpu"))
+    assert found["precisions"] == measured
+    assert list(dict.fromkeys(row["precision"] for row in found["ceiling"])) == measured
+    assert {row["precision"] for row in found["steps"][2:]} == {measured[-1]}
+    assert ("float32 alone is measured" in out) is (len(measured) == 1)
     assert all(row["rate"] > 0 for row in found["ceiling"])
     deep = ["VGG19 to conv5_1", "VGG19 to conv5_1, checkpointing"]
     assert [row["network"] for row in found["steps"]] == ["reference"] * 2 + ["SlimVGG19"] * 2 + deep
@@ -37,6 +44,17 @@ def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, caps
     )
     assert found["quality"]["goal"] < found["quality"]["start"]
     assert "Time to the objective of the reference's evaluation 6 at 32 px" in out
+
+
+@pytest.mark.parametrize("precisions", [PRECISIONS, PRECISIONS[:1]])
+def test_a_precision_that_is_not_native_is_not_measured(precisions: tuple[Precision, ...]) -> None:
+    kinds = list(_kinds(precisions, quick=False))
+    ours = [kind for kind in kinds if kind.task == "step"]
+    assert {kind.precision for kind in ours} == set(precisions)
+    assert len(ours) == 2 * 2 * len(precisions) + 2
+    assert {kind.precision for kind in ours if not kind.comparable} == {precisions[-1]}
+    rows = ceiling("cpu", True, precisions)
+    assert {row["precision"] for row in rows} == set(precisions)
 
 
 def test_mistakes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
