@@ -5,6 +5,7 @@ outputs is ``A^T [sum over channels of (G g G^T) * (B^T d B)] A`` of its 6x6 inp
 in brackets is 36 matrix products. The transforms are sums of whole strips of rows, which stay in the caches meanwhile.
 """
 
+import math
 import platform
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -31,7 +32,6 @@ CONSTANT = REACH + 1
 
 STRIP = 4 * 2**20
 """Bytes for each thread of the transformed inputs or outputs of a strip: few enough for caches, enough for products."""
-
 
 LEAST_CHANNELS, LEAST_TILES = 96, 64
 """From how many channels and tiles on it pays: with fewer the transforms take what the products save."""
@@ -136,20 +136,40 @@ def convolution(value: Tensor, kernel: Tensor, bias: Tensor | None = None, recti
     return result.permute(0, 3, 1, 2)
 
 
+class _Scratch:
+    """Memory that the strips of a map use one after the other; the first one is the largest.
+
+    Args:
+        like: what the tensors in it are like.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._found: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """A tensor that holds what it held when it was taken last."""
+        size = math.prod(shape)
+        if name not in self._found:
+            self._found[name] = self._like.new_empty(size)
+        return self._found[name][:size].view(shape)
+
+
 def _convolve(rows: Tensor, kernel: Tensor, bias: Tensor | None, rectify: bool, result: Tensor) -> None:
     """Of ``(height, width, channels)`` into ``(height, width, outputs)``, strip by strip."""
     height, width, channels = rows.shape
     down, across = -(-height // TILE), -(-width // TILE)
     at_once = _tiles_at_once(down, len(kernel) * across * max(kernel.shape[1:]) * rows.element_size())
-    border = rows.new_zeros(TILE * at_once + 2, TILE * across + 2, channels)
+    border, scratch = rows.new_zeros(TILE * at_once + 2, TILE * across + 2, channels), _Scratch(rows)
     for top in range(0, height, TILE * at_once):
         count = min(at_once, down - top // TILE)
         seen = border[: TILE * count + 2]
         _see(rows, top, rectify, seen)
-        products = torch.bmm(_transformed(seen, across), kernel.mT)
+        products = scratch.take("products", len(kernel), count * across, kernel.shape[1])
+        torch.bmm(_transformed(seen, across, scratch), kernel.mT, out=products)
         if bias is not None:
             products[CONSTANT] += bias
-        _put(products.view(len(kernel), count, across, -1), result[top : top + TILE * count])
+        _put(products.view(len(kernel), count, across, -1), result[top : top + TILE * count], scratch)
 
 
 def _tiles_at_once(down: int, each: int) -> int:
@@ -171,20 +191,20 @@ def _see(rows: Tensor, top: int, rectify: bool, seen: Tensor) -> None:
     seen[start + end - first :].zero_()
 
 
-def _transformed(seen: Tensor, across: int) -> Tensor:
+def _transformed(seen: Tensor, across: int, scratch: _Scratch) -> Tensor:
     """``B^T d B`` of each tile, ``(36, tiles, channels)``."""
     count, channels = len(seen) // TILE, seen.shape[2]
-    half = seen.new_empty(REACH, count, seen.shape[1], channels)
+    half = scratch.take("half", REACH, count, seen.shape[1], channels)
     _transform_inputs([seen[place::TILE][:count] for place in range(REACH)], half)
-    whole = seen.new_empty(REACH, REACH, count, across, channels)
+    whole = scratch.take("whole", REACH, REACH, count, across, channels)
     _transform_inputs([half[:, :, place::TILE][:, :, :across] for place in range(REACH)], whole.transpose(0, 1))
     return whole.view(REACH * REACH, count * across, channels)
 
 
-def _put(products: Tensor, result: Tensor) -> None:
+def _put(products: Tensor, result: Tensor, scratch: _Scratch) -> None:
     """``A^T m A`` of each tile of ``(36, down, across, outputs)`` into ``(height, width, outputs)``."""
     _, down, across, outputs = products.shape
-    half = products.new_empty(TILE, REACH, down, across, outputs)
+    half = scratch.take("found", TILE, REACH, down, across, outputs)
     _transform_outputs(products.view(REACH, REACH, down, across, outputs), half)
     whole = result.shape[:2] == (TILE * down, TILE * across)
     found = result if whole else result.new_empty(TILE * down, TILE * across, outputs)
