@@ -130,10 +130,12 @@ def convolution(value: Tensor, kernel: Tensor, bias: Tensor | None = None, recti
         ``(batch, outputs, height, width)``, channels-last.
     """
     batch, _, height, width = value.shape
-    result = value.new_empty(batch, height, width, kernel.shape[1])
-    for rows, found in zip(value.permute(0, 2, 3, 1), result, strict=True):
+    shape = (batch, kernel.shape[1], height, width)
+    # Not a view, which could not be rectified in its place.
+    result = torch.empty(shape, dtype=value.dtype, device=value.device, memory_format=torch.channels_last)
+    for rows, found in zip(value.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1), strict=True):
         _convolve(rows, kernel, bias, rectify, found)
-    return result.permute(0, 3, 1, 2)
+    return result
 
 
 class _Scratch:

@@ -6,7 +6,7 @@ from torch.nn import functional
 from nst_lightning.backbones import VGG19, winograd
 from nst_lightning.backbones.winograd import Kernels, kernel_of, kernel_of_gradient
 
-LAYERS = ["conv_3", "conv_5", "relu_5", "conv_6", "conv_7"]
+LAYERS = ["conv_3", "conv_5", "relu_5", "relu_6", "conv_7"]
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
