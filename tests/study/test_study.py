@@ -223,7 +223,8 @@ def test_a_batch_that_does_not_fit_is_painted_one_by_one(
 ) -> None:
     asked = []
 
-    def needed(*unused: Any, items: int) -> int:
+    def needed(*unused: Any, items: int, device: torch.device) -> int:
+        assert device == torch.device("cpu")
         asked.append(items)
         return 2 * 10**9
 
