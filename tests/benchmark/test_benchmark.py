@@ -6,6 +6,7 @@ import torch
 
 from nst_lightning.__main__ import main
 from nst_lightning.backbones import VGG19
+from nst_lightning.benchmark import steps
 from nst_lightning.benchmark.ceiling import ceiling
 from nst_lightning.benchmark.quality import our_course, reached
 from nst_lightning.benchmark.reference import PlainLoop
@@ -103,6 +104,11 @@ def test_a_task_goes_on_when_it_is_asked_to() -> None:
         seconds = [process.ask("step") for _ in range(2)]
         assert min(seconds) > 0
         assert process.ask("found")["bytes_per_pixel"] >= 0
+
+
+def test_a_peak_is_not_below_what_was_held_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "peak_bytes", lambda: 90)
+    assert [steps._peak("cpu", before) for before in (80, 100)] == [90, 100]
 
 
 def test_a_task_that_fails_says_why() -> None:
