@@ -18,13 +18,13 @@ CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 def native_precisions(accelerator: str) -> tuple[Precision, ...]:
     """Those that the hardware computes in itself, the fastest last; see :func:`native_precision`.
 
-    In bfloat16 a processor without instructions for it takes a hundred times as long as in float32.
+    Of bfloat16 a processor without instructions for it made less than a hundredth of its float32 convolutions.
     """
     return PRECISIONS if native_precision(accelerator) == "bf16-mixed" else PRECISIONS[:1]
 
 
 def is_emulated(precision: Precision, accelerator: str) -> bool:
-    """Whether the hardware has no instructions for a precision, which it then computes in many times as slowly."""
+    """Whether the hardware is not known to have instructions for a precision, which may then be many times as slow."""
     return precision not in native_precisions(accelerator)
 
 

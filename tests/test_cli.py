@@ -319,7 +319,7 @@ def test_a_precision_that_the_machine_lacks_is_told(
 ) -> None:
     monkeypatch.setattr("nst_lightning.precision.native_precision", lambda accelerator: native)
     run("--trainer.precision=bf16-mixed")
-    assert ("--trainer.precision 32-true is quicker" in capsys.readouterr().out) is (native == "32-true")
+    assert ("--trainer.precision 32-true is quicker then" in capsys.readouterr().out) is (native == "32-true")
 
 
 def paint_in_another_process(*args: str, **options: Any) -> subprocess.Popen[str]:
