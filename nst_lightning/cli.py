@@ -218,8 +218,8 @@ class StyleTransferCLI(LightningCLI):
             print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
         elif is_emulated(trainer.precision, str(trainer.accelerator)):
             print(
-                "This machine is not known to compute in bfloat16 itself and may take a hundred times as long as in float32: "
-                "--trainer.precision 32-true is quicker then."
+                "This machine is not known to compute in bfloat16 itself and may take a hundred times as long as in "
+                "float32: --trainer.precision 32-true is quicker then."
             )
 
     def _write_film_again(self) -> None:
