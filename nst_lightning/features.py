@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.moments import gram_matrix, moments, squared_error
+from nst_lightning.comparison import Map, squared_error
+from nst_lightning.moments import gram_matrix, moments
 
 
 class Area:
@@ -115,7 +116,7 @@ class Features(Mapping[str, Tensor]):
         value = self._values[layer]
         return self._read_outs[layer].gram_matrix(value) if layer in self._read_outs else gram_matrix(value)
 
-    def gram_map(self, layer: str, metric: Tensor | None = None) -> Tensor | None:
+    def gram_map(self, layer: str, metric: Tensor | None = None) -> Map | None:
         """A map for :meth:`gram_error`, the same for all features of a network.
 
         Args:
@@ -123,25 +124,29 @@ class Features(Mapping[str, Tensor]):
             metric: by what both sides of the Gram matrix are multiplied, ``(1 or batch, channels, channels)``.
 
         Returns:
-            ``(n, m)`` or ``(1 or batch, n, m)``; None for nothing.
+            The map from the channels that the network computes; None for nothing.
         """
-        left = self._read_outs[layer].of_gram if layer in self._read_outs else None
-        if metric is None:
-            return left
-        with torch.autocast(metric.device.type, enabled=False):
-            return metric / math.sqrt(metric.shape[-1]) if left is None else metric @ left.to(metric.dtype)
+        if layer not in self._read_outs:
+            return None if metric is None else Map(metric / math.sqrt(metric.shape[-1]))
+        left = self._read_outs[layer].of_gram
+        with torch.autocast(left.device.type, enabled=False):
+            left = left[None] if metric is None else metric @ left.to(metric.dtype)
+        return Map(left[..., :-1].contiguous(), left[..., -1:].contiguous())
 
-    def gram_error(self, layer: str, target: Tensor, left: Tensor | None = None, area: Area | None = None) -> Tensor:
-        """The mean squared error of a layer's Gram matrix, or of that of a part of it; a scalar.
+    def gram_error(
+        self, layer: str, target: Tensor, of: Map | None = None, area: Area | None = None, weight: float = 1.0
+    ) -> Tensor:
+        """The weighted mean squared error of a layer's Gram matrix, or of that of a part of it; a scalar.
 
         Args:
             layer: its name.
             target: as the map leaves it, ``(1 or batch, n, n)``.
-            left: what :meth:`gram_map` made for this layer.
+            of: what :meth:`gram_map` made for this layer.
             area: the part.
+            weight: a factor.
         """
         value, share = (self._values[layer], None) if area is None else area.pick(self._values[layer])
-        return squared_error(value, target, left, share)
+        return squared_error(value, target, of, share, weight)
 
     def moments(self, layer: str) -> Tensor:
         """The moments of a layer; see :func:`nst_lightning.moments.moments`."""

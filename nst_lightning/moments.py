@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 EXACT_POSITIONS = 4096
@@ -60,40 +59,9 @@ def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return matrix[:, -1, :-1], matrix[:, :-1, :-1]
 
 
-def squared_error(features: Tensor, target: Tensor, left: Tensor | None = None, share: Tensor | None = None) -> Tensor:
-    """Mean squared error of a Gram matrix, or of a linear map of moments, in few operations.
-
-    ``mean((G - target)^2)`` with ``G`` the :func:`gram_matrix` or, if there is a map, ``L M L^T`` with ``M`` the
-    :func:`moments`; without their last row and column where the map has none for them.
-
-    Args:
-        features: ``(batch, channels, height, width)``.
-        target: ``(1 or batch, n, n)``, symmetric; no gradient.
-        left: ``L``, ``(n, channels + 1)`` or ``(n, channels)``, or the same for each picture; no gradient.
-        share: how much each position counts, ``(batch, 1, height, width)``, float32 and 1 on average.
-
-    Returns:
-        A scalar, float32 or float64.
-    """
-    channels, positions = features.shape[1], features.shape[2] * features.shape[3]
-    ones = left is not None and left.shape[-1] > channels
-    if share is not None:
-        features, ones = _weighted(features, share, ones), False
-    divisor = channels * positions if left is None else positions
-    with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _SquaredError.apply(_exact_enough(features), target, left, ones, divisor)
-    return result
-
-
-def _weighted(features: Tensor, share: Tensor, ones: bool) -> Tensor:
-    """Features, and ones if there are to be, times the roots of what they count."""
-    root = share.sqrt().to(features.dtype)
-    return torch.cat([features * root, root], 1) if ones else features * root
-
-
 def _products(features: Tensor, ones: bool, divisor: int) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _Products.apply(_exact_enough(features), ones, divisor)
+        result: Tensor = _Products.apply(exact_enough(features), ones, divisor)
     return result
 
 
@@ -107,64 +75,61 @@ class _Products(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, ones: bool, divisor: int) -> Tensor:
         ctx.ones, ctx.divisor = ones, divisor
         ctx.save_for_backward(features)
-        return _summed(features, ones) / divisor
+        products, sums = summed(features, ones)
+        if sums is not None:
+            positions = features.shape[2] * features.shape[3]
+            last = functional.pad(sums, (0, 0, 0, 1), value=positions)
+            products = torch.cat([torch.cat([products, sums.mT], 1), last], 2)
+        return products / divisor
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         features: Tensor = ctx.saved_tensors[0]
-        return _moved(features, (gradients[0] + gradients[0].mT) / ctx.divisor, ctx.ones), None, None
+        matrices, channels = (gradients[0] + gradients[0].mT) / ctx.divisor, features.shape[1]
+        offsets = matrices[:, :channels, channels:] if ctx.ones else None
+        return moved(features, matrices[:, :channels, :channels], offsets), None, None
 
 
-class _SquaredError(torch.autograd.Function):
-    """See :func:`squared_error`; what lies between features and the scalar is symmetric, and small."""
+def summed(features: Tensor, ones: bool) -> tuple[Tensor, Tensor | None]:
+    """``F^T F`` of the rows ``F`` of a feature map, and their sums if there are to be.
 
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, target: Tensor, left: Tensor | None, ones: bool, divisor: int) -> Tensor:
-        matrix = _summed(features, ones) / divisor
-        left = None if left is None else left.to(matrix.dtype)
-        difference = (matrix if left is None else left @ matrix @ left.mT) - target
-        ctx.ones, ctx.divisor = ones, divisor
-        ctx.save_for_backward(features, difference, left)
-        result: Tensor = torch.linalg.vector_norm(difference).square() / difference.numel()
-        return result
+    Args:
+        features: ``(batch, channels, height, width)``, as :func:`exact_enough` leaves them.
+        ones: whether the sums are wanted: what a channel of ones would add.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        features, difference, left = ctx.saved_tensors
-        both = difference * (gradients[0] * (4 / difference.numel() / ctx.divisor))
-        both = both if left is None else left.mT @ both @ left
-        return _moved(features, both, ctx.ones), None, None, None, None
-
-
-def _summed(features: Tensor, ones: bool) -> Tensor:
-    """``F^T F``; see :class:`_Products`."""
-    parts = _parts(_rows(features))
+    Returns:
+        ``(batch, channels, channels)`` and ``(batch, channels, 1)`` or None, in float32 or float64.
+    """
+    rows = _rows(features)
+    if rows.dtype != torch.bfloat16 or rows.shape[1] <= EXACT_POSITIONS:
+        rows = rows.float() if rows.dtype == torch.bfloat16 else rows
+        return _symmetric(rows), rows.sum(dim=1)[..., None] if ones else None
+    parts = _parts(rows)
     products = _total([_product(part) for part in parts])
     if not ones:
-        return products
-    sums = _total([part.sum(dim=2).sum(dim=1, dtype=_exact(part)) for part in parts])
-    last = functional.pad(sums, (0, 1), value=features.shape[2] * features.shape[3])
-    return torch.cat([torch.cat([products, sums[:, None]], 1), last[:, :, None]], 2)
+        return products, None
+    return products, _total([part.sum(dim=2).sum(dim=1, dtype=torch.float32) for part in parts])[..., None]
 
 
-def _moved(features: Tensor, matrices: Tensor, ones: bool) -> Tensor:
-    """The rows, each with a 1 after its channels if there are ones, times symmetric matrices; channels alone."""
+def moved(features: Tensor, matrices: Tensor, offsets: Tensor | None) -> Tensor:
+    """``F D + d^T`` of the rows ``F`` of a feature map, in its precision.
+
+    Args:
+        features: ``(batch, channels, height, width)``.
+        matrices: ``D``, symmetric, ``(batch, channels, channels)``.
+        offsets: ``d``, ``(batch, channels, 1)``, or None for 0.
+    """
     # Convolutions of one position add while they multiply; other ways to add write a map once more.
-    matrices, channels = matrices.to(features.dtype), features.shape[1]
-    found = [
-        functional.conv2d(item, matrix[:channels, :channels, None, None], matrix[:channels, channels] if ones else None)
-        for item, matrix in zip(torch.split(features, 1), matrices, strict=True)
-    ]
+    weights, dtype = matrices.to(features.dtype)[..., None, None], features.dtype
+    biases = [None] * len(features) if offsets is None else offsets.to(dtype)[..., 0]
+    items = [features] if len(features) == 1 else torch.split(features, 1)
+    found = [functional.conv2d(item, *of_item) for item, *of_item in zip(items, weights, biases, strict=True)]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _exact_enough(features: Tensor) -> Tensor:
+def exact_enough(features: Tensor) -> Tensor:
+    """Features in a precision whose products are summed well: other than float64 and bfloat16 in float32."""
     return features if features.dtype in (torch.float64, torch.bfloat16) else features.float()
-
-
-def _exact(values: Tensor) -> torch.dtype:
-    return torch.float64 if values.dtype == torch.float64 else torch.float32
 
 
 def _rows(features: Tensor) -> Tensor:
@@ -174,13 +139,8 @@ def _rows(features: Tensor) -> Tensor:
 
 
 def _parts(rows: Tensor) -> list[Tensor]:
-    """Rows as they are summed, ``(batch, parts, positions, channels)``: each part is, before it is added in float32.
-
-    Few rows of bfloat16 are in float32 and in one part, as those of other precisions are.
-    """
+    """Many rows of bfloat16 in the parts that are summed by themselves, ``(batch, parts, positions, channels)``."""
     batch, positions, channels = rows.shape
-    if rows.dtype != torch.bfloat16 or positions <= EXACT_POSITIONS:
-        return [(rows.float() if rows.dtype == torch.bfloat16 else rows)[:, None]]
     at_once = min(AT_ONCE, positions // LEAST_PARTS)
     whole = positions // at_once * at_once
     parts = [rows[:, :whole].reshape(batch, -1, at_once, channels)]
@@ -189,7 +149,7 @@ def _parts(rows: Tensor) -> list[Tensor]:
 
 def _product(part: Tensor) -> Tensor:
     products = _symmetric(part.flatten(0, 1)).unflatten(0, part.shape[:2])  # type: ignore[no-untyped-call]
-    result: Tensor = products.sum(dim=1, dtype=_exact(part))
+    result: Tensor = products.sum(dim=1, dtype=torch.float32)
     return result
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.moments import EXACT_POSITIONS, gram_matrix, mean_and_products, moments, squared_error
+from nst_lightning.moments import EXACT_POSITIONS, gram_matrix, mean_and_products, moments
 
 
 def naive_gram(features: Tensor) -> Tensor:
@@ -115,56 +115,3 @@ def test_moments_of_bfloat16_are_those_of_a_channel_of_ones() -> None:
     features = torch.randn(1, 16, 90, 81, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     torch.testing.assert_close(moments(features), 17 * gram_matrix(ones), rtol=0, atol=2e-3)
-
-
-def maps() -> dict[str, Tensor | None]:
-    made = torch.randn(2, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    return {"none": None, "of channels": made[0, :, :6], "of channels and ones": made[0], "one for each": made}
-
-
-def mapped(matrix: Tensor, left: Tensor) -> Tensor:
-    columns = left.shape[-1]
-    return left @ matrix[:, :columns, :columns] @ left.mT
-
-
-@pytest.mark.parametrize("name", list(maps()))
-def test_squared_error_is_that_of_the_mapped_moments(name: str) -> None:
-    features, left = features_with_means(), maps()[name]
-    whole = moments(features)
-    made = gram_matrix(features) if left is None else mapped(whole, left)
-    target = made[:1].flip(1).flip(2)
-    torch.testing.assert_close(squared_error(features, target, left), (made - target).square().mean())
-    leaf = features.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: squared_error(x, target, left), leaf)
-    assert squared_error(features, made, left) == pytest.approx(0, abs=1e-25)
-
-
-@pytest.mark.parametrize("name", list(maps()))
-def test_squared_error_of_positions_that_have_shares(name: str) -> None:
-    features, left = features_with_means(), maps()[name]
-    share = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
-    share = share / share.mean((2, 3), keepdim=True)
-    ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-    whole = torch.einsum("bchw,bdhw,bhw->bcd", ones, ones, share[:, 0]) / 35
-    made = whole[:, :6, :6] / 6 if left is None else mapped(whole, left)
-    target = made[:1].flip(1).flip(2)
-    torch.testing.assert_close(squared_error(features, target, left, share), (made - target).square().mean())
-    leaf = features.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: squared_error(x, target, left, share), leaf)
-
-
-def test_gradient_of_a_squared_error_in_bfloat16_is_the_exact_one_rounded_also_under_autocast() -> None:
-    generator = torch.Generator().manual_seed(1)
-    features = torch.randn(1, 16, 90, 81, generator=generator).bfloat16() + 1
-    left = torch.randn(5, 17, generator=generator)
-    target = torch.eye(5)[None]
-    gradients = []
-    for given in (features, features.double()):
-        leaf = given.clone().requires_grad_()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            error = squared_error(leaf, target, left)
-        error.backward()  # type: ignore[no-untyped-call]
-        assert leaf.grad is not None
-        gradients.append(leaf.grad.double())
-    found, exact = gradients
-    assert (found - exact).abs().max() < 0.01 * exact.abs().max()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nst_lightning.comparison import Map
 from nst_lightning.errors import InputError
 from nst_lightning.features import Area, Features
 from nst_lightning.functional import powered
@@ -85,8 +86,8 @@ class GramLoss(FeatureLoss):
         for layer in self._found_in(features):
             if layer not in self._measures:
                 self._measures[layer] = self._measure(layer, features)
-            target, left, factor = self._measures[layer]
-            found[layer] = factor * features.gram_error(layer, target, left, area)
+            target, of, factor = self._measures[layer]
+            found[layer] = features.gram_error(layer, target, of, area, factor)
         return found
 
     @torch.no_grad()
@@ -103,8 +104,8 @@ class GramLoss(FeatureLoss):
 
 
 class _Measure(NamedTuple):
-    """How a layer's Gram matrix is compared: with what, after which map of the features' moments, times what."""
+    """How a layer's Gram matrix is compared: with what, after which map of the features, times what."""
 
     target: Tensor
-    left: Tensor | None
+    of: Map | None
     factor: float
