@@ -14,7 +14,7 @@ from nst_lightning.callbacks import FiniteGuard, GracefulInterrupt, StageProgres
 from nst_lightning.data import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.image import Picture, from_pil, read_image, to_pil
-from nst_lightning.losses import ContentLoss, GramLoss, Loss
+from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
 from nst_lightning.memory import free_bytes
 from nst_lightning.module import StyleTransfer, lbfgs
 from nst_lightning.plan import Plan
@@ -27,6 +27,7 @@ Source = str | os.PathLike[str] | Image.Image
 CONTENT_LAYERS = ("conv_3",)
 STYLE_LAYERS = tuple(f"conv_{number}" for number in range(1, 11))
 WHITENING = 0.5
+SMOOTH_WEIGHT = 100.0
 
 
 def stylize(
@@ -37,6 +38,7 @@ def stylize(
     *,
     content_weight: float = 1.0,
     style_weight: float = 1e3,
+    smooth_weight: float = SMOOTH_WEIGHT,
     content_layers: Sequence[str] = CONTENT_LAYERS,
     style_layers: Sequence[str] = STYLE_LAYERS,
     losses: dict[str, Loss] | None = None,
@@ -60,9 +62,10 @@ def stylize(
         steps: evaluations of the objective.
         content_weight: factor on the content term.
         style_weight: factor on the style term, a :class:`nst_lightning.GramLoss` with ``whitening=0.5``.
+        smooth_weight: factor on the total variation, where there are a content and a style.
         content_layers: where the content is compared.
         style_layers: where the style is compared.
-        losses: terms of the objective in place of the two that the four arguments above describe.
+        losses: terms of the objective in place of those that the five arguments above describe.
         initialization: ``content``, ``noise``, ``gaussian``, ``style`` or the path of an image file; the content, or
             noise where one of the pictures is missing, unless given.
         backbone: the network; the thin VGG-19 of the package unless given.
@@ -86,7 +89,7 @@ def stylize(
     )
     module = StyleTransfer(
         backbone=SlimVGG19() if backbone is None else backbone,
-        losses=losses or _losses(data, content_weight, style_weight, content_layers, style_layers),
+        losses=losses or _losses(data, content_weight, style_weight, smooth_weight, content_layers, style_layers),
         initialization=initialization or ("content" if data.content and data.styles else "noise"),
         optimizer=optimizer,
     )
@@ -115,6 +118,7 @@ def _losses(
     data: TransferData,
     content_weight: float,
     style_weight: float,
+    smooth_weight: float,
     content_layers: Sequence[str],
     style_layers: Sequence[str],
 ) -> dict[str, Loss]:
@@ -123,6 +127,8 @@ def _losses(
         losses["content"] = ContentLoss(content_layers, content_weight)
     if data.styles:
         losses["style"] = GramLoss(style_layers, style_weight, whitening=WHITENING)
+    if data.content is not None and data.styles and smooth_weight:
+        losses["smooth"] = TotalVariationLoss(smooth_weight)
     if not losses:
         raise InputError("Expected a content or a style, but got neither.")
     return losses

@@ -7,6 +7,8 @@ from PIL import Image
 
 import nst_lightning
 from nst_lightning import InputError, stylize
+from nst_lightning.api import SMOOTH_WEIGHT
+from nst_lightning.functional import total_variation
 from nst_lightning.image import from_pil, to_pil, write_image
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss
 from nst_lightning.plan import resized
@@ -45,6 +47,16 @@ def test_it_comes_nearer_to_the_style(tmp_path: Path) -> None:
     with Image.open(content) as picture:
         before = distance(picture)
     assert distance(paint(content, style, steps=60, content_weight=0.0)) < 0.1 * before
+
+
+def test_it_is_smoothed_as_far_as_asked(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path)
+    rough, smooth, flat = (
+        float(total_variation(from_pil(paint(*pair, steps=30, smooth_weight=weight)).image))
+        for weight in (0.0, SMOOTH_WEIGHT, 1e5)
+    )
+    assert flat < 0.5 * smooth
+    assert smooth < rough
 
 
 def test_one_picture_alone_starts_from_seeded_noise(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from nst_lightning.api import CONTENT_LAYERS, STYLE_LAYERS, WHITENING
+from nst_lightning.api import CONTENT_LAYERS, SMOOTH_WEIGHT, STYLE_LAYERS, WHITENING
 from nst_lightning.errors import InputError
 from nst_lightning.study.declaration import Section, Study
 
@@ -18,6 +18,7 @@ RECIPE: dict[str, Any] = {
             "class_path": "GramLoss",
             "init_args": {"layers": list(STYLE_LAYERS), "weight": 1e3, "whitening": WHITENING},
         },
+        "smooth": {"class_path": "TotalVariationLoss", "init_args": {"weight": SMOOTH_WEIGHT}},
     },
 }
 """The model of such a study unless a recipe is given: that of ``configs/transfer.yaml``."""

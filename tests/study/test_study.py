@@ -16,6 +16,7 @@ from nst_lightning.backbones import SlimVGG19
 from nst_lightning.image import read_image
 from nst_lightning.losses import GramLoss
 from nst_lightning.module import StyleTransfer
+from nst_lightning.study.folders import RECIPE
 from nst_lightning.study.records import FAILURE, state
 from nst_lightning.study.side_by_side import BatchTransfer
 from tests.study.studies import ROOT, declare, paint, results, section
@@ -271,6 +272,16 @@ def test_a_film_is_a_tile_that_plays(tmp_path: Path) -> None:
     assert page.count("film_compare.mp4") == 2
     assert [line["state"] for line in results()] == ["done", "done"]
     assert paint() == 0
+
+
+def test_two_folders_are_painted_by_the_recipe_of_a_transfer() -> None:
+    model = yaml.safe_load((ROOT / "configs" / "transfer.yaml").read_text())["model"]
+    assert RECIPE["losses"] == {
+        "content": {"class_path": "ContentLoss", "init_args": {"layers": ["conv_3"]}},
+        "style": model["losses"]["style"],
+        "smooth": model["losses"]["smooth"],
+    }
+    assert RECIPE["backbone"] == model["backbone"]
 
 
 def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
