@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = {
     path.relative_to(ROOT / "configs"): yaml.safe_load(path.read_text()) for path in ROOT.glob("configs/**/*.yaml")
 }
+TERMS = ("content", "style", "smooth")
 RECIPES = [path for path, config in CONFIGS.items() if "losses" in config.get("model", {})]
 BACKBONES = [path for path in CONFIGS if path.parent.name == "backbones"]
 
@@ -84,7 +85,7 @@ def test_every_backbone_goes_on_top_of_a_recipe(
     assert main(["fit", *configs, *QUICK, "--model.backbone.weights=random"]) == 0
     saved = yaml.safe_load((folder() / "config.yaml").read_text())["model"]
     assert saved["backbone"]["class_path"].endswith(CONFIGS[backbone]["model"]["backbone"]["class_path"])
-    assert set(saved["losses"]) == {"content", "style"}
+    assert set(saved["losses"]) == set(TERMS)
 
 
 def test_a_run_folder_has_all_that_a_run_leaves(run: Any) -> None:
@@ -162,7 +163,7 @@ def test_any_term_any_number_of_times(run: Any) -> None:
 def test_tensorboard_shows_the_run(run: Any) -> None:
     run("--data.plan.steps=20", "--previews.every_n_steps=8", "--model.layer_curves_every_n_steps=10")
     tags = events().Tags()
-    assert {"loss/total", "loss/content", "loss/style", "layers/style/conv_2"} <= set(tags["scalars"])
+    assert {"loss/total", *(f"loss/{term}" for term in TERMS), "layers/style/conv_2"} <= set(tags["scalars"])
     assert len(events().Scalars("loss/total")) == 2
     assert len(events().Scalars("layers/content/conv_3")) == 2
     assert {"image/content", "image/style", "image/start", "image/stylized"} == set(tags["images"])
@@ -170,8 +171,8 @@ def test_tensorboard_shows_the_run(run: Any) -> None:
     assert len(events().Images("image/content")) == 1
     assert "configuration/text_summary" in tags["tensors"]
     assert "final/total" in tags["scalars"]
-    total, content, style = (events().Scalars(f"loss/{n}")[-1].value for n in ("total", "content", "style"))
-    assert total == pytest.approx(content + style)
+    total, *terms = (events().Scalars(f"loss/{name}")[-1].value for name in ("total", *TERMS))
+    assert total == pytest.approx(sum(terms))
     assert "_hparams_/session_start_info" in events().summary_metadata
     hyperparameters = yaml.safe_load((folder() / "hparams.yaml").read_text())
     assert hyperparameters["model.losses.style.weight"] == 1e3

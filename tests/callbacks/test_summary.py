@@ -8,7 +8,7 @@ from nst_lightning.__main__ import main
 from nst_lightning.callbacks import SnapshotWriter
 from nst_lightning.errors import InputError
 from nst_lightning.image import read_image
-from tests.test_cli import QUICK, ROOT
+from tests.test_cli import QUICK, ROOT, TERMS
 from tests.tiny import write_pair
 
 
@@ -31,8 +31,8 @@ def test_the_summary_has_steps_size_terms_and_curves() -> None:
     assert (made["steps"], made["planned"], made["starts"]) == (5, 5, 1)
     assert made["size"] == [32, 24]
     assert made["seconds"] > 0
-    assert set(made["losses"]) == {"total", "content", "style"}
-    assert made["losses"]["total"] == pytest.approx(made["losses"]["content"] + made["losses"]["style"], rel=1e-4)
+    assert set(made["losses"]) == {"total", *TERMS}
+    assert made["losses"]["total"] == pytest.approx(sum(made["losses"][term] for term in TERMS), rel=1e-4)
     assert made["curves"]["step"] == [1, 2, 3, 4, 5]
     assert all(curve[-1] == made["losses"][name] for name, curve in made["curves"].items() if name != "step")
 

@@ -64,7 +64,8 @@ def test_a_study_leaves_a_page_sheets_curves_and_a_table(tmp_path: Path, capsys:
     lines = results()
     assert [line["run"] for line in lines] == ["Sweep, style weight 10", "Sweep, style weight 1e6"]
     assert all(line["state"] == "done" and line["steps"] == "4" for line in lines)
-    assert float(lines[0]["total"]) == pytest.approx(float(lines[0]["content"]) + float(lines[0]["style"]), rel=1e-4)
+    terms = [float(lines[0][term]) for term in ("content", "style", "smooth")]
+    assert float(lines[0]["total"]) == pytest.approx(sum(terms), rel=1e-4)
     assert len(list(Path("out").rglob("step_000002.png"))) == 2
     out, err = capsys.readouterr()
     assert "2/2 runs" in err
