@@ -300,6 +300,13 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+def wait_for_checkpoint_after(frame: Path, process: subprocess.Popen[str]) -> None:
+    checkpoint = frame.parents[1] / "checkpoints" / "last.ckpt"
+    while checkpoint.stat().st_mtime_ns < frame.stat().st_mtime_ns:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("run")
 def test_a_film_that_was_killed_in_the_middle_of_a_frame_ends_in_the_same_bits() -> None:
     args = ["--data.plan.following_steps=100", "--checkpoints.every_n_steps=7"]
@@ -308,6 +315,7 @@ def test_a_film_that_was_killed_in_the_middle_of_a_frame_ends_in_the_same_bits()
     assert process.returncode == 0, errors
     process = paint_in_another_process(*args)
     wait_for(folder(1) / "frames" / "00002.png", process)
+    wait_for_checkpoint_after(folder(1) / "frames" / "00002.png", process)
     time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -39,16 +39,20 @@ def graphed(values: Values, samples: tuple[Tensor], allow_unused_input: bool) ->
     place, ones = sample.detach().clone(), torch.ones(len(values(sample)))
     graph = make_fx(both)(place.clone().requires_grad_(), ones)
 
+    def replay(weights: Tensor) -> tuple[Tensor, ...]:
+        # What a GPU replays are kernels, which autocast does not see.
+        with torch.autocast("cpu", enabled=False):
+            return tuple(graph(place, weights))
+
     class Replayed(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, given: Tensor) -> tuple[Tensor, ...]:
             place.copy_(given)
-            return tuple(graph(place, ones)[:-1])
+            return replay(ones)[:-1]
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-            gradient: Tensor = graph(place, torch.stack(gradients))[-1]
-            return gradient
+            return replay(torch.stack(gradients))[-1]
 
     return Replayed.apply  # type: ignore[no-any-return]
 
