@@ -1,5 +1,6 @@
 """The command line: `python -m nst_lightning COMMAND ...`."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -21,10 +22,23 @@ def main(args: list[str] | None = None) -> int:
     """Runs a command and returns its exit status.
 
     Mistakes of the person who typed it become one line on stderr and status 1, or 2 where the line cannot be parsed.
+    Where nobody reads the output any more, as with `| head`, it ends without a word and with status 141, as others do.
 
     Args:
         args: what stands on the command line after the program's name; `sys.argv` unless given.
     """
+    try:
+        try:
+            return _main(args)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left of the output would be tried once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _main(args: list[str] | None) -> int:
     args = sys.argv[1:] if args is None else args
     if args and args[0] in COMMANDS:
         return _run(args)

@@ -486,6 +486,17 @@ def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> No
     assert printed.index("--data.content") < printed.index("--model.losses") < printed.index("--trainer.accelerator")
 
 
+# argparse, which prints the help of `fit`, passes over a reader that has gone.
+@pytest.mark.parametrize(("command", "status"), [([], 141), (["fit"], 0)])
+def test_help_may_be_cut_short(command: list[str], status: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [sys.executable, "-m", "nst_lightning", *command, "--help"]
+    ended = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (status, "")
+
+
 def test_help_needs_no_lightning() -> None:
     code = "import sys; from nst_lightning.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0
