@@ -120,8 +120,8 @@ def moved(features: Tensor, matrices: Tensor, offsets: Tensor | None) -> Tensor:
         offsets: ``d``, ``(batch, channels, 1)``, or None for 0.
     """
     # Convolutions of one position add while they multiply; other ways to add write a map once more.
-    weights, dtype = matrices.to(features.dtype)[..., None, None], features.dtype
-    biases = [None] * len(features) if offsets is None else offsets.to(dtype)[..., 0]
+    weights = matrices.to(features.dtype)[..., None, None]
+    biases = [None] * len(features) if offsets is None else offsets.to(features.dtype)[..., 0]
     items = [features] if len(features) == 1 else torch.split(features, 1)
     found = [functional.conv2d(item, *of_item) for item, *of_item in zip(items, weights, biases, strict=True)]
     return found[0] if len(found) == 1 else torch.cat(found)
