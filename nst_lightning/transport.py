@@ -1,13 +1,37 @@
 """Wasserstein distances between distributions of features."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 LEAST_VARIANCE = 1e-4
 """Added to each channel's variance, so that covariances have roots; crowsonkb/style-transfer-pytorch has the same."""
+
+
+class Normal(NamedTuple):
+    """Normal distributions that others are compared with, in float64.
+
+    Attributes:
+        mean: of the channels, ``(batch, channels)``.
+        variances: eigenvalues of the :func:`covariance` in ascending order, ``(batch, channels)``.
+        root: the covariance's positive square root, ``(batch, channels, channels)``.
+    """
+
+    mean: Tensor
+    variances: Tensor
+    root: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, mean: Tensor, products: Tensor) -> "Normal":
+        """That with the means ``(batch, channels)``, and means of products as for :func:`covariance`."""
+        values, vectors = torch.linalg.eigh(covariance(mean, products))
+        # Less can only be rounding of the products.
+        values = values.clamp_min(LEAST_VARIANCE)
+        return cls(_exact(mean), values, (vectors * values.sqrt()[..., None, :]) @ vectors.mT)
 
 
 def covariance(mean: Tensor, products: Tensor) -> Tensor:
@@ -18,71 +42,61 @@ def covariance(mean: Tensor, products: Tensor) -> Tensor:
         products: means of the channels' products, ``(batch, channels, channels)``.
 
     Returns:
-        ``(batch, channels, channels)``.
+        ``(batch, channels, channels)``, in float64.
     """
+    mean, products = _exact(mean), _exact(products)
     least = LEAST_VARIANCE * torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)
     return products - mean[..., :, None] * mean[..., None, :] + least
 
 
-def square_root(matrix: Tensor) -> Tensor:
-    """The positive square root of symmetric positive semi-definite matrices, ``(batch, n, n)``; no gradient.
-
-    By eigenvalues, in float64: a product of covariances has a condition number that float32 cannot hold.
-    """
-    values, vectors = torch.linalg.eigh(_exact(matrix.detach()))
-    roots = values.clamp_min(0).sqrt()
-    root: Tensor = (vectors * roots[..., None, :]) @ vectors.mT
-    return root.to(matrix.dtype)
-
-
-def wasserstein_2(mean: Tensor, products: Tensor, target_mean: Tensor, target_root: Tensor) -> Tensor:
+def wasserstein_2(mean: Tensor, products: Tensor, target: Normal) -> Tensor:
     """Squared 2-Wasserstein distance between normal distributions, divided by the number of channels.
 
     ``(|m - t|^2 + tr(S + T - 2 (T^1/2 S T^1/2)^1/2)) / channels`` (Dowson and Landau 1982; as a style
-    loss in VinceMarron/style_transfer 2018 and crowsonkb/style-transfer-pytorch).
+    loss in VinceMarron/style_transfer 2018 and crowsonkb/style-transfer-pytorch). In float64: the product of two
+    covariances has weak directions, half of the distance between similar pictures, that float32 cannot hold beside
+    its strong ones.
 
     Args:
         mean: of the channels, ``(batch, channels)``.
         products: means of the channels' products, ``(batch, channels, channels)``.
-        target_mean: ``(1 or batch, channels)``.
-        target_root: :func:`square_root` of the target's :func:`covariance`, ``(1 or batch, channels, channels)``.
+        target: of ``1`` or ``batch`` pictures; no gradient.
 
     Returns:
-        A scalar, the mean over the batch.
+        A scalar, the mean over the batch, in the precision and on the device of ``products``.
     """
     own = covariance(mean, products)
-    means = (mean - target_mean).square().mean(dim=-1)
-    traces = own.diagonal(dim1=-2, dim2=-1).mean(dim=-1) + target_root.square().sum(dim=(-2, -1)) / mean.shape[-1]
-    roots: Tensor = _TraceOfRoot.apply(target_root @ own @ target_root)
-    return (means + traces - 2 * roots / mean.shape[-1]).mean()
+    means = (_exact(mean) - target.mean).square().mean(dim=-1)
+    traces = own.diagonal(dim1=-2, dim2=-1).mean(dim=-1) + target.variances.mean(dim=-1)
+    # S is at least LEAST_VARIANCE, and so the product's eigenvalues are at least that times T's, in their order.
+    roots: Tensor = _TraceOfRoot.apply(target.root @ own @ target.root, LEAST_VARIANCE * target.variances)
+    return (means + traces - 2 * roots / mean.shape[-1]).mean().to(products)
 
 
 class _TraceOfRoot(torch.autograd.Function):
-    """``tr A^1/2``, whose gradient is ``A^-1/2 / 2``.
+    """``tr A^1/2``, whose gradient is ``A^-1/2 / 2``, of matrices whose eigenvalues are known to be no less than some.
 
     The gradient of eigenvectors, which automatic differentiation would take, does not exist where eigenvalues are
     equal; that of the trace does.
     """
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(_exact(matrix))
-        # Below the rounding of the matrix there is nothing but noise.
-        least = values.amax(dim=-1, keepdim=True) * torch.finfo(matrix.dtype).eps
-        roots = values.clamp_min(least).sqrt()
-        inverse = (vectors * (0.5 / roots)[..., None, :]) @ vectors.mT
-        ctx.inverse = inverse.to(matrix.dtype)
-        result: Tensor = roots.sum(dim=-1).to(matrix.dtype)
-        return result
+    def forward(ctx: Any, matrix: Tensor, least: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(matrix)
+        roots = torch.maximum(values, least).sqrt()
+        ctx.save_for_backward((vectors * (0.5 / roots)[..., None, :]) @ vectors.mT)
+        return roots.sum(dim=-1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        inverse: Tensor = ctx.inverse
-        return gradients[0][..., None, None] * inverse
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (inverse,) = ctx.saved_tensors
+        return gradients[0][..., None, None] * inverse, None
 
 
-def _exact(matrix: Tensor) -> Tensor:
-    return matrix.float() if matrix.device.type == "mps" else matrix.double()
+def _exact(tensor: Tensor) -> Tensor:
+    # Apple's GPUs have no float64.
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def directions(channels: int, seed: int) -> Tensor:

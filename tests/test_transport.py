@@ -5,11 +5,11 @@ from torch import Tensor
 from nst_lightning.moments import mean_and_products, moments
 from nst_lightning.transport import (
     LEAST_VARIANCE,
+    Normal,
     covariance,
     directions,
     quantiles,
     sorted_projections,
-    square_root,
     wasserstein_2,
 )
 
@@ -22,8 +22,7 @@ def features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> T
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
-    mean, products = mean_and_products(moments(second))
-    return wasserstein_2(*mean_and_products(moments(first)), mean, square_root(covariance(mean, products)))
+    return wasserstein_2(*mean_and_products(moments(first)), Normal.of(*mean_and_products(moments(second))))
 
 
 def test_the_covariance_is_torchs() -> None:
@@ -33,11 +32,11 @@ def test_the_covariance_is_torchs() -> None:
 
 
 def test_the_root_is_a_root() -> None:
-    matrix = covariance(*mean_and_products(moments(features(2))))
-    root = square_root(matrix)
-    torch.testing.assert_close(root @ root, matrix)
-    torch.testing.assert_close(root, root.mT)
-    assert torch.linalg.eigvalsh(root).min() > 0
+    given = mean_and_products(moments(features(2)))
+    normal = Normal.of(*given)
+    torch.testing.assert_close(normal.root @ normal.root, covariance(*given))
+    torch.testing.assert_close(normal.root, normal.root.mT)
+    torch.testing.assert_close(torch.linalg.eigvalsh(normal.root).square(), normal.variances)
 
 
 def test_wasserstein_2_against_eigenvalues_of_the_product() -> None:
@@ -53,9 +52,8 @@ def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
     one = torch.eye(3, dtype=torch.float64)[None]
     mean = torch.zeros(1, 3, dtype=torch.float64)
     wide, narrow = 4 * one, 1 * one
-    root = square_root(covariance(mean, narrow))
     expected = ((4 + LEAST_VARIANCE) ** 0.5 - (1 + LEAST_VARIANCE) ** 0.5) ** 2
-    assert wasserstein_2(mean, wide, mean, root).item() == pytest.approx(expected)
+    assert wasserstein_2(mean, wide, Normal.of(mean, narrow)).item() == pytest.approx(expected)
 
 
 def test_a_distribution_has_no_distance_from_itself() -> None:
@@ -74,12 +72,35 @@ def test_the_gradient_of_wasserstein_2() -> None:
 def test_the_gradient_where_eigenvalues_are_equal() -> None:
     mean = torch.zeros(1, 3, dtype=torch.float64)
     products = 2 * torch.eye(3, dtype=torch.float64)[None].requires_grad_()
-    root = square_root(torch.eye(3, dtype=torch.float64)[None])
-    wasserstein_2(mean, products, mean, root).backward()  # type: ignore[no-untyped-call]
+    target = Normal.of(mean, torch.eye(3, dtype=torch.float64)[None])
+    wasserstein_2(mean, products, target).backward()  # type: ignore[no-untyped-call]
     assert torch.autograd.gradcheck(
-        lambda diagonal: wasserstein_2(mean, torch.diag_embed(diagonal), mean, root),
+        lambda diagonal: wasserstein_2(mean, torch.diag_embed(diagonal), target),
         (torch.full((1, 3), 2.0, dtype=torch.float64, requires_grad=True),),
     )
+
+
+def test_weak_directions_count_beside_strong_ones() -> None:
+    # As deep layers have them: standard deviations from 60 to 0.03, of which the weak ones differ.
+    turned = torch.linalg.qr(features(12, channels=12, width=12)[0, :, 0].double()).Q
+    strong = torch.logspace(1.8, -1.5, 12, dtype=torch.float64)
+    weak = torch.where(strong < 1, 0.5 * strong, strong)
+    (mine, its) = ((turned * values.square()) @ turned.mT for values in (weak, strong))
+    mean = torch.zeros(1, 12, dtype=torch.float64)
+    expected = (weak - strong).square().mean().item()
+    found = wasserstein_2(mean.float(), mine[None].float(), Normal.of(mean.float(), its[None].float()))
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected, rel=0.01)
+
+
+def test_rounding_of_products_leaves_a_finite_gradient() -> None:
+    # A channel without variance beside a strong one, whose variance comes out below 0.
+    mean = torch.tensor([[100.0, 3.0]], dtype=torch.float64)
+    products = torch.tensor([[[1.2e4, 300.0], [300.0, 9.0 - 1e-3]]], dtype=torch.float64).requires_grad_()
+    target = Normal.of(torch.zeros(1, 2), torch.eye(2)[None])
+    (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
+    # What a channel of the least variance there is has: (1 - sqrt(t / s)) / channels.
+    assert found[0, 1, 1].item() == pytest.approx((1 - (1 / LEAST_VARIANCE) ** 0.5) / 2, rel=1e-3)
 
 
 def test_fewer_positions_than_channels() -> None:

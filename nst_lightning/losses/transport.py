@@ -10,14 +10,7 @@ from nst_lightning.features import Features
 from nst_lightning.functional import mean_squared_error
 from nst_lightning.losses.base import FeatureLoss
 from nst_lightning.moments import mean_and_products, moments
-from nst_lightning.transport import (
-    covariance,
-    directions,
-    quantiles,
-    sorted_projections,
-    square_root,
-    wasserstein_2,
-)
+from nst_lightning.transport import Normal, directions, quantiles, sorted_projections, wasserstein_2
 
 
 class WassersteinLoss(FeatureLoss):
@@ -41,26 +34,23 @@ class WassersteinLoss(FeatureLoss):
     def clear_target(self) -> None:
         """See :meth:`FeatureLoss.clear_target`."""
         super().clear_target()
-        self._roots: dict[str, Tensor] = {}
+        self._normals: dict[str, Normal] = {}
 
     def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
         """See :meth:`FeatureLoss.add_target`."""
         super().add_target(features, share)
-        self._roots = {}
+        self._normals = {}
 
     def layer_distance(self, layer: str, value: Tensor) -> Tensor:
         """See :meth:`FeatureLoss.layer_distance`."""
-        mean, products = mean_and_products(value)
-        target_mean, _ = mean_and_products(self._targets[layer])
-        with torch.autocast(mean.device.type, enabled=False):
-            return self._weight(layer) * wasserstein_2(mean, products, target_mean, self._root(layer))
+        with torch.autocast(value.device.type, enabled=False):
+            return self._weight(layer) * wasserstein_2(*mean_and_products(value), self._normal(layer))
 
-    @torch.no_grad()
-    def _root(self, layer: str) -> Tensor:
-        """That of the target's covariance, taken once."""
-        if layer not in self._roots:
-            self._roots[layer] = square_root(covariance(*mean_and_products(self._targets[layer])))
-        return self._roots[layer]
+    def _normal(self, layer: str) -> Normal:
+        """The target's, whose root is taken once."""
+        if layer not in self._normals:
+            self._normals[layer] = Normal.of(*mean_and_products(self._targets[layer]))
+        return self._normals[layer]
 
 
 class SlicedWassersteinLoss(FeatureLoss):
