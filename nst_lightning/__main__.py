@@ -68,7 +68,7 @@ def _command(name: str) -> Callable[[list[str]], int]:
     if name in {"fit", "study"}:
         ask_for_huge_pages()
     if name == "fit":
-        from nst_lightning.cli import fit
+        from nst_lightning.fit import main as fit
 
         return fit
     if name == "study":

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from nst_lightning.data import TransferData
 from nst_lightning.errors import TooLargeError
 from nst_lightning.losses.base import total
+from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.plan import Stage
 from nst_lightning.precision import DTYPES, Precision, is_emulated
@@ -26,6 +27,26 @@ BESIDES = 256 * 2**20
 
 STATES = 4
 """Tensors of the image's size besides those that an optimizer keeps: gradient, direction, what the network sees."""
+
+
+def settle_memory(module: StyleTransfer, data: TransferData, precision: Precision, device: torch.device) -> None:
+    """Decides before a run of this process's own how it goes about memory, if it fits at all.
+
+    Args:
+        module: the run's, on the CPU; its targets are others afterwards.
+        data: the run's, set up.
+        precision: of the network.
+        device: to paint on.
+
+    Raises:
+        TooLargeError: it needs more than is free.
+    """
+    needed, free = needed_bytes(module, data, precision, device=device), free_bytes(device)
+    check_memory(needed, free)
+    if is_plenty(needed, free) and not module.objective.backbone.is_sparing:
+        keep_freed_memory()
+    else:
+        return_freed_memory()
 
 
 def check_memory(needed: int, free: int | None) -> None:

@@ -1,20 +1,16 @@
-"""The `fit` command: LightningCLI with our module, our data and our manners."""
+"""LightningCLI with our module, our data and our manners."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 # Imported so that YAML may name them by their short names.
 from nst_lightning import backbones, losses  # noqa: F401
 from nst_lightning.backbones import Backbone
-from nst_lightning.backbones.vgg import VGG
-from nst_lightning.budget import check_memory, needed_bytes
+from nst_lightning.budget import settle_memory
 from nst_lightning.callbacks import (
     CheckpointWriter,
     FilmWriter,
@@ -32,12 +28,10 @@ from nst_lightning.callbacks.run import run_folder
 from nst_lightning.callbacks.snapshots import check_ends
 from nst_lightning.errors import InputError
 from nst_lightning.film import FilmData
-from nst_lightning.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.parsing import Parser
 from nst_lightning.precision import PRECISIONS, is_emulated, native_precision
 from nst_lightning.progress import newest_checkpoint, read_checkpoint
-from nst_lightning.quiet import quiet_lightning
 from nst_lightning.recording import check_recordable
 from nst_lightning.trainer import NOT_OURS, TRAINER_DEFAULTS
 from nst_lightning.version import __version__
@@ -187,15 +181,7 @@ class StyleTransferCLI(LightningCLI):
             check_recordable(self.trainer.strategy.root_device)
         check_ends(self.config_init.fit.snapshots.at_steps, self.datamodule.ends(), self.datamodule.iterations_per_step)
         self.model.first_image(self.datamodule)
-        device = self.trainer.strategy.root_device
-        needed = needed_bytes(self.model, self.datamodule, self.config.fit.trainer.precision, device=device)
-        free = free_bytes(device)
-        check_memory(needed, free)
-        sparing = isinstance(self.model.objective.backbone, VGG) and self.model.objective.backbone.checkpointing
-        if is_plenty(needed, free) and not sparing:
-            keep_freed_memory()
-        else:
-            return_freed_memory()
+        settle_memory(self.model, self.datamodule, self.config.fit.trainer.precision, self.trainer.strategy.root_device)
         if self._checkpoint is not None:
             at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
             self._finished = at.stage == len(self.datamodule.stages)
@@ -247,33 +233,3 @@ def _continue_last_run(config: Namespace) -> None:
     newest = newest_checkpoint(runs, LAST)
     config.ckpt_path = str(newest)
     logger.init_args.version = newest.parts[-3]
-
-
-def fit(args: list[str]) -> int:
-    """Runs `fit` and returns the exit status: 0, or 130 after Ctrl-C.
-
-    Args:
-        args: what stands on the command line after `fit`.
-    """
-    try:
-        with quiet_lightning():
-            cli = StyleTransferCLI(["fit", *args])
-    except MisconfigurationException as error:
-        raise InputError(str(error)) from error
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise InputError(
-            "Expected the picture to fit into memory, but it does not: lower data.plan.size, use shallower layers, "
-            "--model.backbone.checkpointing true, or an optimizer with less memory (L-BFGS with a smaller "
-            "history_size, or Adam)."
-        ) from error
-    if cli.interrupted:
-        print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
-        return 130
-    if cli.datamodule.problem is not None:
-        raise InputError(
-            f"Expected a whole film, but of {cli.datamodule.content_file} {cli.datamodule.problem}. "
-            "What there is of it is painted."
-        )
-    return 0

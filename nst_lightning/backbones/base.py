@@ -75,6 +75,11 @@ class Backbone(nn.Module, ABC):
         """
         return measure(Features.of(self(image, layers)))
 
+    @property
+    def is_sparing(self) -> bool:
+        """Whether it is to take little memory, though it be slower."""
+        return False
+
     def breadth(self, layer: str) -> float:
         """How many channels of the network that is stood in for each channel of a layer stands for.
 

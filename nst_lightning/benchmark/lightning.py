@@ -62,7 +62,7 @@ def measure_lightning(name: str, size: int, device: str, precision: str, steps: 
 def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> tuple[list[float], list[float]]:
     """Seconds of each step in `fit`, and of each beside it."""
     # Imported late: this is the command line, whose start takes seconds.
-    from nst_lightning.cli import fit
+    from nst_lightning.fit import main as fit
 
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/content.png", f"{folder}/style.png"]
