@@ -12,7 +12,7 @@ SHARE_OF_NOISE = 1e-3
 
 So both have roots, and the weakest directions, whose error has the steepest gradient, do not hold up the others: with
 1e-4, whatever the variance, as in crowsonkb/style-transfer-pytorch, four pictures of 384 px that best.yaml painted were
-1.1 to 1.7 times as far from the style (W2 without noise in the real VGG-19), with shares of 1e-2 and 3e-2 as far.
+1.1 to 1.7 times as far from the style (W2 without noise in the real VGG-19). Shares of 1e-2 and 3e-2 do as this one.
 """
 
 LEAST_NOISE = 1e-5
