@@ -65,7 +65,7 @@ def wasserstein_2(mean: Tensor, products: Tensor, target: Normal) -> Tensor:
     ``(|m - t|^2 + tr(S + T - 2 (T^1/2 S T^1/2)^1/2)) / channels`` (Dowson and Landau 1982; as a style
     loss in VinceMarron/style_transfer 2018 and crowsonkb/style-transfer-pytorch), with the target's noise added to both
     covariances. In float64: beside its strong directions float32 cannot hold the weak ones of a product of covariances,
-    which are half of the distance between similar pictures in deep layers.
+    up to half of the distance between similar pictures in deep layers.
 
     Args:
         mean: of the channels, ``(batch, channels)``.

@@ -55,7 +55,7 @@ class Blocks(Backbone, ABC):
         return tuple(1 + sum(self.depths[:block]) for block in range(1, len(self.depths)))
 
     @classmethod
-    def _names(cls) -> dict[tuple[int, str], tuple[str, str]]:
+    def _names(cls) -> dict[Position, tuple[str, str]]:
         blocks = [(block, n) for block, depth in enumerate(cls.depths, 1) for n in range(1, depth + 1)]
         return {
             (number, kind): (f"{kind}_{number}", f"{kind}{block}_{n}")
@@ -63,7 +63,7 @@ class Blocks(Backbone, ABC):
             for kind in ("conv", "relu")
         }
 
-    def position(self, layer: str) -> tuple[int, str]:
+    def position(self, layer: str) -> Position:
         """Number of a layer's convolution, from 1, and ``conv`` or ``relu``.
 
         Raises:
