@@ -9,22 +9,22 @@ from nst_lightning.version import __version__
 if TYPE_CHECKING:
     from nst_lightning.api import stylize
     from nst_lightning.backbones import VGG16, VGG19, Backbone, SlimVGG19
-    from nst_lightning.data import TransferData
-    from nst_lightning.losses import ContentLoss, GramLoss, Loss, RevealedGramLoss, TemporalLoss, TotalVariationLoss
-    from nst_lightning.module import StyleTransfer
-    from nst_lightning.plan import Plan
+    from nst_lightning.data.plan import Plan
+    from nst_lightning.data.transfer import TransferData
+    from nst_lightning.losses import ContentLoss, DisocclusionGramLoss, GramLoss, Loss, TemporalLoss, TotalVariationLoss
+    from nst_lightning.training.module import StyleTransfer
 
 __all__ = [
     "VGG16",
     "VGG19",
     "Backbone",
     "ContentLoss",
+    "DisocclusionGramLoss",
     "DivergedError",
     "GramLoss",
     "InputError",
     "Loss",
     "Plan",
-    "RevealedGramLoss",
     "SlimVGG19",
     "StyleTransfer",
     "TemporalLoss",
@@ -37,10 +37,10 @@ __all__ = [
 _HOMES = {
     "api": ("stylize",),
     "backbones": ("VGG16", "VGG19", "Backbone", "SlimVGG19"),
-    "data": ("TransferData",),
-    "losses": ("ContentLoss", "GramLoss", "Loss", "RevealedGramLoss", "TemporalLoss", "TotalVariationLoss"),
-    "module": ("StyleTransfer",),
-    "plan": ("Plan",),
+    "data.transfer": ("TransferData",),
+    "losses": ("ContentLoss", "GramLoss", "Loss", "DisocclusionGramLoss", "TemporalLoss", "TotalVariationLoss"),
+    "training.module": ("StyleTransfer",),
+    "data.plan": ("Plan",),
 }
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from nst_lightning.errors import InputError, UsageError
-from nst_lightning.pages import ask_for_huge_pages
+from nst_lightning.system.huge_pages import request_huge_pages
 from nst_lightning.version import __version__
 
 COMMANDS = {
@@ -66,9 +66,9 @@ def _run(args: list[str]) -> int:
 def _command(name: str) -> Callable[[list[str]], int]:
     """The function of a command; its room is imported only now, so that the help is quick."""
     if name in {"fit", "study"}:
-        ask_for_huge_pages()
+        request_huge_pages()
     if name == "fit":
-        from nst_lightning.fit import main as fit
+        from nst_lightning.cli.fit import main as fit
 
         return fit
     if name == "study":
@@ -84,7 +84,7 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
         return distill
     if name == "flicker":
-        from nst_lightning.video.command import main as flicker
+        from nst_lightning.cli.flicker import main as flicker
 
         return flicker
     from nst_lightning.samples.command import main as samples

@@ -9,18 +9,18 @@ from lightning.pytorch.cli import OptimizerCallable
 from PIL import Image
 
 from nst_lightning.backbones import Backbone, SlimVGG19
-from nst_lightning.budget import check_memory, needed_bytes
 from nst_lightning.callbacks import FiniteGuard, GracefulInterrupt, StageProgressBar
-from nst_lightning.data import TransferData
+from nst_lightning.data.plan import Plan
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
-from nst_lightning.image import Picture, from_pil, read_image, to_pil
+from nst_lightning.images.io import Picture, from_pil, read_image, to_pil
 from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
-from nst_lightning.memory import free_bytes
-from nst_lightning.module import StyleTransfer, lbfgs
-from nst_lightning.plan import Plan
-from nst_lightning.precision import Precision, native_precision
-from nst_lightning.quiet import quiet_lightning
 from nst_lightning.samples import locate
+from nst_lightning.system.console import quiet_lightning
+from nst_lightning.system.memory import free_bytes
+from nst_lightning.system.precision import Precision, native_precision
+from nst_lightning.training.memory_estimate import check_memory, estimate_bytes
+from nst_lightning.training.module import StyleTransfer, lbfgs
 
 Source = str | os.PathLike[str] | Image.Image
 
@@ -70,7 +70,7 @@ def stylize(
             noise where one of the pictures is missing, unless given.
         backbone: the network; the thin VGG-19 of the package unless given.
         optimizer: makes an optimizer of the image; L-BFGS unless given.
-        ladder: smaller sizes to paint at first; see :class:`nst_lightning.plan.Plan`.
+        ladder: smaller sizes to paint at first; see :class:`nst_lightning.data.plan.Plan`.
         seed: of the noise.
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
         precision: of the network: ``32-true`` or ``bf16-mixed``; the latter where it is native unless given.
@@ -98,7 +98,7 @@ def stylize(
     with quiet_lightning():
         trainer = _trainer(data, accelerator, chosen, progress)
         device = trainer.strategy.root_device
-        check_memory(needed_bytes(module, data, chosen, device=device), free_bytes(device))
+        check_memory(estimate_bytes(module, data, chosen, device=device), free_bytes(device))
         trainer.fit(module, datamodule=data)
     height, width = module.image.shape[-2:]
     return to_pil(module.image, data.alpha(height, width))

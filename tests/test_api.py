@@ -8,10 +8,10 @@ from PIL import Image
 import nst_lightning
 from nst_lightning import InputError, stylize
 from nst_lightning.api import SMOOTH_WEIGHT
-from nst_lightning.functional import total_variation
-from nst_lightning.image import from_pil, to_pil, write_image
+from nst_lightning.functional.pixels import total_variation
+from nst_lightning.images.io import from_pil, to_pil, write_image
+from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss
-from nst_lightning.plan import resized
 from tests.tiny import TinyBackbone, smooth_image, write_pair
 
 LAYERS: dict[str, Any] = {"content_layers": ["conv_2"], "style_layers": ["conv_1", "conv_3"], "accelerator": "cpu"}
@@ -38,7 +38,7 @@ def test_it_comes_nearer_to_the_style(tmp_path: Path) -> None:
     backbone = TinyBackbone()
     loss = GramLoss(["conv_1", "conv_3"])
     with Image.open(style) as picture:
-        loss.add_target(backbone(resized(from_pil(picture).image, 24, 20), ["conv_1", "conv_3"]))
+        loss.add_target(backbone(resize(from_pil(picture).image, 24, 20), ["conv_1", "conv_3"]))
 
     def distance(picture: Image.Image) -> float:
         with torch.no_grad():

@@ -1,6 +1,7 @@
-"""Imports run downward only: the table of the rooms."""
+"""Imports go downward only."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,161 +9,89 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nst_lightning"
 
-# What each room may import of ours, besides itself and `errors` and `version`, which all may.
-ALLOWED: dict[str, set[str]] = {
-    "__init__": {"api", "backbones", "data", "losses", "module", "plan"},
-    "__main__": {"benchmark", "distill", "fit", "pages", "samples", "study", "video"},
-    "api": {
-        "backbones",
-        "budget",
-        "callbacks",
-        "data",
-        "image",
-        "losses",
-        "memory",
-        "module",
-        "plan",
-        "precision",
-        "quiet",
-        "samples",
-    },
-    "backbones": {"features"},
-    "benchmark": {
-        "backbones",
-        "data",
-        "fit",
-        "image",
-        "losses",
-        "memory",
-        "module",
-        "pages",
-        "parsing",
-        "plan",
-        "precision",
-        "samples",
-    },
-    "budget": {"data", "losses.base", "memory", "module", "plan", "precision"},
-    "callbacks": {"film", "image", "optim", "plan", "progress", "video"},
-    "cli": {
-        "backbones",
-        "budget",
-        "callbacks",
-        "data",
-        "film",
-        "image",
-        "losses",
-        "module",
-        "parsing",
-        "precision",
-        "progress",
-        "recording",
-        "trainer",
-    },
-    "comparison": {"moments"},
-    "data": {"image", "plan", "samples"},
-    "distill": {"backbones", "functional", "moments", "parsing", "quiet"},
-    "errors": set(),
-    "film": {"data", "plan", "samples", "video"},
-    "fit": {"cli", "quiet"},
-    "features": {"comparison", "moments"},
+# What each folder, or module at the root, imports of the package, from the lowest layer to the highest. `errors` and
+# `version` are free for all. An entry may name only entries above it, and exactly those that its code imports.
+LAYERS: dict[str, set[str]] = {
+    "system": set(),
     "functional": set(),
-    "image": set(),
-    "initialization": {"image", "plan", "samples"},
-    "losses": {"comparison", "features", "functional", "moments", "transport"},
-    "memory": set(),
-    "module": {
-        "backbones.base",
-        "data",
-        "initialization",
-        "losses.base",
-        "objective",
-        "optim",
-        "plan",
-        "progress",
-        "recording",
-    },
-    "moments": set(),
-    "objective": {"backbones.base", "data", "features", "losses.base"},
+    "images": set(),
     "optim": set(),
-    "pages": set(),
-    "parsing": set(),
-    "plan": set(),
-    "precision": set(),
-    "progress": {"plan"},
-    "recording": set(),
-    "quiet": set(),
-    "samples": set(),
+    "video": {"functional", "images"},
+    "samples": {"video"},
+    "backbones": {"functional"},
+    "losses": {"backbones", "functional"},
+    "data": {"images", "samples", "video"},
+    "training": {"backbones", "data", "images", "losses", "optim", "samples", "system"},
+    "callbacks": {"data", "images", "video"},
+    "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
+    "api": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training"},
     "study": {
         "api",
         "backbones",
-        "budget",
         "callbacks",
         "cli",
         "data",
-        "features",
-        "image",
+        "images",
         "losses",
-        "memory",
-        "module",
-        "objective",
-        "parsing",
-        "plan",
-        "precision",
-        "progress",
-        "quiet",
         "samples",
+        "system",
+        "training",
         "video",
     },
-    "trainer": set(),
-    "transport": set(),
-    "version": set(),
-    "video": {"functional", "image", "parsing", "plan", "samples"},
-}
-WITH_LIGHTNING = {
-    "api",
-    "benchmark",
-    "callbacks",
-    "cli",
-    "data",
-    "distill",
-    "fit",
-    "module",
-    "parsing",
-    "progress",
-    "study",
+    "distill": {"backbones", "cli", "functional", "system"},
+    "benchmark": {"backbones", "cli", "data", "images", "losses", "samples", "system", "training"},
+    "__main__": {"benchmark", "cli", "distill", "samples", "study", "system"},
+    "__init__": {"api", "backbones", "data", "losses", "training"},
 }
 
+# The folders that need Lightning; everything else is plain PyTorch and works without it.
+WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "study", "training"}
+
+FREE = {"errors", "version"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room(path: Path) -> str:
+def layer(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports(path: Path) -> Iterator[str]:
+def imported_modules(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "nst_lightning":
+            yield from (f"nst_lightning.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module or ""
 
 
-def within(name: str, allowed: set[str]) -> bool:
-    return any(name == a or name.startswith(f"{a}.") for a in allowed)
+def imported_layers(name: str) -> set[str]:
+    modules = [module for path in FILES if layer(path) == name for module in imported_modules(path)]
+    # `__main__` and the table of public names import by string, when they are asked.
+    text = "".join(path.read_text() for path in FILES if layer(path) == name and name.startswith("__"))
+    modules += re.findall(r'"(nst_lightning\.[\w.]+)(?=[":])', text)
+    return {module.split(".")[1] for module in modules if module.startswith("nst_lightning.")} - FREE - {name}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_what_it_may(path: Path) -> None:
-    allowed = ALLOWED[room(path)] | {room(path), "errors", "version"}
-    ours = [name.removeprefix("nst_lightning.") for name in imports(path) if name.startswith("nst_lightning.")]
-    assert not [name for name in ours if not within(name, allowed)]
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_a_layer_imports_exactly_what_the_table_permits(name: str) -> None:
+    assert imported_layers(name) == LAYERS[name]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_lightning_is_imported_in_its_rooms_alone(path: Path) -> None:
-    uses = any(within(name, {"lightning"}) for name in imports(path))
-    assert not uses or room(path) in WITH_LIGHTNING
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_the_table_permits_lower_layers_alone(name: str) -> None:
+    lower = list(LAYERS)[: list(LAYERS).index(name)]
+    assert LAYERS[name] <= set(lower)
 
 
-def test_the_table_names_the_rooms_there_are() -> None:
-    assert {room(path) for path in FILES} == set(ALLOWED)
+def test_the_table_names_every_layer() -> None:
+    assert {layer(path) for path in FILES} == {*LAYERS, *FREE}
+
+
+def test_exactly_these_layers_import_lightning() -> None:
+    users = {layer(path) for path in FILES if any(name.split(".")[0] == "lightning" for name in imported_modules(path))}
+    assert users == WITH_LIGHTNING
+
+
+def test_the_root_has_at_most_eight_modules() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 8

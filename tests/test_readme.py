@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nst_lightning.__main__ import main
-from nst_lightning.image import write_image
-from tests.test_cli import QUICK, QUICK_FILM
+from nst_lightning.images.io import write_image
+from tests.cli.test_cli import QUICK, QUICK_FILM
 from tests.tiny import smooth_image
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones import Backbone
 from nst_lightning.errors import InputError
-from nst_lightning.image import write_image
+from nst_lightning.images.io import write_image
 
 SHARED = Path(__file__).parents[2] / "shared"
 OXFORD = SHARED / "weights" / "vgg19_oxford_conv1_1-conv3_4.safetensors"

@@ -8,8 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from nst_lightning.backbones.again import Found
-from nst_lightning.features import Features
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.ops.checkpointing import Found
 
 Measure = Callable[[Features], Found]
 
@@ -76,11 +76,11 @@ class Backbone(nn.Module, ABC):
         return measure(Features.of(self(image, layers)))
 
     @property
-    def is_sparing(self) -> bool:
+    def saves_memory(self) -> bool:
         """Whether it is to take little memory, though it be slower."""
         return False
 
-    def breadth(self, layer: str) -> float:
+    def channel_ratio(self, layer: str) -> float:
         """How many channels of the network that is stood in for each channel of a layer stands for.
 
         1 for a network that stands for itself. A mean over channels needs no such factor, but the Gram matrix of

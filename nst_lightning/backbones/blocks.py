@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones.again import Found, again
 from nst_lightning.backbones.base import Backbone, Measure, autocast_region, computing_dtype, without_autocast
-from nst_lightning.backbones.frozen import State, seen_maxima
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.ops.checkpointing import Found, again
+from nst_lightning.backbones.ops.frozen_layers import State, seen_maxima
 from nst_lightning.errors import InputError
-from nst_lightning.features import Features
 
-Position = tuple[int, str]
+LayerPosition = tuple[int, str]
 """Number of a convolution, from 1, and ``conv`` or ``relu``."""
 
 
@@ -40,7 +40,7 @@ class Blocks(Backbone, ABC):
         self._positions = {name: position for position, names in self._names().items() for name in names}
 
     @property
-    def is_sparing(self) -> bool:
+    def saves_memory(self) -> bool:
         """See :meth:`Backbone.is_sparing`."""
         return self.checkpointing
 
@@ -55,7 +55,7 @@ class Blocks(Backbone, ABC):
         return tuple(1 + sum(self.depths[:block]) for block in range(1, len(self.depths)))
 
     @classmethod
-    def _names(cls) -> dict[Position, tuple[str, str]]:
+    def _names(cls) -> dict[LayerPosition, tuple[str, str]]:
         blocks = [(block, n) for block, depth in enumerate(cls.depths, 1) for n in range(1, depth + 1)]
         return {
             (number, kind): (f"{kind}_{number}", f"{kind}{block}_{n}")
@@ -63,7 +63,7 @@ class Blocks(Backbone, ABC):
             for kind in ("conv", "relu")
         }
 
-    def position(self, layer: str) -> Position:
+    def position(self, layer: str) -> LayerPosition:
         """Number of a layer's convolution, from 1, and ``conv`` or ``relu``.
 
         Raises:
@@ -96,12 +96,12 @@ class Blocks(Backbone, ABC):
 
         So the gradients of what is measured are taken as late as they are needed, and not held all at once.
         """
-        names: dict[Position, list[str]] = {}
+        names: dict[LayerPosition, list[str]] = {}
         for layer in layers:
             names.setdefault(self.position(layer), []).append(layer)
         autocast = autocast_region(image.device.type)
 
-        def measured(position: Position, value: Tensor) -> Found:
+        def measured(position: LayerPosition, value: Tensor) -> Found:
             with autocast():
                 return measure(self._features(dict.fromkeys(names[position], value)))
 
@@ -111,7 +111,7 @@ class Blocks(Backbone, ABC):
         """What the network computed, as features."""
         return Features(values)
 
-    def _run(self, image: Tensor, wanted: set[Position], take: Callable[[Position, Tensor], Found]) -> Found:
+    def _run(self, image: Tensor, wanted: set[LayerPosition], take: Callable[[LayerPosition, Tensor], Found]) -> Found:
         """Computes block by block, and hands over the values that are wanted."""
         deepest = max((number for number, _ in wanted), default=0)
         dtype, ends = computing_dtype(image), [start - 1 for start in self.block_starts if start <= deepest]
@@ -131,7 +131,7 @@ class Blocks(Backbone, ABC):
             return False
         return not any(parameter.requires_grad for parameter in self.parameters())
 
-    def _seen_once(self, value: Tensor, number: int, wanted: set[Position]) -> bool:
+    def _seen_once(self, value: Tensor, number: int, wanted: set[LayerPosition]) -> bool:
         """Whether memory is to be saved where the last value of a block is looked at before it is pooled."""
         alone = (number, "conv") in wanted and (number, "relu") not in wanted
         return alone and self.checkpointing and value.requires_grad and self.pooling == "max"
@@ -140,8 +140,8 @@ class Blocks(Backbone, ABC):
         self,
         numbers: range,
         pool: bool,
-        wanted: set[Position],
-        take: Callable[[Position, Tensor], Found],
+        wanted: set[LayerPosition],
+        take: Callable[[LayerPosition, Tensor], Found],
         value: Tensor,
     ) -> tuple[Tensor | None, Found]:
         found: Found = {}

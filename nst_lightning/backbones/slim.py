@@ -24,10 +24,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.backbones.vgg import VGG, WIDTHS
 from nst_lightning.backbones.weights import TRANSFORMS, InputTransform, read_tensors
 from nst_lightning.errors import InputError
-from nst_lightning.features import Features, ReadOut
 
 DEPTHS = (2, 2, 4, 4, 1)
 """Convolutions in each block: VGG-19's, as far as conv5_1."""
@@ -80,7 +80,7 @@ class SlimVGG19(VGG):
             )
         return super().position(layer)
 
-    def breadth(self, layer: str) -> float:
+    def channel_ratio(self, layer: str) -> float:
         """See :meth:`Backbone.breadth`; known once the network is built."""
         block = sum(start <= self.position(layer)[0] for start in self.block_starts)
         return WIDTHS[block] / (len(self._affine(layer)) - 1)
@@ -102,12 +102,12 @@ class SlimVGG19(VGG):
             if name not in tensors:
                 raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
         for name in (f"{kind}_{number}" for number in range(1, depth + 1) for kind in KINDS):
-            read_out = ReadOut.of(tensors[f"{name}.weight"][:, :, 0, 0], tensors[f"{name}.bias"])
+            read_out = Readout.of(tensors[f"{name}.weight"][:, :, 0, 0], tensors[f"{name}.bias"])
             self.register_buffer(f"{name}_read_out", read_out.affine, persistent=False)
 
     def _features(self, values: Mapping[str, Tensor]) -> Features:
         """Features after their read-outs."""
-        return Features(values, {layer: ReadOut(self._affine(layer)) for layer in values})
+        return Features(values, {layer: Readout(self._affine(layer)) for layer in values})
 
     def _affine(self, layer: str) -> Tensor:
         number, kind = self.position(layer)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones import winograd
 from nst_lightning.backbones.blocks import Blocks
-from nst_lightning.backbones.entrance import image_convolution
-from nst_lightning.backbones.frozen import State, maxima, rectified_convolution
 from nst_lightning.backbones.loading import draw, load, source
+from nst_lightning.backbones.ops import winograd
+from nst_lightning.backbones.ops.first_convolution import image_convolution
+from nst_lightning.backbones.ops.frozen_layers import State, maxima, rectified_convolution
 from nst_lightning.backbones.weights import TRANSFORMS, Flavor, InputTransform
 
 WIDTHS = (64, 128, 256, 512, 512)

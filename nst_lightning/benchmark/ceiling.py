@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from nst_lightning.benchmark.clock import durations
-from nst_lightning.precision import DTYPES, Precision
+from nst_lightning.system.precision import DTYPES, Precision
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 CHANNELS = 256

@@ -11,10 +11,10 @@ from jsonargparse import Namespace
 from nst_lightning.benchmark.table import ceiling_table, other_lines, step_table
 from nst_lightning.benchmark.turns import measure_steps
 from nst_lightning.benchmark.worker import measure
+from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
-from nst_lightning.image import write_bytes
-from nst_lightning.parsing import Parser
-from nst_lightning.precision import PRECISIONS, native_precisions
+from nst_lightning.images.atomic import write_bytes
+from nst_lightning.system.precision import PRECISIONS, native_precisions
 
 Device = Literal["cpu", "cuda"]
 

@@ -10,8 +10,8 @@ import lightning.pytorch as pl
 
 from nst_lightning.benchmark.clock import finish, summary
 from nst_lightning.benchmark.steps import Loop, pictures
-from nst_lightning.image import write_image
-from nst_lightning.memory import keep_freed_memory
+from nst_lightning.images.io import write_image
+from nst_lightning.system.memory import keep_freed_memory
 
 WARM_UP = 3
 
@@ -62,7 +62,7 @@ def measure_lightning(name: str, size: int, device: str, precision: str, steps: 
 def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> tuple[list[float], list[float]]:
     """Seconds of each step in `fit`, and of each beside it."""
     # Imported late: this is the command line, whose start takes seconds.
-    from nst_lightning.fit import main as fit
+    from nst_lightning.cli.fit import main as fit
 
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/content.png", f"{folder}/style.png"]

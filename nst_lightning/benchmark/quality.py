@@ -11,7 +11,7 @@ from nst_lightning.benchmark.clock import finish
 from nst_lightning.benchmark.reference import PlainLoop
 from nst_lightning.benchmark.steps import Loop, pictures
 from nst_lightning.losses import GramLoss
-from nst_lightning.memory import keep_freed_memory
+from nst_lightning.system.memory import keep_freed_memory
 
 DRAFT = 100
 """Steps of the thin network that a finish with VGG-19 goes on from."""

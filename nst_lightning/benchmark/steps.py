@@ -13,14 +13,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
 from nst_lightning.benchmark.clock import duration, durations
 from nst_lightning.benchmark.reference import PlainLoop
-from nst_lightning.data import StagePictures
-from nst_lightning.image import read_image
+from nst_lightning.data.transfer import StagePictures
+from nst_lightning.images.io import read_image
+from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, GramLoss, Loss
 from nst_lightning.losses.base import total
-from nst_lightning.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes, return_freed_memory
-from nst_lightning.module import StyleTransfer, lbfgs
-from nst_lightning.plan import resized
 from nst_lightning.samples import sample_path
+from nst_lightning.system.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes, return_freed_memory
+from nst_lightning.training.module import StyleTransfer, lbfgs
 
 LAYERS = [f"conv_{number}" for number in range(1, 11)]
 
@@ -30,7 +30,7 @@ WARM_UP = 3
 
 def pictures(size: int, device: str) -> tuple[Tensor, Tensor]:
     """A content and a style of our own, square."""
-    content, style = (resized(read_image(sample_path(name)).image, size, size) for name in ("harbour", "swirl"))
+    content, style = (resize(read_image(sample_path(name)).image, size, size) for name in ("harbour", "swirl"))
     return content.to(device), style.to(device)
 
 
@@ -97,7 +97,7 @@ def _adam(image: Tensor) -> Adam:
     return Adam([image], lr=0.02)
 
 
-class Steps:
+class TimedSteps:
     """Steps of a loop that are made one at a time, turn by turn with another's; for a process of its own.
 
     Args:
@@ -116,7 +116,7 @@ class Steps:
         return duration(self._step, self._device)
 
 
-def plain_steps(size: int, device: str, history: int) -> Steps:
+def plain_steps(size: int, device: str, history: int) -> TimedSteps:
     """Steps of the plain loop, and bytes a pixel of the first ones.
 
     Args:
@@ -132,10 +132,10 @@ def plain_steps(size: int, device: str, history: int) -> Steps:
     before = _held(device)
     durations(loop.step, 2, device, warm_up=0)
     found = {"bytes_per_pixel": (_peak(device, before) - before) / size**2}
-    return Steps(loop.step, device, lambda: found)
+    return TimedSteps(loop.step, device, lambda: found)
 
 
-def our_steps(size: int, device: str, checkpointing: bool = False, **options: Any) -> Steps:
+def our_steps(size: int, device: str, checkpointing: bool = False, **options: Any) -> TimedSteps:
     """Steps of ours, bytes of the first ones, and operations of one.
 
     Args:
@@ -161,7 +161,7 @@ def our_steps(size: int, device: str, checkpointing: bool = False, **options: An
         operations = int(counter.get_total_flops())
         return {"peak_bytes": peak, "bytes_per_pixel": (peak - before) / size**2, "operations": operations}
 
-    return Steps(loop.step, device, found)
+    return TimedSteps(loop.step, device, found)
 
 
 def _held(device: str) -> int:

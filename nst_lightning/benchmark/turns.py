@@ -8,7 +8,7 @@ from typing import Any
 from nst_lightning.benchmark.ceiling import best_convolution
 from nst_lightning.benchmark.clock import summary
 from nst_lightning.benchmark.worker import Served, served
-from nst_lightning.precision import Precision
+from nst_lightning.system.precision import Precision
 
 DEEP_LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 """Of the style term where memory is compared: one in each block, to VGG-19's last."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from nst_lightning.errors import InputError
-from nst_lightning.pages import ask_for_huge_pages
+from nst_lightning.system.huge_pages import request_huge_pages
 
 MARK = "measured: "
 
@@ -98,7 +98,7 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     task, options = request["task"], request["options"]
     if task in OURS:
-        ask_for_huge_pages()
+        request_huge_pages()
     if task not in _steps():
         _say(_tasks()[task](**options))
         return

@@ -1,11 +1,13 @@
 """What happens beside the steps of a run."""
 
 from nst_lightning.callbacks.averaging import ImageAveraging
-from nst_lightning.callbacks.bar import StageProgressBar
-from nst_lightning.callbacks.checkpoints import CheckpointWriter
+from nst_lightning.callbacks.checkpoint import CheckpointWriter
 from nst_lightning.callbacks.films import FilmWriter
-from nst_lightning.callbacks.guard import FiniteGuard, GracefulInterrupt
-from nst_lightning.callbacks.images import ImageLogger, ResultWriter
+from nst_lightning.callbacks.finite_guard import FiniteGuard
+from nst_lightning.callbacks.interrupt import GracefulInterrupt
+from nst_lightning.callbacks.previews import ImageLogger
+from nst_lightning.callbacks.progress_bar import StageProgressBar
+from nst_lightning.callbacks.result import ResultWriter
 from nst_lightning.callbacks.snapshots import SnapshotWriter
 from nst_lightning.callbacks.summary import RunSummary
 

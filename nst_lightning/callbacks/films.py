@@ -12,12 +12,13 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from nst_lightning.callbacks.records import RECORDS, FrameRecord, means, read_records, write_records
-from nst_lightning.callbacks.run import run_folder
+from nst_lightning.callbacks.frame_records import RECORDS, FrameRecord, means, read_records, write_records
+from nst_lightning.callbacks.run_folder import run_folder
+from nst_lightning.data.film import FilmData
+from nst_lightning.data.plan import Stage
 from nst_lightning.errors import InputError
-from nst_lightning.film import FilmData
-from nst_lightning.image import to_pil
-from nst_lightning.plan import Stage, fitted, resized
+from nst_lightning.images.io import to_pil
+from nst_lightning.images.resize import fit_long_edge, resize
 from nst_lightning.video.flicker import WarpingError, error_of
 from nst_lightning.video.frames import FOLDER
 from nst_lightning.video.source import Pixels
@@ -59,7 +60,7 @@ class FilmWriter(pl.Callback):
         self.open(run_folder(trainer))
 
     def numbers(self) -> dict[str, Any]:
-        """The film in numbers; see :func:`nst_lightning.callbacks.records.means`."""
+        """The film in numbers; see :func:`nst_lightning.callbacks.frame_records.means`."""
         return means(self._records)
 
     def open(self, folder: Path | None) -> None:
@@ -198,8 +199,8 @@ class FilmWriter(pl.Callback):
         numbers = sorted({round(number * (count - 1) / (STRIP - 1)) for number in range(STRIP)})
         images = [self.data.frames.read(number) for number in numbers]
         height, width = images[0].shape[-2:]
-        height, width = fitted(height, width, min(256, max(height, width)))
-        return torch.cat([resized(image, height, width)[0] for image in images], dim=2)
+        height, width = fit_long_edge(height, width, min(256, max(height, width)))
+        return torch.cat([resize(image, height, width)[0] for image in images], dim=2)
 
     def _stage(self, trainer: pl.Trainer, number: int | None = None) -> Stage:
         return self.data.stages[trainer.current_epoch if number is None else number]

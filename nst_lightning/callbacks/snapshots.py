@@ -6,8 +6,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from nst_lightning.callbacks.images import write_result
-from nst_lightning.callbacks.run import run_folder
+from nst_lightning.callbacks.result import write_result
+from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.errors import InputError
 
 

@@ -9,8 +9,8 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from nst_lightning.callbacks.films import FilmWriter
-from nst_lightning.callbacks.run import run_folder, steps_planned
-from nst_lightning.image import write_bytes
+from nst_lightning.callbacks.run_folder import run_folder, steps_planned
+from nst_lightning.images.atomic import write_bytes
 
 SUMMARY = "summary.json"
 """Name of the summary in a run folder."""

@@ -7,13 +7,13 @@ from typing import Any
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from nst_lightning.backbones.slim import SlimVGG19
+from nst_lightning.cli.parser import Parser
 from nst_lightning.distill.data import Photographs
 from nst_lightning.distill.export import export
 from nst_lightning.distill.measure import fidelity, table
 from nst_lightning.distill.module import Distillation
 from nst_lightning.distill.teachers import LAYERS, Teachers
-from nst_lightning.parsing import Parser
-from nst_lightning.quiet import quiet_lightning
+from nst_lightning.system.console import quiet_lightning
 
 USAGE = """python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]
        python -m nst_lightning distill measure --help"""

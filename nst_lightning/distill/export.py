@@ -55,7 +55,7 @@ def calibrated(thin: Tensor, teacher: Tensor, teacher_breadth: float) -> ReadOut
     read_out = condensed(best_prediction(inputs, rows(teacher)), inputs, channels)
     read_out = read_out.scaled((len(read_out.weight) / teacher.shape[1]) ** 0.5)
     features = functional.conv2d(thin, read_out.weight[:, :, None, None], read_out.bias)
-    breadth = teacher_breadth * teacher.shape[1] / len(read_out.weight)
-    content, gram = ratios(features, teacher, breadth, teacher_breadth)
+    channel_ratio = teacher_breadth * teacher.shape[1] / len(read_out.weight)
+    content, gram = ratios(features, teacher, channel_ratio, teacher_breadth)
     # A factor f changes the one by its square, the other by its fourth power: this one leaves both equally far off.
     return read_out.scaled((content * gram) ** (-1 / 6))

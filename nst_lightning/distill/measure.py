@@ -10,8 +10,8 @@ from nst_lightning.backbones.base import Backbone
 from nst_lightning.backbones.vgg import VGG19
 from nst_lightning.distill.calibration import best_prediction, unexplained
 from nst_lightning.distill.teachers import LAYERS, Teachers
-from nst_lightning.functional import mean_squared_error
-from nst_lightning.moments import gram_matrix
+from nst_lightning.functional.gram import gram_matrix
+from nst_lightning.functional.pixels import mean_squared_error
 
 ROWS = 40_000
 """Positions of a layer at which a read-out is fitted or measured."""
@@ -73,7 +73,7 @@ def _fidelity(
     aims: Mapping[str, Tensor],
 ) -> Fidelity:
     read_out = best_prediction(rows(fitted[layer]), rows(known[layer]))
-    content, gram = ratios(measured[layer], aims[layer], thin.breadth(layer), teacher_breadth(layer, aims[layer]))
+    content, gram = ratios(measured[layer], aims[layer], thin.channel_ratio(layer), teacher_breadth(layer, aims[layer]))
     return Fidelity(unexplained(read_out, rows(measured[layer]), rows(aims[layer])), content, gram)
 
 
@@ -96,9 +96,9 @@ def ratios(thin: Tensor, teacher: Tensor, thin_breadth: float, teacher_breadth: 
     return float((content / teacher_content).log().mean().exp()), float((gram / teacher_gram).log().mean().exp())
 
 
-def pair_distances(features: Tensor, breadth: float) -> tuple[Tensor, Tensor]:
+def pair_distances(features: Tensor, channel_ratio: float) -> tuple[Tensor, Tensor]:
     """Content and Gram distances between each picture and the next, ``(batch,)`` each."""
-    grams = gram_matrix(features) / breadth
+    grams = gram_matrix(features) / channel_ratio
     pairs = range(len(features))
     content = [mean_squared_error(features[n], features[n - 1]) for n in pairs]
     gram = [mean_squared_error(grams[n], grams[n - 1]) for n in pairs]

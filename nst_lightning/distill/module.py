@@ -13,7 +13,7 @@ from nst_lightning.distill.pool import PaintedPool
 from nst_lightning.distill.start import ridge_regression, start
 from nst_lightning.distill.student import Student
 from nst_lightning.distill.teachers import LAYERS, Teachers
-from nst_lightning.moments import gram_matrix
+from nst_lightning.functional.gram import gram_matrix
 
 
 class Distillation(LightningModule):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from nst_lightning.distill.student import Student
-from nst_lightning.functional import mean_squared_error
-from nst_lightning.moments import gram_matrix
+from nst_lightning.functional.gram import gram_matrix
+from nst_lightning.functional.pixels import mean_squared_error
 
 STYLE_LAYERS = tuple(f"conv_{number}" for number in range(1, 9))
 CONTENT_LAYER = "conv_7"

@@ -2,18 +2,18 @@
 
 from nst_lightning.losses.base import FeatureLoss, Loss
 from nst_lightning.losses.content import ContentLoss
+from nst_lightning.losses.disocclusion import DisocclusionGramLoss
+from nst_lightning.losses.gram import GramLoss
 from nst_lightning.losses.regularization import TotalVariationLoss
-from nst_lightning.losses.revealed import RevealedGramLoss
-from nst_lightning.losses.style import GramLoss
 from nst_lightning.losses.temporal import TemporalLoss
-from nst_lightning.losses.transport import SlicedWassersteinLoss, WassersteinLoss
+from nst_lightning.losses.wasserstein import SlicedWassersteinLoss, WassersteinLoss
 
 __all__ = [
     "ContentLoss",
+    "DisocclusionGramLoss",
     "FeatureLoss",
     "GramLoss",
     "Loss",
-    "RevealedGramLoss",
     "SlicedWassersteinLoss",
     "TemporalLoss",
     "TotalVariationLoss",

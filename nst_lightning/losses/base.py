@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from nst_lightning.errors import InputError
-from nst_lightning.functional import mean_squared_error
+from nst_lightning.functional.pixels import mean_squared_error
 
 IMAGE = "image"
 """The name under which the image itself stands among its features."""
@@ -46,14 +46,14 @@ class Loss(nn.Module, ABC):
             Scalars that have the term's weight and the layer's weight in them.
         """
 
-    def calibrate(self, breadth: Callable[[str], float]) -> None:
+    def set_channel_ratios(self, channel_ratio: Callable[[str], float]) -> None:
         """Makes the term's weight mean the same on a thin network; to be called once, before the first target.
 
         Args:
-            breadth: of a layer, by name; see :meth:`nst_lightning.backbones.base.Backbone.breadth`.
+            channel_ratio: of a layer, by name; see :meth:`nst_lightning.backbones.base.Backbone.channel_ratio`.
         """
 
-    def look_back(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+    def set_previous_frames(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
         """Hands over the frames before the one that is painted, to terms that look back.
 
         Args:

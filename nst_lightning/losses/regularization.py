@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.functional import total_variation
+from nst_lightning.functional.pixels import total_variation
 from nst_lightning.losses.base import IMAGE, Loss
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.functional import closest_first, masked_squared_error
+from nst_lightning.functional.pixels import mask_nearest_first, masked_squared_error
 from nst_lightning.losses.base import IMAGE, Loss
 
 
@@ -31,10 +31,10 @@ class TemporalLoss(Loss):
         self.offsets = tuple(sorted(offsets))
         self._before: list[tuple[Tensor, Tensor]] = []
 
-    def look_back(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+    def set_previous_frames(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
         """See :meth:`Loss.look_back`."""
         found = [before[offset] for offset in self.offsets if offset in before]
-        masks = closest_first([mask for _, mask in found])
+        masks = mask_nearest_first([mask for _, mask in found])
         self._before = [(warped, mask) for (warped, _), mask in zip(found, masks, strict=True)]
 
     def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:

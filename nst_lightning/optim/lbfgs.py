@@ -123,8 +123,8 @@ def _move(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
     uphill = (state["along"] * weights).sum(dim=1) + scale * _dot(gradient, gradient) <= 0
     lengths = torch.where(uphill, 0.0, -lr)[:, None]
     move = gradient * (scale[:, None] * lengths)
-    for total, rows, shares in zip(move, state["pairs"], weights * lengths, strict=True):
-        _add(total, rows, shares)
+    for total, rows, blend_weights in zip(move, state["pairs"], weights * lengths, strict=True):
+        _add(total, rows, blend_weights)
     return move
 
 
@@ -182,12 +182,12 @@ def _products(pairs: Tensor, gradient: Tensor) -> Tensor:
     )
 
 
-def _add(total: Tensor, rows: Tensor, shares: Tensor) -> None:
+def _add(total: Tensor, rows: Tensor, blend_weights: Tensor) -> None:
     """Adds rows, ``(rows, values)``, times a share of each to ``(values,)``."""
     if _by_blas(rows.device):
-        total.addmv_(rows.t(), shares)
+        total.addmv_(rows.t(), blend_weights)
         return
-    for row, share in zip(rows, shares, strict=True):
+    for row, share in zip(rows, blend_weights, strict=True):
         total.addcmul_(row, share)
 
 

@@ -13,7 +13,7 @@ CONTENTS: tuple[str, ...] = ("harbour", "landscape", "still_life", "cat")
 STYLES: tuple[str, ...] = ("swirl", "waves", "glass", "mosaic", "ink", "geometric")
 SAMPLES: tuple[str, ...] = CONTENTS + STYLES
 CLIPS: tuple[str, ...] = ("clip",)
-"""Films; see :mod:`nst_lightning.samples.clip`."""
+"""Films; see :mod:`nst_lightning.samples.drawing.clip`."""
 
 FILES = Path(__file__).parent / "files"
 

@@ -10,19 +10,19 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from tqdm import tqdm
 
+from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
-from nst_lightning.parsing import Parser
-from nst_lightning.study.declaration import Study
-from nst_lightning.study.folders import folder_study
-from nst_lightning.study.grouping import grouped
-from nst_lightning.study.interruption import Interruption
-from nst_lightning.study.local import Outcome, run_local
-from nst_lightning.study.page import PAGE, is_up_to_date, write_page
-from nst_lightning.study.paint import Job
-from nst_lightning.study.plan import Plan, Planner, Run
-from nst_lightning.study.read import read_study
-from nst_lightning.study.records import failure, state, summary
-from nst_lightning.study.words import slug
+from nst_lightning.study.engine.grouping import group_runs
+from nst_lightning.study.engine.interruption import Interruption
+from nst_lightning.study.engine.local import Outcome, run_local
+from nst_lightning.study.engine.paint import Job
+from nst_lightning.study.engine.records import failure, state, summary
+from nst_lightning.study.report import PAGE, is_up_to_date, write_page
+from nst_lightning.study.spec.declaration import Study
+from nst_lightning.study.spec.folders import folder_study
+from nst_lightning.study.spec.plan import Planner, ResolvedStudy, Run
+from nst_lightning.study.spec.read import read_study
+from nst_lightning.study.spec.words import slug
 
 BAR = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
 
@@ -94,7 +94,7 @@ class Studio:
         options: of the command.
     """
 
-    def __init__(self, plan: Plan, output: Path, options: Namespace) -> None:
+    def __init__(self, plan: ResolvedStudy, output: Path, options: Namespace) -> None:
         self.plan, self.output, self.options = plan, output, options
         self._page_written = time.monotonic()
 
@@ -106,7 +106,7 @@ class Studio:
             print(f"{self._done} of {len(self.plan.runs)} runs are done already.")
         interrupted = False
         try:
-            interrupted = self._paint(grouped(left, self.output, self.options.batch))
+            interrupted = self._paint(group_runs(left, self.output, self.options.batch))
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -132,7 +132,7 @@ class Studio:
     def _engine(self, jobs: Sequence[Job], bar: Any) -> Iterator[Outcome]:
         if self.options.engine == "local":
             return run_local(jobs, bar.update)
-        from nst_lightning.study.cluster import run_on_ray
+        from nst_lightning.study.engine.cluster import run_on_ray
 
         return run_on_ray(jobs, bar.update, self.options.ray.address, self.options.ray.gpus_per_run)
 

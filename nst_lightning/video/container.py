@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nst_lightning.errors import InputError
-from nst_lightning.video.needs import needed
+from nst_lightning.video.needs import import_extra
 from nst_lightning.video.source import Decoded, Pixels, Source
 
 HIGH_DEFINITION = 720
@@ -29,7 +29,7 @@ class Container(Source):
 
     def decoded(self) -> Iterator[Decoded]:
         """See :meth:`Source.decoded`."""
-        av = needed("av")
+        av = import_extra("av")
         try:
             container = av.open(str(self.path))
         except (av.FFmpegError, OSError) as error:
@@ -62,13 +62,13 @@ class Container(Source):
     @property
     def sound(self) -> str | None:
         """The file itself, where it has a sound."""
-        with needed("av").open(str(self.path)) as container:
+        with import_extra("av").open(str(self.path)) as container:
             return str(self.path) if container.streams.audio else None
 
 
 def _pictures_of(container: Any, path: Path) -> Any:
     """The stream with the film, which the cover of a song is not."""
-    attached = needed("av").stream.Disposition.attached_pic
+    attached = import_extra("av").stream.Disposition.attached_pic
     for stream in container.streams.video:
         if not stream.disposition & attached:
             return stream
@@ -76,7 +76,7 @@ def _pictures_of(container: Any, path: Path) -> Any:
 
 
 def _pixels(frame: Any) -> Pixels:
-    colors = needed("av").video.reformatter
+    colors = import_extra("av").video.reformatter
     unnamed = frame.colorspace == colors.Colorspace.DEFAULT or int(frame.colorspace) == 2
     named = colors.Colorspace.ITU709 if min(frame.height, frame.width) >= HIGH_DEFINITION else colors.Colorspace.ITU601
     options = {"src_colorspace": named} if unnamed else {}

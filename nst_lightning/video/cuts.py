@@ -68,5 +68,5 @@ def histogram(pixels: Pixels) -> NDArray[np.float32]:
     step = max(1, max(pixels.shape[:2]) // 160)
     bins = pixels[::step, ::step].astype(np.int64) * BINS // 256
     flat = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
-    shares: NDArray[np.float32] = (np.bincount(flat.ravel(), minlength=BINS**3) / flat.size).astype(np.float32)
-    return shares
+    blend_weights: NDArray[np.float32] = (np.bincount(flat.ravel(), minlength=BINS**3) / flat.size).astype(np.float32)
+    return blend_weights

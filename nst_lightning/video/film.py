@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.plan import resized
+from nst_lightning.images.resize import resize
 from nst_lightning.video.container import Container
 from nst_lightning.video.cuts import CutFinder
 from nst_lightning.video.pictures import Animation, Numbered, is_animation
@@ -154,7 +154,7 @@ class Film:
 def at_size(pixels: Pixels, height: int, width: int) -> Tensor:
     """A decoded picture as ``(1, 3, height, width)`` in [0, 1]."""
     image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
-    return resized(image, height, width)
+    return resize(image, height, width)
 
 
 def _read_through(source: Source, selection: Selection, path: Path) -> Contents:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from nst_lightning.functional import warping_error
+from nst_lightning.functional.pixels import warping_error
 from nst_lightning.video.lookahead import Lookahead, Motion
 from nst_lightning.video.warp import warp
 
@@ -62,7 +62,7 @@ class Flicker:
     error: float
 
 
-def measured(images: Iterable[Tensor], lookahead: Lookahead) -> Flicker:
+def measure_flicker(images: Iterable[Tensor], lookahead: Lookahead) -> Flicker:
     """The flicker of a film.
 
     Args:

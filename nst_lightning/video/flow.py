@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_lightning.errors import InputError
-from nst_lightning.image import write_bytes
-from nst_lightning.video.needs import needed
+from nst_lightning.images.atomic import write_bytes
+from nst_lightning.video.needs import import_extra
 
 MAGIC = 202021.25
 """What a .flo file of the Middlebury benchmark begins with."""
@@ -59,7 +59,7 @@ class DIS(Flow):
 
     def check(self, pairs: Iterable[tuple[int, int]], height: int, width: int) -> None:
         """Makes sure that OpenCV is there and the frames are large enough."""
-        needed("cv2")
+        import_extra("cv2")
         if min(height, width) < self.smallest:
             raise InputError(
                 f"Expected frames of at least {self.smallest} px each way for optical flow, but got {width}x{height} "
@@ -73,7 +73,7 @@ class DIS(Flow):
 
     def _made(self) -> Any:
         """A new one for each pair: small frames come out a little otherwise where it has seen others before."""
-        cv2 = needed("cv2")
+        cv2 = import_extra("cv2")
         cv2.setNumThreads(1)  # its result depends on their number
         presets = {"ultrafast": 0, "fast": 1, "medium": 2}
         return cv2.DISOpticalFlow_create(presets[self.preset])
@@ -206,7 +206,7 @@ def write_flow(path: Path, flow: Tensor) -> None:
     write_bytes(path, struct.pack("<fii", MAGIC, width, height) + values.tobytes())
 
 
-def named_flow(name: "str | Flow") -> Flow | None:
+def resolve_flow(name: "str | Flow") -> Flow | None:
     """The flow that is meant: ``none``, ``dis``, ``raft``, the pattern of .flo files, or one that is at hand."""
     if isinstance(name, Flow):
         return name

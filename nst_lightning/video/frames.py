@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nst_lightning.image import read_image, write_image
+from nst_lightning.images.io import read_image, write_image
 from nst_lightning.video.pictures import read_frame
 from nst_lightning.video.source import Pixels
 

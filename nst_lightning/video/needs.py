@@ -10,7 +10,7 @@ INSTALL = 'pip install "nst_lightning[video]"'
 NAMES = {"av": "PyAV", "cv2": "OpenCV"}
 
 
-def needed(module: str) -> Any:
+def import_extra(module: str) -> Any:
     """Imports a package that only films need.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nst_lightning.errors import InputError
-from nst_lightning.image import from_pil, read_image, to_pil
+from nst_lightning.images.io import from_pil, read_image, to_pil
 from nst_lightning.video.source import Decoded, Pixels, Source
 
 SHORTEST = 20

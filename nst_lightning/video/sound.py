@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from nst_lightning.video.needs import needed
+from nst_lightning.video.needs import import_extra
 
 ENCODERS = {"opus": "libopus", "aac": "aac"}
 RATE = 48000
@@ -41,7 +41,7 @@ class SoundTrack:
     def __init__(self, container: Any, sound: Sound, codecs: tuple[str, ...]) -> None:
         self.container = container
         self.sound = sound
-        self._source = needed("av").open(sound.path)
+        self._source = import_extra("av").open(sound.path)
         self._stream = self._source.streams.audio[0]
         packets = self._copied() if self._stream.codec_context.name in codecs else self._encoded(codecs[0])
         self._packets = packets
@@ -77,7 +77,7 @@ class SoundTrack:
                 yield packet.pts * Fraction(packet.time_base), packet
 
     def _samples(self, target: Any) -> Iterator[Any]:
-        av = needed("av")
+        av = import_extra("av")
         resampler = av.AudioResampler(format=target.codec_context.format.name, layout="stereo", rate=RATE)
         count = 0
         for frame in self._source.decode(self._stream):

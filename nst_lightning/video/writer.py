@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from nst_lightning.errors import InputError
-from nst_lightning.video.needs import needed
+from nst_lightning.video.needs import import_extra
 from nst_lightning.video.sound import Sound, SoundTrack
 from nst_lightning.video.source import Pixels
 
@@ -96,7 +96,7 @@ def check_film_writable(path: str | Path) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"Expected to write into {path.parent}, but that is not permitted.")
     if path.suffix:
-        needed("av")
+        import_extra("av")
     return path
 
 
@@ -120,7 +120,7 @@ def write_film(path: Path, pictures: Iterable[Pixels], timing: Timing, sound: So
     try:
         _encode(beside, FORMATS[path.suffix.lower()], pictures, timing, sound)
         os.replace(beside, path)
-    except needed("av").FFmpegError as error:
+    except import_extra("av").FFmpegError as error:
         raise OSError(getattr(error, "errno", None), f"{path} cannot be written: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def _write_folder(path: Path, pictures: Iterable[Pixels]) -> None:
 
 
 def _encode(path: Path, how: Format, pictures: Iterable[Pixels], timing: Timing, sound: Sound | None) -> None:
-    with needed("av").open(str(path), "w", format=how.container, options=how.header) as container:
+    with import_extra("av").open(str(path), "w", format=how.container, options=how.header) as container:
         frames = iter(pictures)
         first = next(frames)
         stream = _stream(container, how, first, timing)
@@ -189,7 +189,7 @@ def _even(length: int, how: Format) -> int:
 
 
 def _frame(pixels: Pixels, how: Format) -> Any:
-    av = needed("av")
+    av = import_extra("av")
     if how.pixels == "pal8":
         return _with_palette(pixels)
     height, width = (_even(length, how) for length in pixels.shape[:2])
@@ -210,4 +210,4 @@ def _with_palette(pixels: Pixels) -> Any:
     palette = np.full((256, 4), 255, np.uint8)
     # FFmpeg's order in memory: blue, green, red, opacity on little-endian machines; PyAV takes opacity first.
     palette[: len(colors), 1:] = colors
-    return needed("av").VideoFrame.from_ndarray((np.asarray(quantized), palette), format="pal8")
+    return import_extra("av").VideoFrame.from_ndarray((np.asarray(quantized), palette), format="pal8")

@@ -100,7 +100,7 @@ def test_a_wider_file_works(tmp_path: Path) -> None:
     save_file(tensors, path)
     backbone = slim(["conv_9"], str(path))
     assert backbone(IMAGE, ["conv_9"])["conv_9"].shape[1] == width
-    assert backbone.breadth("conv_9") == 512 / width
+    assert backbone.channel_ratio("conv_9") == 512 / width
 
 
 def test_a_file_of_another_network_is_an_error(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_gram_loss_counts_each_channel_for_as_many_as_it_stands_for() -> None:
     """Two copies of every channel leave content and calibrated Gram terms as they were."""
     generator = torch.Generator().manual_seed(1)
     image, target = torch.randn(2, 1, 3, 8, 8, generator=generator)
-    for breadth, copies in ((2.0, 1), (1.0, 2)):
+    for channel_ratio, copies in ((2.0, 1), (1.0, 2)):
         losses = [ContentLoss(["conv_1"]), GramLoss(["conv_1"])]
         for loss in losses:
-            loss.calibrate(lambda layer, breadth=breadth: breadth)  # type: ignore[misc]
+            loss.set_channel_ratios(lambda layer, channel_ratio=channel_ratio: channel_ratio)  # type: ignore[misc]
             loss.add_target({"conv_1": target.repeat(1, copies, 1, 1)})
         values = [loss({"conv_1": image.repeat(1, copies, 1, 1)}) for loss in losses]
         if copies == 1:
@@ -138,6 +138,6 @@ def test_the_same_weights_mean_the_same_as_with_vgg19(kind: str) -> None:
         found, expected = thin(crops, layers), real(crops, layers)
     for layer in layers:
         for value, aim in zip(
-            pair_distances(found[layer], thin.breadth(layer)), pair_distances(expected[layer], 1.0), strict=True
+            pair_distances(found[layer], thin.channel_ratio(layer)), pair_distances(expected[layer], 1.0), strict=True
         ):
             assert 1 / 1.5 < float((value / aim).log().mean().exp()) < 1.5, layer

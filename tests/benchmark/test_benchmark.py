@@ -15,7 +15,7 @@ from nst_lightning.benchmark.table import table
 from nst_lightning.benchmark.turns import _kinds
 from nst_lightning.benchmark.worker import measure, served
 from nst_lightning.errors import InputError
-from nst_lightning.precision import PRECISIONS, Precision, native_precisions
+from nst_lightning.system.precision import PRECISIONS, Precision, native_precisions
 
 
 def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

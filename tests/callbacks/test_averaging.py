@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from nst_lightning.__main__ import main
 from nst_lightning.callbacks import ImageAveraging
-from nst_lightning.data import TransferData
+from nst_lightning.data.plan import Plan
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
-from nst_lightning.image import Picture, read_image
-from nst_lightning.plan import Plan
-from tests.test_cli import QUICK, ROOT
+from nst_lightning.images.io import Picture, read_image
+from tests.cli.test_cli import QUICK, ROOT
 from tests.tiny import smooth_image, write_pair
 
 
@@ -75,7 +75,7 @@ def test_a_run_with_averages_carried_moments_and_a_ladder_resumes_to_the_same_bi
 def test_the_size_of_the_style() -> None:
     data = TransferData(plan=Plan(size=40), style_scale=1.5)
     data.content, data.styles = Picture(smooth_image(30, 40)), [Picture(smooth_image(100, 50))]
-    data.shares = [1.0]
+    data.blend_weights = [1.0]
     assert data.pictures(data.stages[0]).styles[0].shape[-2:] == (60, 30)
     with pytest.raises(InputError, match="style_scale"):
         TransferData(style_scale=0)

@@ -21,14 +21,14 @@ from nst_lightning.callbacks import (
     ResultWriter,
     StageProgressBar,
 )
-from nst_lightning.callbacks.images import _preview
-from nst_lightning.callbacks.run import run_folder, steps_planned
-from nst_lightning.data import TransferData
+from nst_lightning.callbacks.previews import _preview
+from nst_lightning.callbacks.run_folder import run_folder, steps_planned
+from nst_lightning.data.plan import Plan
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import DivergedError, InputError
-from nst_lightning.image import Picture
+from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss, Loss
-from nst_lightning.module import StyleTransfer
-from nst_lightning.plan import Plan
+from nst_lightning.training.module import StyleTransfer
 from tests.tiny import TinyBackbone, smooth_image
 
 CONTENT = smooth_image(12, 16, seed=1)
@@ -241,7 +241,7 @@ def test_a_checkpoint_is_written_where_no_room_can_be_reserved(tmp_path: Path, m
 
 
 def test_what_is_reserved_beyond_a_checkpoint_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nst_lightning.callbacks.checkpoints._bytes", lambda value: 1_000_000)
+    monkeypatch.setattr("nst_lightning.callbacks.checkpoint._bytes", lambda value: 1_000_000)
     painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
     (path,) = tmp_path.rglob("last.ckpt")
     assert path.stat().st_size < 100_000
@@ -259,7 +259,7 @@ def test_unless_it_is_said_checkpoints_are_hundreds_of_steps_and_ten_seconds_apa
         def on_train_batch_start(self, *unused: Any) -> None:
             Clock.now += 0.07
 
-    monkeypatch.setattr("nst_lightning.callbacks.checkpoints.time.monotonic", lambda: Clock.now)
+    monkeypatch.setattr("nst_lightning.callbacks.checkpoint.time.monotonic", lambda: Clock.now)
     monkeypatch.setattr(CheckpointWriter, "save", lambda self, trainer, module: saved.append(trainer.global_step))
     painted(CheckpointWriter(), Clock(), logger=logger(tmp_path), steps=520)
     # A hundred steps take 7 seconds, and the end is saved in any case.

@@ -7,8 +7,8 @@ import pytest
 from nst_lightning.__main__ import main
 from nst_lightning.callbacks import SnapshotWriter
 from nst_lightning.errors import InputError
-from nst_lightning.image import read_image
-from tests.test_cli import QUICK, ROOT, TERMS
+from nst_lightning.images.io import read_image
+from tests.cli.test_cli import QUICK, ROOT, TERMS
 from tests.tiny import write_pair
 
 

@@ -11,7 +11,7 @@ from nst_lightning.backbones import VGG19, SlimVGG19
 from nst_lightning.distill.command import main
 from nst_lightning.distill.teachers import LAYERS, CompressedVGG19, Teachers
 from nst_lightning.errors import InputError
-from nst_lightning.image import write_image
+from nst_lightning.images.io import write_image
 
 WIDTHS = "[4,4,5,5,6,6,6,6,7,7,7,7,7]"
 COMPRESSED_WIDTHS = (16, 16, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128, 128)

@@ -3,15 +3,15 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones import SlimVGG19
-from nst_lightning.data import StagePictures
+from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
-from nst_lightning.image import read_image
+from nst_lightning.images.io import read_image
+from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, FeatureLoss, GramLoss, TotalVariationLoss
 from nst_lightning.losses.base import total
-from nst_lightning.module import StyleTransfer
 from nst_lightning.optim import CompactLBFGS
-from nst_lightning.plan import resized
 from nst_lightning.samples import sample_path
+from nst_lightning.training.module import StyleTransfer
 
 
 def features(seed: int, size: int = 4) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ def test_whitening_of_a_style_without_features_is_no_distance() -> None:
 
 
 def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
-    content, style = (resized(read_image(sample_path(name)).image, 128, 128) for name in ("harbour", "swirl"))
+    content, style = (resize(read_image(sample_path(name)).image, 128, 128) for name in ("harbour", "swirl"))
     pictures = StagePictures(content, [style], [1.0])
     layers = [f"conv_{number}" for number in range(1, 9)]
     judge = StyleTransfer(SlimVGG19(), {"style": GramLoss(layers)})

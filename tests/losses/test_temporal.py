@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.functional import closest_first, masked_squared_error, warping_error
-from nst_lightning.losses import GramLoss, RevealedGramLoss, TemporalLoss
+from nst_lightning.functional.pixels import mask_nearest_first, masked_squared_error, warping_error
+from nst_lightning.losses import DisocclusionGramLoss, GramLoss, TemporalLoss
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -38,15 +38,15 @@ def test_without_a_mask_it_is_the_mean_squared_error() -> None:
 
 def test_closest_first_is_equation_9_of_ruder() -> None:
     masks = [random(1, 1, 4, 5, seed=seed) for seed in range(3)]
-    chosen = closest_first(masks)
+    chosen = mask_nearest_first(masks)
     for j in range(3):
         expected = (masks[j] - sum(chosen[:j], torch.zeros_like(masks[j]))).clamp(min=0)
         torch.testing.assert_close(chosen[j], expected)
     assert torch.equal(chosen[0], masks[0])
     whole = torch.ones(1, 1, 2, 2)
-    assert [float(mask.sum()) for mask in closest_first([whole, whole, whole])] == [4, 0, 0]
+    assert [float(mask.sum()) for mask in mask_nearest_first([whole, whole, whole])] == [4, 0, 0]
     half = torch.tensor([[[[1.0, 0.0]]]])
-    assert [mask.flatten().tolist() for mask in closest_first([half, torch.ones(1, 1, 1, 2)])] == [[1, 0], [0, 1]]
+    assert [mask.flatten().tolist() for mask in mask_nearest_first([half, torch.ones(1, 1, 1, 2)])] == [[1, 0], [0, 1]]
 
 
 def test_warping_error_is_a_masked_root_mean_square() -> None:
@@ -61,7 +61,7 @@ def test_the_gradient_is_zero_where_the_mask_is_and_nowhere_else() -> None:
     mask = torch.zeros(1, 1, 4, 6)
     mask[..., :3] = 1
     image = torch.rand(1, 3, 4, 6, requires_grad=True)
-    loss.look_back({1: (torch.zeros(1, 3, 4, 6), mask)})
+    loss.set_previous_frames({1: (torch.zeros(1, 3, 4, 6), mask)})
     loss({"image": image}).backward()
     assert image.grad is not None
     assert bool((image.grad[..., :3] != 0).all())
@@ -74,7 +74,7 @@ def test_long_term_masks_are_the_closest_first() -> None:
     near, far = torch.rand(1, 3, 2, 4), torch.rand(1, 3, 2, 4)
     seen_near = torch.tensor([1.0, 1.0, 0.0, 0.0]).expand(1, 1, 2, 4)
     seen_far = torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(1, 1, 2, 4)
-    loss.look_back({1: (near, seen_near), 2: (torch.rand(1, 3, 2, 4), seen_near), 4: (far, seen_far)})
+    loss.set_previous_frames({1: (near, seen_near), 2: (torch.rand(1, 3, 2, 4), seen_near), 4: (far, seen_far)})
     image = torch.rand(1, 3, 2, 4)
     expected = (image - near)[..., :2].square().sum() + (image - far)[..., 2:3].square().sum()
     torch.testing.assert_close(loss({"image": image}), expected / image.numel())
@@ -84,9 +84,9 @@ def test_without_anything_before_it_is_zero() -> None:
     loss = TemporalLoss()
     image = torch.rand(1, 3, 2, 2, requires_grad=True)
     assert loss({"image": image}) == 0
-    loss.look_back({1: (torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2))})
+    loss.set_previous_frames({1: (torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2))})
     assert loss({"image": image}) > 0
-    loss.look_back({})
+    loss.set_previous_frames({})
     assert loss({"image": image}) == 0
 
 
@@ -96,11 +96,13 @@ def test_wrong_offsets_are_told(offsets: list[int]) -> None:
         TemporalLoss(offsets=offsets)
 
 
-def revealed(new: Tensor) -> RevealedGramLoss:
+def revealed(new: Tensor) -> DisocclusionGramLoss:
     """The loss of a picture whose right part is new, against a target."""
-    loss = RevealedGramLoss(["conv_1"], weight=3.0)
+    loss = DisocclusionGramLoss(["conv_1"], weight=3.0)
     loss.add_target({"conv_1": random(1, 4, 5, 5, seed=3)})
-    loss.look_back({1: (torch.zeros(1), 1 - new * 0), 8: (torch.zeros(1), 1 - new), 9: (torch.zeros(1), 0 * new)})
+    loss.set_previous_frames(
+        {1: (torch.zeros(1), 1 - new * 0), 8: (torch.zeros(1), 1 - new), 9: (torch.zeros(1), 0 * new)}
+    )
     return loss
 
 
@@ -129,11 +131,11 @@ def test_where_nothing_is_new_the_term_is_zero() -> None:
     assert revealed(torch.zeros(1, 1, 6, 8))({"conv_1": features, "image": features}) == 0
     loss = revealed(torch.ones(1, 1, 6, 8, dtype=torch.float64))
     assert loss({"conv_1": features, "image": features}) > 0
-    loss.look_back({})
+    loss.set_previous_frames({})
     assert loss({"conv_1": features, "image": features}) == 0
 
 
 def test_for_how_many_frames_something_is_new() -> None:
     with pytest.raises(InputError, match="Expected `frames`"):
-        RevealedGramLoss(["conv_1"], frames=0)
-    assert RevealedGramLoss(["conv_1"], frames=5).offsets == (5,)
+        DisocclusionGramLoss(["conv_1"], frames=0)
+    assert DisocclusionGramLoss(["conv_1"], frames=5).offsets == (5,)

@@ -9,7 +9,7 @@ from PIL import Image
 from nst_lightning.errors import InputError
 from nst_lightning.samples import CONTENTS, SAMPLES, STYLES, gallery, locate, render, sample_path, write_samples
 from nst_lightning.samples.command import main
-from nst_lightning.samples.remake import main as remake
+from nst_lightning.samples.drawing.remake import main as remake
 
 QUICK = ("waves", "geometric")
 

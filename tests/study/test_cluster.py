@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from nst_lightning.image import read_image
+from nst_lightning.images.io import read_image
 from tests.study.studies import ROOT, declare, paint, results, section
 
 

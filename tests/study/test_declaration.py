@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from nst_lightning.errors import UsageError
-from nst_lightning.study.declaration import Section, flattened
-from nst_lightning.study.grid import layouts, sides
-from nst_lightning.study.plan import Planner, drop_missing_layers
-from nst_lightning.study.read import read_study
-from nst_lightning.study.words import axis_word, slug, value_word
+from nst_lightning.study.spec.declaration import Section, flatten_options
+from nst_lightning.study.spec.grid import layouts, sides
+from nst_lightning.study.spec.plan import Planner, drop_missing_layers
+from nst_lightning.study.spec.read import read_study
+from nst_lightning.study.spec.words import axis_word, slug, value_word
 from tests.study.studies import ROOT, declare, paint, section
 
 CONFIGS = ROOT / "configs"
@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_options_are_flattened_but_classes_stay_whole() -> None:
     nested = {"model": {"losses": {"style": {"weight": 3}}, "backbone": {"class_path": "VGG19", "init_args": {"a": 1}}}}
-    assert flattened(nested | {"data.content": "x.png"}) == {
+    assert flatten_options(nested | {"data.content": "x.png"}) == {
         "model.losses.style.weight": 3,
         "model.backbone": {"class_path": "VGG19", "init_args": {"a": 1}},
         "data.content": "x.png",

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from nst_lightning.study.interruption import Interruption
+from nst_lightning.study.engine.interruption import Interruption
 
 
 class Dropped:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from nst_lightning.__main__ import main
 from nst_lightning.backbones import SlimVGG19
-from nst_lightning.image import read_image
+from nst_lightning.images.io import read_image
 from nst_lightning.losses import GramLoss
-from nst_lightning.module import StyleTransfer
-from nst_lightning.study.folders import RECIPE
-from nst_lightning.study.records import FAILURE, state
-from nst_lightning.study.side_by_side import BatchTransfer
+from nst_lightning.study.engine.records import FAILURE, state
+from nst_lightning.study.engine.side_by_side import BatchTransfer
+from nst_lightning.study.spec.folders import RECIPE
+from nst_lightning.training.module import StyleTransfer
 from tests.study.studies import ROOT, declare, paint, results, section
 
 
@@ -204,7 +204,7 @@ def test_a_batch_takes_over_how_its_runs_are_made(tmp_path: Path, monkeypatch: p
             super().optimizer_step(*args, **options)
             made.append((self.at_once, self.cuda_graphs))
 
-    monkeypatch.setattr("nst_lightning.study.batch.BatchTransfer", Watched)
+    monkeypatch.setattr("nst_lightning.study.engine.batch.BatchTransfer", Watched)
     small = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 4, "iterations_per_step": 3}}
     declare(tmp_path, section(data=small, snapshots=[3, 4]))
     assert paint("--batch=2") == 0
@@ -230,8 +230,8 @@ def test_a_batch_that_does_not_fit_is_painted_one_by_one(
         asked.append(items)
         return 2 * 10**9
 
-    monkeypatch.setattr("nst_lightning.study.batch.needed_bytes", needed)
-    monkeypatch.setattr("nst_lightning.study.batch.free_bytes", lambda device: 10**9)
+    monkeypatch.setattr("nst_lightning.study.engine.batch.estimate_bytes", needed)
+    monkeypatch.setattr("nst_lightning.study.engine.batch.free_bytes", lambda device: 10**9)
     declare(tmp_path, section())
     assert paint("--batch=2") == 0
     assert asked == [2]

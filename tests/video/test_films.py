@@ -16,10 +16,10 @@ from PIL import Image
 
 from nst_lightning.errors import InputError
 from nst_lightning.samples import sample_path
-from nst_lightning.samples.clip import RATE, Clip
-from nst_lightning.video.clip import write_clip
+from nst_lightning.samples.drawing.clip import RATE, Clip
+from nst_lightning.samples.drawing.clip_file import write_clip
 from nst_lightning.video.film import Film, Selection, is_film
-from nst_lightning.video.needs import needed
+from nst_lightning.video.needs import import_extra
 from nst_lightning.video.sound import Sound
 from nst_lightning.video.source import Pixels
 from nst_lightning.video.writer import Timing, check_film_writable, write_film
@@ -330,7 +330,7 @@ def test_a_film_that_fails_leaves_what_was_there(ending: str, tmp_path: Path) ->
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match=r'PyAV.* is not installed: pip install "nst_lightning\[video\]"'):
-        needed("av")
+        import_extra("av")
 
 
 def test_the_sample_clip_is_what_the_code_makes(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from nst_lightning.samples import sample_path
-from nst_lightning.samples.clip import Clip
+from nst_lightning.samples.drawing.clip import Clip
 from nst_lightning.video.film import Film
-from nst_lightning.video.flicker import WarpingError, measured
+from nst_lightning.video.flicker import WarpingError, measure_flicker
 from nst_lightning.video.flow import DIS
 from nst_lightning.video.lookahead import Lookahead
 
@@ -41,14 +41,14 @@ def test_the_state_of_the_metric_adds_up() -> None:
 
 def test_the_clip_itself_hardly_flickers_and_noise_does() -> None:
     clip, film = Clip(), Film(sample_path("clip"))
-    steady = measured(film.frames(192, 256), Lookahead(Film(sample_path("clip")), DIS(), 192, 256))
+    steady = measure_flicker(film.frames(192, 256), Lookahead(Film(sample_path("clip")), DIS(), 192, 256))
     assert steady.frames[0] is None
     assert len(steady.frames) == 24
     noisy_frames = (
         frame + 0.1 * torch.randn(frame.shape, generator=torch.Generator().manual_seed(n))
         for n, frame in enumerate(film.frames(192, 256))
     )
-    noisy = measured(noisy_frames, Lookahead(Film(sample_path("clip")), DIS(), 192, 256))
+    noisy = measure_flicker(noisy_frames, Lookahead(Film(sample_path("clip")), DIS(), 192, 256))
     assert steady.error < 0.03
     assert noisy.error == pytest.approx((0.02 + steady.error**2) ** 0.5, rel=0.1)
     assert clip.frames == 24

@@ -10,8 +10,8 @@ from torch.nn import functional
 from torchvision.models.optical_flow import raft_small  # type: ignore[import-untyped]
 
 from nst_lightning.errors import InputError
-from nst_lightning.samples.clip import Clip
-from nst_lightning.video.flow import DIS, RAFT, Files, Flow, named_flow, read_flow, read_flow_size, write_flow
+from nst_lightning.samples.drawing.clip import Clip
+from nst_lightning.video.flow import DIS, RAFT, Files, Flow, read_flow, read_flow_size, resolve_flow, write_flow
 from nst_lightning.video.occlusion import disoccluded, motion_boundaries, reliability
 from nst_lightning.video.warp import inside, warp
 from tests.tiny import smooth_image
@@ -157,14 +157,14 @@ def test_flo_files_that_do_not_fit_are_told(tmp_path: Path) -> None:
 
 
 def test_names_of_flows() -> None:
-    assert named_flow("none") is None
-    assert isinstance(named_flow("dis"), DIS)
-    assert isinstance(named_flow("raft"), RAFT)
-    assert isinstance(named_flow("flow/{frame:04d}_{to:04d}.flo"), Files)
+    assert resolve_flow("none") is None
+    assert isinstance(resolve_flow("dis"), DIS)
+    assert isinstance(resolve_flow("raft"), RAFT)
+    assert isinstance(resolve_flow("flow/{frame:04d}_{to:04d}.flo"), Files)
     given = DIS("fast")
-    assert named_flow(given) is given
+    assert resolve_flow(given) is given
     for wrong in ("deepflow", "flow_{frame}.flo"):
         with pytest.raises(InputError, match="Expected `flow` to be none, dis, raft"):
-            named_flow(wrong)
+            resolve_flow(wrong)
     with pytest.raises(InputError, match=r"only \{frame\} and \{to\}"):
-        named_flow("flow_{from}.flo")
+        resolve_flow("flow_{from}.flo")

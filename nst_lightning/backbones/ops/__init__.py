@@ -1,0 +1,1 @@
+"""Fused and memory-saving operations of the backbones, each with a plain implementation next to it."""

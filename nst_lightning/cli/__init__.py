@@ -1,0 +1,1 @@
+"""The `fit` command: from a command line to a run."""

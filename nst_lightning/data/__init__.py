@@ -1,0 +1,1 @@
+"""What is painted: pictures, films and the plan of stages."""

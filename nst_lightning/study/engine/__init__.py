@@ -1,0 +1,1 @@
+"""Paints the runs of a study."""

@@ -1,0 +1,1 @@
+"""The LightningModule that optimizes the image, its objective and what they need."""

@@ -1,0 +1,135 @@
+"""Where a run is, and how a checkpoint says so.
+
+Lightning restores its loops from their counters and guesses from them at which point of the loop the run had been
+stopped. We write down the position in our own words and, on loading, set the counters to what Lightning's guess reads
+as exactly that position. So a run goes on right wherever it was cut, and also where its plan was made longer meanwhile.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.loops.fit_loop import _FitLoop
+from lightning.pytorch.loops.progress import _ProcessedTracker
+
+from nst_lightning.data.plan import Position
+from nst_lightning.errors import InputError
+from nst_lightning.version import __version__
+
+KEY = "nst_lightning"
+"""Where a checkpoint has what is ours."""
+
+
+def stage_number(loop: _FitLoop) -> int:
+    """Number of the stage that was entered last, also after its end."""
+    epochs = loop.epoch_progress.current
+    assert isinstance(epochs, _ProcessedTracker)
+    return max(0, epochs.started - 1)
+
+
+def count_steps(loop: _FitLoop, more: int) -> None:
+    """Counts optimizer steps that were made within a training step, of which Lightning counts one."""
+    loop.epoch_loop._batches_that_stepped += more
+    steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+    steps.ready += more
+    steps.completed += more
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint with ``weights_only=True``.
+
+    Raises:
+        InputError: there is no such file, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
+        raise InputError(f"Expected a checkpoint, but {path} is none that can be read.") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"Expected a checkpoint, but {path} holds something else.")
+    return checkpoint
+
+
+def newest_checkpoint(runs: Path, name: Path) -> Path:
+    """The checkpoint of the run with the highest number.
+
+    Args:
+        runs: folder of the runs ``version_0``, ``version_1`` and so on.
+        name: of a checkpoint within the folder of its run.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = {path.relative_to(runs).parts[0].removeprefix("version_"): path for path in runs.glob(f"version_*/{name}")}
+    numbers = [number for number in found if number.isdigit()]
+    if not numbers:
+        raise InputError(f"Expected a checkpoint to go on from, but there is none at {runs}/version_*/{name}.")
+    return found[max(numbers, key=int)]
+
+
+def write_position(checkpoint: dict[str, Any], at: Position, optimizer: str) -> None:
+    """Notes in a checkpoint where the run is and the name of the optimizer whose state it holds."""
+    checkpoint[KEY] = {"version": __version__, "stage": at.stage, "step": at.step, "optimizer": optimizer}
+
+
+def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int]], optimizer: str) -> Position:
+    """Where the run of a checkpoint was, if the checkpoint fits the run that is to go on from it.
+
+    Args:
+        checkpoint: as :func:`write_position` left it, with the image in its state dict.
+        shapes: height and width in px of each stage of the run.
+        optimizer: name of the run's optimizer.
+
+    Raises:
+        InputError: the checkpoint is another program's, or of a run with another plan, other proportions or another
+            optimizer.
+    """
+    kept = checkpoint.get(KEY)
+    if kept is None:
+        raise InputError("Expected a checkpoint of nst_lightning, but got another program's.")
+    at = Position(kept["stage"], kept["step"])
+    if at.stage >= len(shapes):
+        raise InputError(
+            f"Expected a checkpoint of a plan with {len(shapes)} stages, but this one is in stage {at.stage + 1}: "
+            "give the configuration it was made with."
+        )
+    (height, width), found = shapes[at.stage], checkpoint["state_dict"]["image"].shape
+    if tuple(found[-2:]) != (height, width):
+        raise InputError(
+            f"Expected a checkpoint with an image of {width}x{height} px, but its image has {found[-1]}x{found[-2]} "
+            "px: give the content and the size it was made with, or start from a picture with "
+            "--model.initialization FILE."
+        )
+    if kept["optimizer"] != optimizer:
+        raise InputError(
+            f"Expected a checkpoint of {optimizer}, but this one was made with {kept['optimizer']}: "
+            "give --model.optimizer as it was."
+        )
+    return at
+
+
+def set_loops(loops: dict[str, Any], stage: int, batch: int) -> None:
+    """Sets the counters of a checkpoint's loops to a place between two training steps, or at the start of a stage.
+
+    Args:
+        loops: the checkpoint's ``loops["fit_loop"]``, changed in place.
+        stage: that the run is in.
+        batch: training steps that were made in it.
+    """
+    steps_in_all = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
+    inside = batch > 0
+    # A step that is processed but not completed, within an epoch that is started but not processed, is what Lightning
+    # itself saves at the end of a step: it completes that step and goes on with the next.
+    epochs = _counters(stage + inside, stage + inside, stage, stage)
+    batches = _counters(batch, batch, batch, batch - inside)
+    all_batches = _counters(steps_in_all, steps_in_all, steps_in_all, steps_in_all - inside)
+    loops["epoch_progress"] = {"total": dict(epochs), "current": dict(epochs)}
+    loops["epoch_loop.batch_progress"] |= {"total": all_batches, "current": batches, "is_last_batch": False}
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = steps_in_all - inside
+
+
+def _counters(ready: int, started: int, processed: int, completed: int) -> dict[str, int]:
+    return {"ready": ready, "started": started, "processed": processed, "completed": completed}

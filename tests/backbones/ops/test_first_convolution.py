@@ -1,0 +1,34 @@
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.backbones.ops.first_convolution import AT_ONCE, image_convolution
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("width", range(3, 4 + 2 * AT_ONCE))
+def test_image_convolution(width: int) -> None:
+    image, weight, bias = random(2, 3, 6, width).requires_grad_(), random(4, 3, 3, 3), random(4)
+    torch.testing.assert_close(image_convolution(image, weight, bias), functional.conv2d(image, weight, bias))
+    assert torch.autograd.gradcheck(image_convolution, (image, weight, bias))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_its_gradient_in_bfloat16_is_the_exact_one_rounded(layout: torch.memory_format) -> None:
+    image, weight, bias = (tensor.bfloat16() for tensor in (random(1, 3, 9, 14), random(16, 3, 3, 3), random(16)))
+    gradient = random(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
+    expected = functional.conv_transpose2d(gradient.double(), weight.double())
+    image = image.contiguous(memory_format=layout).requires_grad_()
+    (found,) = torch.autograd.grad(image_convolution(image, weight, bias), image, gradient)
+    torch.testing.assert_close(found, expected.bfloat16(), rtol=2**-8, atol=1e-3)
+
+
+def test_on_other_devices_it_is_torchs() -> None:
+    image, weight, bias = (torch.empty(*shape, device="meta") for shape in ((1, 3, 8, 9), (4, 3, 3, 3), (4,)))
+    found = image_convolution(image.requires_grad_(), weight, bias)
+    assert found.grad_fn is not None
+    assert found.grad_fn.name() == "ConvolutionBackward0"

@@ -1,0 +1,132 @@
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
+from nst_lightning.backbones.ops import frozen_layers as frozen
+from nst_lightning.backbones.ops.frozen_layers import maxima, rectified_convolution
+
+LAYERS = ["conv_1", "conv_2", "relu_3", "conv_4", "conv_6"]
+IMAGE = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(3))
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape)))
+
+
+def test_rectified_convolution() -> None:
+    value, weight, bias = random(2, 3, 6, 5).requires_grad_(), random(4, 3, 3, 3), random(4)
+    expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
+    torch.testing.assert_close(rectified_convolution(value, weight, bias), expected)
+    assert torch.autograd.gradcheck(rectified_convolution, (value, weight, bias))
+
+
+def test_maxima() -> None:
+    value = random(2, 3, 7, 6).requires_grad_()
+    assert torch.equal(maxima(value), functional.max_pool2d(value, 2))
+    assert torch.autograd.gradcheck(maxima, value)
+
+
+@pytest.mark.parametrize("height", [2, 3, 17, 40, 41])
+def test_a_spare_value_is_overwritten_by_its_gradient(height: int) -> None:
+    value, pooled = random(2, 3, height, 7), []
+    gradients = []
+    for spare in (False, True):
+        given = value.clone().requires_grad_()
+        inside = given * 1
+        pooled.append(maxima(inside, spare))
+        gradients.append(torch.autograd.grad((pooled[-1] ** 2).sum(), given)[0])
+        assert torch.equal(inside, value) is not spare
+    plain = value.clone().requires_grad_()
+    (expected,) = torch.autograd.grad((functional.max_pool2d(plain, 2) ** 2).sum(), plain)
+    assert torch.equal(*pooled)
+    assert torch.equal(gradients[0], expected)
+    assert torch.equal(gradients[1], expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(1, 3, 2, 8), (1, 3, 24, 7), (1, 3, 25, 8), (2, 3, 24, 8)])
+def test_the_gradient_of_maxima_is_the_same_however_it_is_cut(
+    shape: tuple[int, ...], layout: torch.memory_format, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = random(*shape).round(decimals=0).contiguous(memory_format=layout).requires_grad_()
+    pooled = functional.max_pool2d(value, 2)
+    ways = random(*pooled.shape).contiguous(memory_format=layout)
+    (expected,) = torch.autograd.grad(pooled, value, ways)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for at_once in (1, 60, 10_000):
+        monkeypatch.setattr(frozen, "AT_ONCE", at_once)
+        assert torch.equal(torch.autograd.grad(maxima(value), value, ways)[0], expected)
+
+
+def of_plain_operations(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:
+    """A layer by torch's own operations in the order in which they stand in the paper."""
+    value = functional.pad((image - backbone.mean) / backbone.std, (1, 1, 1, 1))
+    for number in range(1, layer + 1):
+        weight, bias = (backbone.get_parameter(f"convolutions.{number - 1}.{part}") for part in ("weight", "bias"))
+        value = functional.relu(value) if number > 1 else value
+        value = functional.max_pool2d(value, 2) if number in backbone.block_starts else value
+        value = functional.conv2d(value, weight, bias, padding=0 if number == 1 else 1)
+    return value
+
+
+def test_values_and_gradient_are_those_of_plain_operations() -> None:
+    backbone = VGG19(weights="random").double()
+    backbone.build(LAYERS)
+    backbone.double()
+    image = IMAGE.double().requires_grad_()
+    found, expected = backbone(image, LAYERS)["conv_6"], of_plain_operations(backbone, image, 6)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(found)
+    gradients = [torch.autograd.grad((value * direction).sum(), image)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("backbone", [VGG19(weights="random"), SlimVGG19()], ids=["vgg19", "slim"])
+def test_under_autocast_features_are_bfloat16_and_near(backbone: Backbone) -> None:
+    backbone.build(LAYERS)
+    exact = backbone(IMAGE, LAYERS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = backbone(IMAGE, LAYERS)
+    for layer in LAYERS:
+        assert found[layer].dtype == torch.bfloat16
+        assert exact[layer].dtype == torch.float32
+        assert (found[layer].float() - exact[layer]).norm() < 0.02 * exact[layer].norm()
+
+
+def test_weights_are_cast_once_and_anew_when_they_are_others() -> None:
+    backbone = VGG19(weights="random")
+    backbone.build(LAYERS)
+    name = "convolutions.1.weight"
+    first = backbone.cast(name, torch.bfloat16)
+    assert backbone.cast(name, torch.bfloat16) is first
+    backbone.to(torch.float64)
+    assert backbone.cast(name, torch.bfloat16) is not first
+    backbone.requires_grad_(True)
+    cast = backbone.cast(name, torch.bfloat16)
+    assert cast.requires_grad
+    assert backbone.cast(name, torch.bfloat16) is not cast
+    backbone.freeze()
+    with torch.no_grad():
+        backbone.get_parameter(name).zero_()
+    assert not backbone.cast(name, torch.bfloat16).any()
+
+
+def test_only_outputs_of_convolutions_are_kept_for_the_gradient() -> None:
+    backbone = VGG19(weights="random")
+    backbone.build(["conv_6"])
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.dim() == 4 and tensor.shape[-1] > 3:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    image = torch.rand(1, 3, 64, 64, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        backbone(image, ["conv_6"])
+    # Outputs of conv_1 to conv_5, and the maxima before conv_3 and conv_5; the image and its border besides.
+    channels = 64 + 64 + (64 + 128 + 128) / 4 + (128 + 256) / 16
+    assert sum(kept.values()) < 4 * 64 * 64 * (channels + 12)

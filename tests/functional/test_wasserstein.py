@@ -1,0 +1,148 @@
+import pytest
+import torch
+from torch import Tensor
+
+from nst_lightning.functional.gram import mean_and_products, moments
+from nst_lightning.functional.wasserstein import (
+    LEAST_NOISE,
+    SHARE_OF_NOISE,
+    Normal,
+    covariance,
+    directions,
+    quantiles,
+    sorted_projections,
+    wasserstein_2,
+)
+
+
+def features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixed = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    values = torch.randn(channels, height * width, generator=generator, dtype=torch.float64)
+    return (mixed @ values + torch.randn(channels, 1, generator=generator)).view(1, channels, height, width)
+
+
+def distance(first: Tensor, second: Tensor) -> Tensor:
+    return wasserstein_2(*mean_and_products(moments(first)), Normal.of(*mean_and_products(moments(second))))
+
+
+def test_the_covariance_is_torchs() -> None:
+    given = features(1)
+    expected = torch.cov(given[0].flatten(1), correction=0)
+    torch.testing.assert_close(covariance(*mean_and_products(moments(given)))[0], expected)
+
+
+def test_the_root_is_a_root() -> None:
+    given = mean_and_products(moments(features(2)))
+    normal = Normal.of(*given)
+    noise = SHARE_OF_NOISE * covariance(*given)[0].trace() / 5
+    torch.testing.assert_close(normal.noise, noise[None, None])
+    torch.testing.assert_close(normal.root @ normal.root, covariance(*given) + noise * torch.eye(5))
+    torch.testing.assert_close(normal.root, normal.root.mT)
+    torch.testing.assert_close(torch.linalg.eigvalsh(normal.root).square(), normal.variances)
+
+
+def test_wasserstein_2_against_eigenvalues_of_the_product() -> None:
+    # The eigenvalues of S T are those of T^1/2 S T^1/2, taken here without a root of either.
+    first, second = features(3), features(4)
+    (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*mean_and_products(moments(x)))[0]) for x in (first, second))
+    s, t = (x + SHARE_OF_NOISE * t.trace() / 5 * torch.eye(5) for x in (s, t))
+    roots = torch.linalg.eigvals(s @ t).real.clamp_min(0).sqrt().sum()
+    expected = ((m - n).square().sum() + s.trace() + t.trace() - 2 * roots) / 5
+    torch.testing.assert_close(distance(first, second), expected)
+
+
+def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
+    one = torch.eye(3, dtype=torch.float64)[None]
+    mean = torch.zeros(1, 3, dtype=torch.float64)
+    wide, narrow = 4 * one, 1 * one
+    expected = ((4 + SHARE_OF_NOISE) ** 0.5 - (1 + SHARE_OF_NOISE) ** 0.5) ** 2
+    assert wasserstein_2(mean, wide, Normal.of(mean, narrow)).item() == pytest.approx(expected)
+
+
+def test_a_distribution_has_no_distance_from_itself() -> None:
+    given = features(5)
+    assert distance(given, given).item() == pytest.approx(0, abs=1e-9)
+    assert distance(given, given.flip(2)).item() == pytest.approx(0, abs=1e-9)
+    assert distance(given, features(6)) > 0.1
+
+
+def test_it_grows_with_the_square_of_what_features_are_measured_in() -> None:
+    first, second = features(13), features(14)
+    torch.testing.assert_close(distance(30 * first, 30 * second), 900 * distance(first, second))
+
+
+def test_a_flat_target_has_a_gradient() -> None:
+    given = features(15).requires_grad_()
+    found = distance(given, torch.zeros(1, 5, 6, 7))
+    given_mean, variance = given.mean((0, 2, 3)), covariance(*mean_and_products(moments(given)))[0]
+    roots = (torch.linalg.eigvalsh(variance) + LEAST_NOISE).sqrt() - LEAST_NOISE**0.5
+    assert found.item() == pytest.approx((given_mean.square().sum() + roots.square().sum()).item() / 5)
+    (gradient,) = torch.autograd.grad(found, given)
+    assert bool(gradient.isfinite().all())
+
+
+def test_the_gradient_of_wasserstein_2() -> None:
+    target = features(7)
+    given = features(8).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: distance(x, target), (given,))
+
+
+def test_the_gradient_where_eigenvalues_are_equal() -> None:
+    mean = torch.zeros(1, 3, dtype=torch.float64)
+    products = 2 * torch.eye(3, dtype=torch.float64)[None].requires_grad_()
+    target = Normal.of(mean, torch.eye(3, dtype=torch.float64)[None])
+    wasserstein_2(mean, products, target).backward()  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(
+        lambda diagonal: wasserstein_2(mean, torch.diag_embed(diagonal), target),
+        (torch.full((1, 3), 2.0, dtype=torch.float64, requires_grad=True),),
+    )
+
+
+def test_weak_directions_count_beside_a_strong_one() -> None:
+    # As deep layers have them; float32 loses a standard deviation of 1 in the product of variances of 70 x 70.
+    generator = torch.Generator().manual_seed(12)
+    turned = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64)).Q
+    its, mine = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
+    its[0] = mine[0] = 70
+    noise = SHARE_OF_NOISE * its.square().mean()
+    expected = ((its.square() + noise).sqrt() - (mine.square() + noise).sqrt()).square().mean().item()
+    products = [((turned * values.square()) @ turned.mT)[None].float() for values in (mine, its)]
+    found = wasserstein_2(torch.zeros(1, 64), products[0], Normal.of(torch.zeros(1, 64), products[1]))
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected, rel=0.01)
+
+
+def test_rounding_of_products_leaves_a_finite_gradient() -> None:
+    # A channel without variance beside a strong one, whose variance comes out below 0 by more than the noise.
+    mean = torch.tensor([[100.0, 3.0]], dtype=torch.float64)
+    products = torch.tensor([[[1.2e4, 300.0], [300.0, 9.0 - 2e-3]]], dtype=torch.float64).requires_grad_()
+    target = Normal.of(torch.zeros(1, 2), torch.eye(2)[None])
+    (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
+    # What a channel has that has the noise alone: (1 - sqrt(t / s)) / channels.
+    assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + SHARE_OF_NOISE) / SHARE_OF_NOISE) ** 0.5) / 2, rel=1e-3)
+
+
+def test_fewer_positions_than_channels() -> None:
+    thin = features(9, channels=6, height=1, width=3).requires_grad_()
+    distance(thin, features(10, channels=6)).backward()  # type: ignore[no-untyped-call]
+    assert thin.grad is not None
+    assert bool(thin.grad.isfinite().all())
+
+
+def test_sorted_projections_by_hand() -> None:
+    given, along = features(11), directions(5, seed=3).double()
+    rows = [sorted(float(v) for v in along[k] @ given[0].flatten(1)) for k in range(5)]
+    torch.testing.assert_close(sorted_projections(given, along)[0], torch.tensor(rows, dtype=torch.float64))
+
+
+def test_directions_are_unit_vectors_from_a_seed() -> None:
+    torch.testing.assert_close(directions(7, 0).square().sum(1), torch.ones(7))
+    assert torch.equal(directions(7, 0), directions(7, 0))
+    assert not torch.equal(directions(7, 0), directions(7, 1))
+
+
+def test_quantiles_keep_ends_and_order() -> None:
+    ordered = torch.tensor([[[0.0, 1.0, 4.0]]])
+    torch.testing.assert_close(quantiles(ordered, 5), torch.tensor([[[0.0, 0.5, 1.0, 2.5, 4.0]]]))
+    assert quantiles(ordered, 3) is ordered

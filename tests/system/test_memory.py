@@ -1,0 +1,104 @@
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nst_lightning.system.memory import (
+    _left_to_container,
+    forget_peak,
+    free_bytes,
+    held_bytes,
+    is_plenty,
+    peak_bytes,
+)
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from Linux's /proc")
+
+
+@LINUX
+def test_the_peak_is_that_since_it_was_forgotten() -> None:
+    # Pages of the kernel's: a tensor may lie in memory that the process has kept of earlier ones.
+    size = 200_000_000
+    _take_pages(size)
+    forget_peak()
+    before = held_bytes()
+    assert before is not None
+    assert (peak_bytes() or 0) < before + 0.5 * size
+    _take_pages(size)
+    peak = peak_bytes()
+    assert peak is not None
+    assert before + 0.9 * size <= peak < before + 1.5 * size
+
+
+def _take_pages(size: int) -> None:
+    with mmap.mmap(-1, size) as pages:
+        for start in range(0, size, mmap.PAGESIZE):
+            pages[start] = 1
+
+
+def test_memory_is_plenty_where_three_runs_would_fit() -> None:
+    assert is_plenty(10, 30)
+    assert not is_plenty(10, 29)
+    assert is_plenty(10, None)
+
+
+@LINUX
+def test_what_is_free_is_less_where_something_is_held() -> None:
+    free = free_bytes(torch.device("cpu"))
+    assert free is not None
+    assert 0 < free < 1e15
+    assert free_bytes(torch.device("meta")) is None
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path: Path) -> None:
+    assert _left_to_container(tmp_path) is None
+    (tmp_path / "memory.current").write_text("300\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _left_to_container(tmp_path) is None
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert _left_to_container(tmp_path) == 700
+
+
+KEEPS = """
+import torch
+from nst_lightning.system.memory import held_bytes, keep_freed_memory
+kept = keep_freed_memory()
+values = torch.ones(20_000_000)
+held, size = held_bytes(), values.nbytes
+del values
+print(kept, held_bytes() > held - size / 2)
+"""
+
+
+@LINUX
+def test_freed_memory_can_be_kept() -> None:
+    # In a process of its own, since the setting is the whole process's.
+    said = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
+    kept, still_held = said.stdout.split()
+    assert kept == still_held
+
+
+RETURNS = """
+import torch
+from nst_lightning.system.memory import held_bytes, keep_freed_memory, return_freed_memory
+# Once a block of 30 MB is given back, glibc keeps those up to that size; and once it is told to, all.
+torch.ones(7_500_000)
+kept = keep_freed_memory()
+returned = return_freed_memory()
+before = held_bytes()
+values = [torch.ones(6_000_000) for _ in range(4)]
+last = torch.ones(1000)
+held, size = held_bytes() - before, 4 * values[0].nbytes
+del values
+print(kept and returned, held > 0.9 * size and held_bytes() - before < 0.1 * size)
+"""
+
+
+@LINUX
+def test_freed_memory_can_be_returned() -> None:
+    said = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True)
+    set_so, given_back = said.stdout.split()
+    assert set_so == given_back

@@ -1,0 +1,152 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim import LBFGS, Adam, Optimizer
+
+from nst_lightning.backbones import VGG19
+from nst_lightning.data.plan import Plan
+from nst_lightning.data.transfer import TransferData
+from nst_lightning.errors import InputError
+from nst_lightning.images.io import Picture
+from nst_lightning.losses import GramLoss
+from nst_lightning.system.precision import DTYPES, Precision
+from nst_lightning.training.memory_estimate import BESIDES, check_memory, estimate_bytes, optimizer_bytes
+from nst_lightning.training.module import StyleTransfer
+from tests.tiny import smooth_image
+
+ROOT = Path(__file__).parents[2]
+
+
+def adam(parameters: list[Tensor]) -> Optimizer:
+    return Adam(parameters)
+
+
+def module(
+    layers: list[str], optimizer: Callable[[list[Tensor]], Optimizer] = adam, checkpointing: bool = False
+) -> StyleTransfer:
+    backbone = VGG19(weights="random", checkpointing=checkpointing)
+    return StyleTransfer(backbone, {"style": GramLoss(layers)}, optimizer=optimizer)  # type: ignore[arg-type]
+
+
+def data(size: int, height: int = 64) -> TransferData:
+    picture = Picture(smooth_image(height, 64))
+    return TransferData.from_pictures(picture, [picture], Plan(size=size))
+
+
+def test_a_picture_that_does_not_fit_is_told_with_the_switches() -> None:
+    with pytest.raises(
+        InputError, match=r"about 5\.0 GB of which 3\.0 GB are free: lower data\.plan\.size.*checkpointing.*Adam"
+    ):
+        check_memory(5 * 10**9, 3 * 10**9)
+    check_memory(5 * 10**9, 5 * 10**9)
+    check_memory(5 * 10**9, None)
+
+
+def test_what_is_needed_is_what_the_layers_keep() -> None:
+    # Outputs of two convolutions of 64 channels are kept, and two such values made in passing; 12 bytes a pixel of the
+    # image are kept 2 times by Adam and 4 times besides. The image and its border as the network sees it are small.
+    pixels, values = 512**2, (2 + 2) * 64
+    for precision, size in (("32-true", 4), ("bf16-mixed", 2)):
+        needed = estimate_bytes(module(["conv_2"]), data(512), precision)  # type: ignore[arg-type]
+        assert (needed - BESIDES) / pixels == pytest.approx(size * values + 6 * 12, rel=0.1)
+
+
+def test_checkpointing_needs_what_the_largest_block_keeps() -> None:
+    # The network's image, outputs of the first two convolutions, and two such values made in passing; what the blocks
+    # after them kept is gone by then.
+    values = 3 + (2 + 2) * 64
+    needed, without = (
+        estimate_bytes(module(["conv_13"], checkpointing=on), data(512, height=48), "bf16-mixed")
+        for on in (True, False)
+    )
+    pixels = 512 * 384
+    assert (needed - BESIDES) / pixels == pytest.approx(2 * values + 6 * 12, rel=0.1)
+    assert needed - BESIDES < 0.7 * (without - BESIDES)
+
+
+def test_it_grows_with_the_picture() -> None:
+    small, large = (estimate_bytes(module(["conv_3"]), data(size), "bf16-mixed") for size in (512, 1024))
+    assert large - BESIDES == pytest.approx(4 * (small - BESIDES), rel=0.05)
+
+
+def test_pictures_side_by_side_need_as_much_each() -> None:
+    one, four = (estimate_bytes(module(["conv_3"]), data(512), "32-true", items=items) for items in (1, 4))
+    assert four - BESIDES == 4 * (one - BESIDES)
+    # Several small ones are asked about where they are as much as a large one.
+    assert estimate_bytes(module(["conv_3"]), data(256), "32-true", items=4) == pytest.approx(one, rel=0.05)
+    assert estimate_bytes(module(["conv_3"]), data(256), "32-true", items=3) == 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "machine", "expected"),
+    # conv_4 to conv_7: 36 float32 numbers for each of 128x128, 256x128, 256x256 and 256x256 kernels, there and back.
+    [("32-true", "x86_64", 2 * 4 * 36 * 128**2 * 11), ("bf16-mixed", "x86_64", 0), ("32-true", "arm64", 0)],
+)
+def test_transformed_weights_count(
+    precision: Precision, machine: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    made, dtype = module(["conv_7"]), DTYPES[precision]
+    backbone = made.objective.backbone
+    assert backbone.derived_bytes(dtype, torch.device("cpu")) == expected
+    assert backbone.derived_bytes(dtype, torch.device("cuda")) == 0
+    on = {kind: estimate_bytes(made, data(512), precision, device=torch.device(kind)) for kind in ("cpu", "cuda")}
+    assert on["cpu"] - on["cuda"] == expected
+
+
+def test_small_and_narrow_pictures_are_not_asked_about() -> None:
+    assert estimate_bytes(module(["conv_2"]), data(256), "32-true") == 0
+    assert estimate_bytes(module(["conv_10"]), data(512, height=1), "32-true") == 0
+
+
+def test_an_optimizer_keeps_what_it_keeps() -> None:
+    image = torch.zeros(1, 3, 10, 10, requires_grad=True)
+    assert optimizer_bytes(Adam([image]), image, 300) == 6 * 1200
+    assert optimizer_bytes(LBFGS([image], history_size=20), image, 300) == 44 * 1200
+    assert optimizer_bytes(LBFGS([image], history_size=20), image, 5) == 14 * 1200
+
+
+MEASURED = """
+import sys
+from nst_lightning.cli.lightning_cli import TransferCLI
+from nst_lightning.training.memory_estimate import estimate_bytes
+from nst_lightning.system.memory import forget_peak, held_bytes, peak_bytes
+
+def cli(size):
+    return TransferCLI(["fit", *sys.argv[1:], f"--data.plan.size={size}"], start=False)
+
+cli(64).begin()
+run = cli(768)
+needed = estimate_bytes(run.model, run.datamodule, run.config.fit.trainer.precision)
+forget_peak()
+before = held_bytes()
+run.begin()
+print("measured:", needed, peak_bytes() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from Linux's /proc")
+@pytest.mark.parametrize(("checkpointing", "most"), [("false", 2.0), ("true", 1.2)])
+def test_a_run_takes_about_what_was_estimated(checkpointing: str, most: float, tmp_path: Path) -> None:
+    # Where memory is plenty and not to be spared, a run holds what it may use again.
+    arguments = [
+        f"--config={ROOT}/configs/transfer.yaml",
+        "--data.plan.steps=3",
+        "--model.backbone=VGG19",
+        "--model.backbone.weights=random",
+        f"--model.backbone.checkpointing={checkpointing}",
+        "--model.losses.style.layers=[conv_1,conv_2,conv_4,conv_5]",
+        "--trainer.precision=32-true",
+    ]
+    command = [sys.executable, "-c", MEASURED, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("measured:"))
+    needed, taken = map(int, line.split()[1:])
+    assert 0.5 * needed < taken < most * needed
