@@ -40,7 +40,7 @@ class ImageAveraging(pl.Callback):
         """Takes the image in and, after the last step of a stage, puts the average in its place."""
         image: Tensor = pl_module.image.detach()  # type: ignore[operator]
         before = self._sum.to(image.device) if self._sum is not None else torch.zeros_like(image)
-        at_once: int = pl_module.at_once  # type: ignore[assignment]
+        at_once: int = pl_module.step_evaluations  # type: ignore[assignment]
         self._sum = before.lerp(image, 1 - self.decay**at_once)
         self._steps += at_once
         if self._steps == trainer.datamodule.stages[trainer.current_epoch].steps:  # type: ignore[attr-defined]

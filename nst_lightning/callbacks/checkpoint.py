@@ -99,10 +99,10 @@ class CheckpointWriter(Checkpoint):
 
     def _is_due(self, pl_module: pl.LightningModule) -> bool:
         if self.every_n_steps is not None:
-            return bool(pl_module.due(self.every_n_steps))  # type: ignore[operator]
+            return bool(pl_module.is_due(self.every_n_steps))  # type: ignore[operator]
         # On a fast GPU a hundred steps take less time than to save them.
         rested = time.monotonic() - self._saved_at >= SECONDS_BETWEEN
-        return rested and bool(pl_module.due(EVERY_N_STEPS))  # type: ignore[operator]
+        return rested and bool(pl_module.is_due(EVERY_N_STEPS))  # type: ignore[operator]
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves the end."""
@@ -138,4 +138,4 @@ def _frame_ends(trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
     stages = trainer.datamodule.stages  # type: ignore[attr-defined]
     if stages[-1].frame == 0:
         return False
-    return bool(pl_module.made == stages[trainer.current_epoch].steps)
+    return bool(pl_module.stage_step == stages[trainer.current_epoch].steps)

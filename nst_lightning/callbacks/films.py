@@ -107,7 +107,7 @@ class FilmWriter(pl.Callback):
         stages, number = self.data.stages, trainer.current_epoch
         stage = stages[number]
         last_of_frame = number + 1 == len(stages) or stages[number + 1].frame != stage.frame
-        if pl_module.made == stage.steps and last_of_frame:
+        if pl_module.stage_step == stage.steps and last_of_frame:
             self._write_frame(trainer, stage, pl_module.image)  # type: ignore[arg-type]
 
     def _write_frame(self, trainer: pl.Trainer, stage: Stage, image: Tensor) -> None:

@@ -35,7 +35,7 @@ class FiniteGuard(pl.Callback):
         """Looks at the loss and the image."""
         image: Tensor = pl_module.image  # type: ignore[assignment]
         assert self._last_good is not None
-        if image.device.type != "cpu" and not pl_module.due(self.every_n_steps):  # type: ignore[operator]
+        if image.device.type != "cpu" and not pl_module.is_due(self.every_n_steps):  # type: ignore[operator]
             return
         if bool(outputs["loss"].isfinite() & image.detach().sum().isfinite()):
             self._last_good.copy_(image.detach())

@@ -43,7 +43,7 @@ class ImageLogger(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Shows the image when it is due; of a film the first frame alone, for each is shown when it is done."""
         first = trainer.datamodule.stages[trainer.current_epoch].frame == 0  # type: ignore[attr-defined]
-        if pl_module.due(self.every_n_steps) and first:  # type: ignore[operator]
+        if pl_module.is_due(self.every_n_steps) and first:  # type: ignore[operator]
             self._show_image(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -35,8 +35,8 @@ class StageProgressBar(TQDMProgressBar):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *rest: Any) -> None:
         """Keeps the loss where it is and draws the bar when it is due, which counts evaluations."""
         self._loss = outputs["loss"]
-        bar, made = self.train_progress_bar, pl_module.made
-        if self.is_enabled and (pl_module.due(self.refresh_rate) or made == bar.total):  # type: ignore[operator]
+        bar, made = self.train_progress_bar, pl_module.stage_step
+        if self.is_enabled and (pl_module.is_due(self.refresh_rate) or made == bar.total):  # type: ignore[operator]
             bar.n = made  # type: ignore[assignment]
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 

@@ -51,8 +51,8 @@ class RunSummary(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Takes a point of the curves when it is due."""
         planned = steps_planned(trainer)
-        first = trainer.global_step == pl_module.at_once
-        if first or trainer.global_step == planned or pl_module.due(max(1, planned // POINTS)):  # type: ignore[operator]
+        first = trainer.global_step == pl_module.step_evaluations
+        if first or trainer.global_step == planned or pl_module.is_due(max(1, planned // POINTS)):  # type: ignore[operator]
             self._take(trainer)
 
     def _take(self, trainer: pl.Trainer) -> None:

@@ -69,7 +69,7 @@ class StyleTransfer(pl.LightningModule):
         self.cuda_graphs = cuda_graphs
         self._evaluate: Evaluation[PartName] = self.objective.flat_parts
         self._stage: Stage | None = None
-        self.made, self.at_once, self._to_come = 0, 1, 0
+        self.stage_step, self.step_evaluations, self._to_come = 0, 1, 0
         self.terms: dict[str, Tensor] = {}
         self._set_image(torch.zeros(1, 3, 1, 1))
 
@@ -88,7 +88,7 @@ class StyleTransfer(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Makes the image of the first stage; see :meth:`first_image`."""
-        self._stage, self.made, self.terms = None, 0, {}
+        self._stage, self.stage_step, self.terms = None, 0, {}
         self._data().resume_at(Position(0, 0))
         self._set_image(self.first_image(self._data()))
 
@@ -119,7 +119,7 @@ class StyleTransfer(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Enters the stage of a new or resumed run."""
-        self.enter_stage(within=self.made > 0)
+        self.enter_stage(within=self.stage_step > 0)
 
     def on_train_epoch_start(self) -> None:
         """Enters the next stage."""
@@ -147,7 +147,7 @@ class StyleTransfer(pl.LightningModule):
             self._evaluate = record_graph(evaluate, self.image) if self.cuda_graphs else evaluate
         self._stage = stage
         if not within:
-            self.made = 0
+            self.stage_step = 0
 
     def enter_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Makes the terms compare with the pictures of a stage; those of the style stay where they are the same."""
@@ -170,19 +170,19 @@ class StyleTransfer(pl.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
         """Makes as many evaluations and updates as a training step has, or as are left; the last one is logged."""
-        left = self._data().stages[self.trainer.current_epoch].steps - self.made
+        left = self._data().stages[self.trainer.current_epoch].steps - self.stage_step
         if self.trainer.max_steps >= 0:
             left = min(left, self.trainer.max_steps - self.global_step)
-        self.at_once = min(left, self._data().iterations_per_step)
-        count_steps(self.trainer.fit_loop, self.at_once - 1)
-        for number in range(self.at_once):
-            self._to_come = self.at_once - 1 - number
+        self.step_evaluations = min(left, self._data().iterations_per_step)
+        count_steps(self.trainer.fit_loop, self.step_evaluations - 1)
+        for number in range(self.step_evaluations):
+            self._to_come = self.step_evaluations - 1 - number
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        self.made += self.at_once
+        self.stage_step += self.step_evaluations
 
-    def due(self, every: int) -> bool:
+    def is_due(self, every: int) -> bool:
         """Whether one of the evaluations of the last training step has a number that is a multiple of this."""
-        return self.global_step % every < self.at_once
+        return self.global_step % every < self.step_evaluations
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Evaluates the objective and logs it, at the end of a training step."""
@@ -196,7 +196,7 @@ class StyleTransfer(pl.LightningModule):
         # What Lightning would not write is not handed over: to take it costs it a millisecond.
         if every and (self.global_step + 1) % every == 0:
             self.log_dict({f"loss/{name}": term for name, term in self.terms.items()}, on_step=True, on_epoch=False)
-        if self.due(self.layer_curves_every_n_steps):
+        if self.is_due(self.layer_curves_every_n_steps):
             self._log_layers(parts)
         return objective
 
@@ -216,7 +216,7 @@ class StyleTransfer(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds where the run is."""
-        at = Position(stage_number(self.trainer.fit_loop), self.made)
+        at = Position(stage_number(self.trainer.fit_loop), self.stage_step)
         write_position(checkpoint, at, self._optimizer_name())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -225,7 +225,7 @@ class StyleTransfer(pl.LightningModule):
         at = self.check_checkpoint(checkpoint, data)
         set_loops(checkpoint["loops"]["fit_loop"], at.stage, data.training_steps(at.step))
         data.resume_at(at)
-        self.made = at.step
+        self.stage_step = at.step
         self._set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:

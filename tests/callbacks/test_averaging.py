@@ -21,7 +21,7 @@ class Moving(pl.LightningModule):
     def __init__(self, images: list[Tensor]) -> None:
         super().__init__()
         self.image = nn.Parameter(images[0].clone())
-        self.at_once = 1
+        self.step_evaluations = 1
 
 
 def test_the_average_is_that_of_the_closed_form() -> None:

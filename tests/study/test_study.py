@@ -202,7 +202,7 @@ def test_a_batch_takes_over_how_its_runs_are_made(tmp_path: Path, monkeypatch: p
     class Watched(BatchTransfer):
         def optimizer_step(self, *args: Any, **options: Any) -> None:
             super().optimizer_step(*args, **options)
-            made.append((self.at_once, self.cuda_graphs))
+            made.append((self.step_evaluations, self.cuda_graphs))
 
     monkeypatch.setattr("nst_lightning.study.engine.batch.BatchTransfer", Watched)
     small = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 4, "iterations_per_step": 3}}

@@ -44,7 +44,7 @@ class Ticker(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Tells, when there are enough."""
-        self._untold += pl_module.at_once  # type: ignore[operator, assignment]
+        self._untold += pl_module.step_evaluations  # type: ignore[operator, assignment]
         if self._untold >= self.every_n_steps:
             self.tick(self._untold)
             self._untold = 0

@@ -1,0 +1,88 @@
+"""Typed access to a run in progress."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from nst_lightning.data.plan import Stage
+from nst_lightning.data.transfer import TransferData
+from nst_lightning.training.module import StyleTransfer
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What callbacks read of a run: one view of the Trainer, the module and the data, with their real types.
+
+    Attributes:
+        trainer: the Trainer.
+        module: the module that it fits.
+        data: the data module that it fits with.
+    """
+
+    trainer: pl.Trainer
+    module: StyleTransfer
+    data: TransferData
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer) -> "RunState":
+        """Reads the state of a Trainer.
+
+        Raises:
+            TypeError: the Trainer fits another module than :class:`StyleTransfer`, or without :class:`TransferData`.
+        """
+        module, data = trainer.lightning_module, getattr(trainer, "datamodule", None)
+        if not isinstance(module, StyleTransfer) or not isinstance(data, TransferData):
+            raise TypeError(
+                "Expected a Trainer that fits StyleTransfer with TransferData, "
+                f"but got {type(module).__name__} with {type(data).__name__}."
+            )
+        return cls(trainer, module, data)
+
+    @property
+    def image(self) -> Tensor:
+        """The image as it is now, without gradient, ``(batch, 3, height, width)``."""
+        return self.module.image.detach()
+
+    @property
+    def terms(self) -> dict[str, Tensor]:
+        """The weighted terms at the last evaluation by name, and their sum as ``total``; scalars."""
+        return self.module.terms
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the run is in."""
+        return self.data.stages[min(self.trainer.current_epoch, len(self.data.stages) - 1)]
+
+    @property
+    def is_stage_done(self) -> bool:
+        """Whether all evaluations of the stage are made."""
+        return self.module.stage_step == self.stage.steps
+
+    @property
+    def is_film(self) -> bool:
+        """Whether the run paints more than one frame."""
+        return self.data.stages[-1].frame > 0
+
+    @property
+    def step(self) -> int:
+        """Evaluations made so far in all stages."""
+        return self.trainer.global_step
+
+    @property
+    def planned_steps(self) -> int:
+        """Evaluations of all stages together, or ``max_steps`` if that is less."""
+        planned = sum(stage.steps for stage in self.data.stages)
+        return planned if self.trainer.max_steps < 0 else min(planned, self.trainer.max_steps)
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder ``save_dir/name/version``, or None without a logger."""
+        if not self.trainer.loggers or self.trainer.log_dir is None:
+            return None
+        return Path(self.trainer.log_dir)
+
+    def is_due(self, every: int) -> bool:
+        """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""
+        return self.module.is_due(every)
