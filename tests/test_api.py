@@ -12,7 +12,7 @@ from nst_lightning.functional.pixels import total_variation
 from nst_lightning.images.io import from_pil, to_pil, write_image
 from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss
-from tests.tiny import TinyBackbone, smooth_image, write_pair
+from tests.tiny import TinyBackbone, set_target, smooth_image, term, write_pair
 
 LAYERS: dict[str, Any] = {"content_layers": ["conv_2"], "style_layers": ["conv_1", "conv_3"], "accelerator": "cpu"}
 
@@ -38,11 +38,11 @@ def test_it_comes_nearer_to_the_style(tmp_path: Path) -> None:
     backbone = TinyBackbone()
     loss = GramLoss(["conv_1", "conv_3"])
     with Image.open(style) as picture:
-        loss.add_target(backbone(resize(from_pil(picture).image, 24, 20), ["conv_1", "conv_3"]))
+        set_target(loss, backbone(resize(from_pil(picture).image, 24, 20), ["conv_1", "conv_3"]))
 
     def distance(picture: Image.Image) -> float:
         with torch.no_grad():
-            return float(loss(backbone(from_pil(picture).image, ["conv_1", "conv_3"])))
+            return float(term(loss, backbone(from_pil(picture).image, ["conv_1", "conv_3"])))
 
     with Image.open(content) as picture:
         before = distance(picture)

@@ -72,7 +72,7 @@ class Loop:
         self.module = StyleTransfer(network(name, weights, checkpointing), terms).to(device)
         with self.computing():
             self.module.set_targets(StagePictures(content, [style], [1.0]))
-        self.module._set_image(content)
+        self.module.set_image(content)
         self.optimizer: Optimizer = lbfgs([self.module.image]) if optimizer == "L-BFGS" else _adam(self.module.image)
 
     def computing(self) -> AbstractContextManager[Any]:

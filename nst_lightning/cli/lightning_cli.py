@@ -30,7 +30,7 @@ from nst_lightning.cli.trainer_options import NOT_OURS, TRAINER_DEFAULTS
 from nst_lightning.data.film import FilmData
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, is_emulated, native_precision
-from nst_lightning.training.cuda_graphs import check_graph_device
+from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import configure_memory
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.resume import newest_checkpoint, read_checkpoint
@@ -180,7 +180,7 @@ class TransferCLI(LightningCLI):
         if self.model.cuda_graphs:
             check_graph_device(self.trainer.strategy.root_device)
         check_ends(self.config_init.fit.snapshots.at_steps, self.datamodule.ends(), self.datamodule.iterations_per_step)
-        self.model.first_image(self.datamodule)
+        self.model.check_data(self.datamodule)
         configure_memory(
             self.model, self.datamodule, self.config.fit.trainer.precision, self.trainer.strategy.root_device
         )

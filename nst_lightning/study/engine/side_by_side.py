@@ -8,9 +8,8 @@ from torch import Tensor
 from nst_lightning.backbones.features import Features
 from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import StagePictures, TransferData
-from nst_lightning.losses import Loss
 from nst_lightning.training.module import StyleTransfer
-from nst_lightning.training.objective import Objective
+from nst_lightning.training.objective import Objective, Terms
 
 
 class BatchData(TransferData):
@@ -46,16 +45,16 @@ class BatchObjective(Objective):
     """
 
     def __init__(self, items: Sequence[Objective]) -> None:
-        terms = {f"{name}_{n}": term for n, item in enumerate(items) for name, term in item.terms.items()}
+        terms = {f"{name}_{n}": term for n, item in enumerate(items) for name, term in item.named_losses.items()}
         super().__init__(items[0].backbone, terms)
         self.items = list(items)
 
-    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
-        """See :meth:`Objective.parts_of`; the names have the number of the item behind them."""
+    def compare(self, features: Features) -> Terms:
+        """Computes the terms of each item; a name ends with the number of the item."""
         return {
-            f"{name}_{n}": parts
+            f"{name}_{n}": distances
             for n, item in enumerate(self.items)
-            for name, parts in item.parts_of(features.item(n)).items()
+            for name, distances in item.compare(features.select(n)).items()
         }
 
 
@@ -71,12 +70,18 @@ class BatchTransfer(StyleTransfer):
 
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
         objective, first = BatchObjective([item.objective for item in items]), items[0]
-        terms = dict[str, Loss](objective.terms)
-        super().__init__(objective.backbone, terms, optimizer=first.optimizer, cuda_graphs=first.cuda_graphs)
-        self.objective = objective
+        losses = objective.named_losses
+        super().__init__(objective.backbone, losses, optimizer=first.optimizer, cuda_graphs=first.cuda_graphs)
+        self.set_objective(objective)
         # A list, so that the images of the items are no parameters of this module.
         self.items = list(items)
         self.seeds = list(seeds)
+
+    def check_data(self, data: TransferData) -> None:
+        """Checks the pictures of each item."""
+        assert isinstance(data, BatchData)
+        for item, item_data in zip(self.items, data.items, strict=True):
+            item.check_data(item_data)
 
     def first_image(self, data: TransferData) -> Tensor:
         """The images before the first step, ``(batch, 3, height, width)``."""
@@ -87,7 +92,7 @@ class BatchTransfer(StyleTransfer):
             images.append(item.first_image(its_data))
         return torch.cat(images)
 
-    def enter_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
+    def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Makes the terms of each item compare with its own pictures."""
         assert isinstance(data, BatchData)
         for item, its_data in zip(self.items, data.items, strict=True):

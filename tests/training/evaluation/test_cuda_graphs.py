@@ -13,7 +13,7 @@ from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
-from nst_lightning.training.cuda_graphs import check_graph_device, record_graph
+from nst_lightning.training.evaluation.cuda_graphs import check_graph_device, record_graph
 from nst_lightning.training.module import StyleTransfer
 from tests.tiny import smooth_image
 
@@ -104,12 +104,12 @@ def test_a_replayed_run_paints_the_same_bits(
 def test_names_stay_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.make_graphed_callables", graphed)
     image = torch.rand(1, 3, 4, 4, requires_grad=True)
-    replay = record_graph(lambda given: {"square": given.square().sum(), "mean": given.mean()}, image)
+    replay = record_graph(lambda given: {"a": {"square": given.square().sum()}, "b": {"mean": given.mean()}}, image)
     other = torch.rand(1, 3, 4, 4, requires_grad=True)
     found = replay(other)
-    assert list(found) == ["square", "mean"]
-    torch.testing.assert_close(found["square"], other.square().sum())
-    (2 * found["square"] + found["mean"]).backward()  # type: ignore[no-untyped-call]
+    assert {name: list(layers) for name, layers in found.items()} == {"a": ["square"], "b": ["mean"]}
+    torch.testing.assert_close(found["a"]["square"], other.square().sum())
+    (2 * found["a"]["square"] + found["b"]["mean"]).backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(other.grad, 4 * other.detach() + 1 / 48)
 
 
