@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.backbones.slim import SLIM_DEPTHS, SHIPPED_WEIGHTS
+from nst_lightning.backbones.slim import SHIPPED_WEIGHTS, SLIM_DEPTHS
 from nst_lightning.distill.measure import pair_distances
 from nst_lightning.distill.photographs import find_photographs, read
 from nst_lightning.errors import InputError

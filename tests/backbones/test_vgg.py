@@ -158,7 +158,9 @@ def test_average_pooling_is_doubled() -> None:
     for pooling in ("max", "avg"):
         backbone = VGG19(weights="random", pooling=pooling)
         backbone.build(["conv_3"])
-        pooled[pooling] = backbone.rectify_and_pool(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), may_overwrite=False).item()
+        pooled[pooling] = backbone.rectify_and_pool(
+            torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), may_overwrite=False
+        ).item()
     assert pooled == {"max": 6.0, "avg": 2 * 3.0}
 
 

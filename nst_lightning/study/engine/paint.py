@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks.checkpoint import LAST
 from nst_lightning.callbacks.run_folder import CONFIGURATION
-from nst_lightning.cli.lightning_cli import TransferCLI
+from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.study.engine.records import FAILURE, state, write_failure
@@ -61,36 +61,31 @@ def failure_message(error: Exception) -> str:
 def _fit(run: Run, output: Path, backbone: Backbone | None, beside: list[Callback]) -> bool:
     folder = run.folder(output)
     begun = state(folder) == "begun"
+    replaced = {} if backbone is None else {"backbone": backbone}
     with quiet_lightning():
-        cli = prepared(run, output, backbone, beside, folder / LAST if begun else None)
-        if cli.finished:
+        fit = parse_run(run, output, folder / LAST if begun else None).build(replaced=replaced, callbacks=beside)
+        if fit.is_finished:
             # It was stopped after its last checkpoint and before its result.
-            cli = prepared(run, output, backbone, beside, None)
-        cli.begin()
-    return cli.interrupted
+            fit = parse_run(run, output, None).build(replaced=replaced, callbacks=beside)
+        fit.fit()
+    return fit.interrupted
 
 
-def prepared(
-    run: Run, output: Path, backbone: Backbone | None, beside: list[Callback], checkpoint: Path | None
-) -> TransferCLI:
-    """All that `fit` makes before it paints.
+def parse_run(run: Run, output: Path, checkpoint: Path | None) -> TransferCLI:
+    """Parses the configuration of a run, whose logger writes to the run's folder.
 
     Args:
-        run: what to paint.
-        output: the study's folder.
-        backbone: the run's network, or None to build it anew.
-        beside: further callbacks.
-        checkpoint: to go on from.
+        run: the run.
+        output: folder of the study.
+        checkpoint: checkpoint to resume from.
     """
     write_configuration(run, output)
     logger = {"save_dir": str(output), "name": "runs", "version": run.key, "default_hp_metric": "false"}
-    args = ["fit", f"--config={run.folder(output) / CONFIGURATION}", "--trainer.logger=TensorBoardLogger"]
+    args = [f"--config={run.folder(output) / CONFIGURATION}", "--trainer.logger=TensorBoardLogger"]
     args += [f"--trainer.logger.{name}={value}" for name, value in logger.items()]
     if checkpoint is not None:
         args.append(f"--ckpt_path={checkpoint}")
-    cli = TransferCLI(args, backbone=backbone, beside=beside, start=False)
-    cli.before_fit()
-    return cli
+    return TransferCLI(args)
 
 
 def write_configuration(run: Run, output: Path) -> None:

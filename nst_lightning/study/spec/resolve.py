@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from nst_lightning.cli.lightning_cli import TransferCLI
+from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.samples import locate
 from nst_lightning.study.spec.declaration import flatten_options
@@ -24,11 +24,10 @@ _ASIDE = ("ckpt_path", "output", "previews", "checkpoints")
 _TRAINER_ASIDE = ("logger", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
 
 
-class Resolver(TransferCLI):
-    """`fit` without the painting: parses only."""
+class Resolver:
+    """Resolves configurations by the parser of `fit`."""
 
     def __init__(self) -> None:
-        self._ready = False
         self._known: dict[str, Configuration] = {}
 
     def resolve(self, configs: Sequence[Path], options: Mapping[str, Any]) -> Configuration:
@@ -48,20 +47,13 @@ class Resolver(TransferCLI):
         return copy.deepcopy(self._known[asked])
 
     def _parsed(self, configs: Sequence[Path], options: Mapping[str, Any]) -> Configuration:
-        args = ["fit", *(f"--config={path}" for path in configs)]
+        args = [f"--config={path}" for path in configs]
         args += [f"--{name}={_written(value)}" for name, value in options.items()]
         with quiet_lightning():
-            if self._ready:
-                self.parse_arguments(self.parser, args)
-            else:
-                super().__init__(args, start=False)
-                self._ready = True
-            dumped = self._parser("fit").dump(self.config.fit, skip_unset=False)
+            cli = TransferCLI(args)
+        dumped = cli.parser.dump(cli.config, skip_unset=False)
         configuration: Configuration = yaml.safe_load(dumped)
         return configuration
-
-    def instantiate_classes(self) -> None:
-        """Makes nothing."""
 
 
 def _written(value: Any) -> str:
