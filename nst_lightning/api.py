@@ -78,7 +78,7 @@ def stylize(
     """
     if content is None and style is None and losses is None:
         raise InputError("Expected a content or a style, but got neither.")
-    styles = [] if style is None else [style] if isinstance(style, PictureSource) else list(style)
+    styles = [] if style is None else [style] if isinstance(style, str | os.PathLike | Image.Image) else list(style)
     has_both = content is not None and bool(styles)
     options = {
         "data.plan.size": size,

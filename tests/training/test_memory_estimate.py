@@ -41,7 +41,7 @@ def data(size: int, height: int = 64) -> TransferData:
 
 def test_a_picture_that_does_not_fit_is_told_with_the_switches() -> None:
     with pytest.raises(
-        InputError, match=r"about 5\.0 GB of which 3\.0 GB are free: lower data\.plan\.size.*checkpointing.*Adam"
+        InputError, match=r"about 5\.0 GB and 3\.0 GB are free: lower data\.plan\.size.*checkpointing.*Adam"
     ):
         check_memory(5 * 10**9, 3 * 10**9)
     check_memory(5 * 10**9, 5 * 10**9)
