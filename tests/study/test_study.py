@@ -289,13 +289,8 @@ def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> 
     assert main(["study", "--contents=content.png", "--styles=style.png", "--size=32", "--output=out"]) == 0
     (folder,) = run_folders()
     painted = yaml.safe_load((folder / "config.yaml").read_text())
-    config = [
-        "--config",
-        str(ROOT / "configs" / "transfer.yaml"),
-        "--data.content=content.png",
-        "--data.style=style.png",
-    ]
-    assert main(["fit", *config, "--data.plan.size=32", "--trainer.logger.save_dir=logs"]) == 0
+    args = [f"--config={ROOT / 'configs' / 'transfer.yaml'}", "--data.content=content.png", "--data.style=style.png"]
+    assert main(["fit", *args, "--data.plan.size=32", "--trainer.logger.save_dir=logs"]) == 0
     transfer = yaml.safe_load(Path("logs/transfer/version_0/config.yaml").read_text())
     assert all(painted[group] == transfer[group] for group in ("seed_everything", "model", "data"))
 
