@@ -17,8 +17,12 @@ from nst_lightning.images.io import read_image
 from nst_lightning.losses import GramLoss
 from nst_lightning.study.engine.batched_run import BatchTransfer
 from nst_lightning.study.engine.run_records import FAILURE_FILE, read_status
+from nst_lightning.study.spec.declaration import Study
+from nst_lightning.study.spec.folder_study import create_folder_study
+from nst_lightning.study.spec.resolve import Resolver
+from nst_lightning.study.spec.study_resolver import StudyResolver
 from nst_lightning.training.module import StyleTransfer
-from tests.study.studies import ROOT, declare, paint, results, section
+from tests.study.studies import ROOT, TRANSFER, declare, paint, results, section
 from tests.tiny import write_pair
 
 
@@ -286,13 +290,10 @@ def test_a_film_is_a_tile_that_plays(tmp_path: Path) -> None:
 
 def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> None:
     write_pair(tmp_path)
-    assert main(["study", "--contents=content.png", "--styles=style.png", "--size=32", "--output=out"]) == 0
-    (folder,) = run_folders()
-    painted = yaml.safe_load((folder / "config.yaml").read_text())
-    args = [f"--config={ROOT / 'configs' / 'transfer.yaml'}", "--data.content=content.png", "--data.style=style.png"]
-    assert main(["fit", *args, "--data.plan.size=32", "--trainer.logger.save_dir=logs"]) == 0
-    transfer = yaml.safe_load(Path("logs/transfer/version_0/config.yaml").read_text())
-    assert all(painted[group] == transfer[group] for group in ("seed_everything", "model", "data"))
+    study = create_folder_study(Study(), "content.png", "style.png")
+    (run,) = StudyResolver([Path()]).resolve(study).runs
+    pair = {"data.content": "content.png", "data.style": "style.png"}
+    assert run.configuration == Resolver().resolve([Path(TRANSFER)], pair)
 
 
 def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from PIL import Image
 
 from nst_lightning.errors import InputError
-from nst_lightning.study.spec.config_files import locate_config
 from nst_lightning.study.spec.declaration import Section, Study
 
 DEFAULT_RECIPE = "transfer"  # name of the packaged configuration
@@ -30,8 +29,7 @@ def create_folder_study(
         missing = "--styles" if styles is None else "--contents"
         raise InputError(f"Expected --contents and --styles, but {missing} is missing: add it.")
     axes = {"data.content": find_pictures(contents), "data.style": find_pictures(styles)}
-    config = recipe or str(locate_config(DEFAULT_RECIPE, folders=()))
-    section = Section("Every content in every style", config, axes=dict(axes))
+    section = Section("Every content in every style", recipe or DEFAULT_RECIPE, axes=dict(axes))
     return Study(study.title, study.text, [section], study.data, study.model, study.trainer, study.seed_everything)
 
 
