@@ -1,4 +1,4 @@
-"""Runs with one plan as one run: their pictures, their objectives and their images, side by side."""
+"""Data, objective and module of several runs that are painted as one batch."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from nst_lightning.training.objective import Objective, Terms
 
 
 class BatchData(TransferData):
-    """The pictures of several runs with one plan.
+    """The data of several runs with one plan and one picture size.
 
     Args:
-        items: the data of each, set up.
+        items: data of each run, set up.
     """
 
     def __init__(self, items: Sequence[TransferData]) -> None:
@@ -26,22 +26,24 @@ class BatchData(TransferData):
         self.iterations_per_step = self.items[0].iterations_per_step
 
     def setup(self, stage: str) -> None:
-        """The items are set up."""
+        """Does nothing: the items are set up."""
 
     def shape(self, stage: Stage) -> tuple[int, int]:
-        """That of every item."""
+        """Height and width in px, the same for all items."""
         return self.items[0].shape(stage)
 
     def pictures(self, stage: Stage) -> StagePictures:
-        """None that all have in common."""
+        """No pictures: each item has its own."""
         return StagePictures(None, [], [])
 
 
 class BatchObjective(Objective):
-    """The sum of the objectives of a batch's items, whose gradient in each image is that of its own.
+    """The sum of several objectives, each of one image of the batch.
+
+    The gradient in an image is the gradient of its own objective, since no term depends on two images.
 
     Args:
-        items: with one network.
+        items: objectives with one backbone.
     """
 
     def __init__(self, items: Sequence[Objective]) -> None:
@@ -59,13 +61,13 @@ class BatchObjective(Objective):
 
 
 class BatchTransfer(StyleTransfer):
-    """Images that are optimized side by side, each against its own targets with its own terms.
+    """A batch of images, each optimized with its own terms against its own targets.
 
-    The network sees all of them at once; that is all they share.
+    The images share nothing but the pass through the backbone.
 
     Args:
-        items: the modules of the runs, with one network.
-        seeds: of their noise.
+        items: modules of the runs, with one backbone.
+        seeds: seed of each run.
     """
 
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
@@ -84,17 +86,17 @@ class BatchTransfer(StyleTransfer):
             item.check_data(item_data)
 
     def first_image(self, data: TransferData) -> Tensor:
-        """The images before the first step, ``(batch, 3, height, width)``."""
+        """Returns the images before the first step, ``(batch, 3, height, width)`` in [0, 1]."""
         assert isinstance(data, BatchData)
         images = []
-        for item, its_data, seed in zip(self.items, data.items, self.seeds, strict=True):
+        for item, item_data, seed in zip(self.items, data.items, self.seeds, strict=True):
             torch.manual_seed(seed)
-            images.append(item.first_image(its_data))
+            images.append(item.first_image(item_data))
         return torch.cat(images)
 
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Makes the terms of each item compare with its own pictures."""
         assert isinstance(data, BatchData)
-        for item, its_data in zip(self.items, data.items, strict=True):
+        for item, item_data in zip(self.items, data.items, strict=True):
             item.to(self.device)
-            item.set_targets(its_data.pictures(stage))
+            item.set_targets(item_data.pictures(stage))

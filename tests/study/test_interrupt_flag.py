@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from nst_lightning.study.engine.interruption import Interruption
+from nst_lightning.study.engine.interrupt_flag import InterruptFlag
 
 
 class Dropped:
@@ -15,15 +15,15 @@ class Dropped:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_that_python_drops_is_remembered() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with Interruption() as interruption:
+    with InterruptFlag() as interrupt:
         dropped = Dropped()
         del dropped
-        assert interruption.asked
+        assert interrupt.is_pressed
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_is_raised_as_ever() -> None:
-    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+    with pytest.raises(KeyboardInterrupt), InterruptFlag() as interrupt:
         signal.raise_signal(signal.SIGINT)
-    assert interruption.asked
+    assert interrupt.is_pressed
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -27,7 +27,7 @@ def painters(process: subprocess.Popen[str]) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
-            if child.name().startswith("ray::_work") or "ray::_work" in " ".join(child.cmdline()):
+            if child.name().startswith("ray::_paint_on_worker") or "ray::_paint_on_worker" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.Error:
             continue
