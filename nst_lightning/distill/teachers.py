@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones.slim import DEPTHS
+from nst_lightning.backbones.slim import SLIM_DEPTHS
 from nst_lightning.backbones.vgg import VGG19
 from nst_lightning.backbones.weights import read_tensors
 from nst_lightning.errors import InputError
 
 # The student's convolutions.
-DISTILLED_LAYERS = tuple(f"conv_{number}" for number in range(1, sum(DEPTHS) + 1))
+DISTILLED_LAYERS = tuple(f"conv_{number}" for number in range(1, sum(SLIM_DEPTHS) + 1))
 
 # The compressed network was made from a VGG-19 of another scale. Each factor is the standard deviation that VGG-19's
 # layer is assumed to have on photographs, divided by that of the compressed network. The assumed values are not
@@ -42,7 +42,7 @@ class CompressedVGG19(nn.Module):
     def __init__(self, weights: str) -> None:
         super().__init__()
         tensors = read_tensors(Path(weights), lambda name: name.startswith("conv"))
-        self.names = tuple(f"conv{block}{n}" for block, depth in enumerate(DEPTHS, 1) for n in range(1, depth + 1))
+        self.names = tuple(f"conv{block}{n}" for block, depth in enumerate(SLIM_DEPTHS, 1) for n in range(1, depth + 1))
         missing = [name for name in ("conv0", *self.names) if f"{name}.weight" not in tensors]
         if missing:
             raise InputError(f"Expected the compressed VGG-19 in {weights}, but got no {missing[0]}.")
