@@ -24,7 +24,7 @@ LAYERS: dict[str, set[str]] = {
     "training": {"backbones", "data", "images", "losses", "optim", "samples", "system"},
     "callbacks": {"data", "images", "video"},
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
-    "api": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training"},
+    "api": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system"},
     "study": {
         "backbones",
         "callbacks",

@@ -17,7 +17,6 @@ from nst_lightning.__main__ import main
 from nst_lightning.images.io import write_image
 from nst_lightning.samples import locate
 from tests.cli.test_cli import QUICK, QUICK_FILM
-from tests.distill.test_distill import WIDTHS, compressed, folder, teacher  # noqa: F401 (fixtures)
 from tests.test_imports import LAYERS
 from tests.tiny import smooth_image
 
@@ -33,10 +32,7 @@ SLOW = {
     "fit": ("--trainer.accelerator", "--model.cuda_graphs", "--data.first", "--data.last", "--data.stride"),
     "study": ("--size", "--engine", "--ray.address", "--ray.gpus_per_run"),
     "benchmark": ("--sizes", "--steps", "--evaluations", "--quality_size", "--device", "--vgg"),
-    "distill": ("--model.vgg", "--model.compressed", "--data.folders", "--vgg", "--compressed", "--weights"),
 }
-QUICK_DISTILL = ["--data.size=64", "--data.batch_size=2", "--data.measured_batches=2"]
-QUICK_TRAINING = [f"--model.widths={WIDTHS}", "--data.steps=2", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -90,7 +86,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def quick_options(args: list[str], request: pytest.FixtureRequest) -> list[str]:
+def quick_options(args: list[str]) -> list[str]:
     """What makes a command so quick that a test can afford it, and keeps it from downloading."""
     configs = [value for option, value in pairwise(args) if option == "--config"]
     has_vgg19 = any("vgg19" in config for config in configs)
@@ -103,12 +99,6 @@ def quick_options(args: list[str], request: pytest.FixtureRequest) -> list[str]:
             short["model"] = {"backbone": {"class_path": "VGG19", "init_args": {"weights": "random"}}}
         Path("short.yaml").write_text(yaml.safe_dump(short))
         return ["--config=short.yaml", "--size=32"]
-    if args[0] == "distill":
-        vgg, small, pictures = (request.getfixturevalue(name) for name in ("teacher", "compressed", "folder"))
-        options = [f"--data.folders=[{pictures}]", *QUICK_DISTILL]
-        if args[1] == "measure":
-            return [*options, f"--vgg={vgg}", f"--compressed={small}"]
-        return [*options, *QUICK_TRAINING, f"--model.vgg={vgg}", f"--model.compressed={small}"]
     return ["--quick"] if args[0] == "benchmark" else []
 
 
@@ -143,16 +133,11 @@ def test_the_other_commands_are_installed() -> None:
 
 
 @pytest.mark.parametrize("command", OURS, ids=" ".join)
-# Lightning says so of the training in `distill`, which is two steps long here.
-@pytest.mark.filterwarnings("ignore:The number of training batches")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
-@pytest.mark.filterwarnings("ignore:Checkpoint directory")
-def test_the_commands_run(command: tuple[str, ...], desk: Path, request: pytest.FixtureRequest) -> None:
+def test_the_commands_run(command: tuple[str, ...], desk: Path) -> None:
     if any("configs/" in word for word in command):
         (desk / "configs").symlink_to(ROOT / "configs")
     args = ["dis" if word == "raft" else word for word in command]
-    quick = quick_options(args, request)
+    quick = quick_options(args)
     if "--ckpt_path" in args:
         run([*without(args, ("--ckpt_path",)), *quick])  # the run that is resumed
     run([*args, *quick])

@@ -35,8 +35,9 @@ def run_key(configuration: Configuration) -> str:
     """
     decisive = {name: value for name, value in configuration.items() if name not in _IGNORED}
     decisive["trainer"] = {k: v for k, v in configuration["trainer"].items() if k not in _IGNORED_OF_TRAINER}
+    decisive["model"] = configuration["model"] | {"backbone": _restore_flavor(configuration["model"]["backbone"])}
     if configuration["model"]["optimizer"] == f"{lbfgs.__module__}.{lbfgs.__name__}":
-        decisive["model"] = configuration["model"] | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
+        decisive["model"]["optimizer"] = _KEYED_DEFAULT_OPTIMIZER
     files = {name: _hash_file(name) for name in sorted(input_files(configuration))}
     text = json.dumps([decisive, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -59,6 +60,16 @@ def folder_run_key(configuration: Configuration) -> str:
         model = model | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
         configuration = configuration | {"model": model, "seed_everything": 0}
     return run_key(configuration)
+
+
+def _restore_flavor(backbone: dict[str, Any]) -> dict[str, Any]:
+    """Returns the description of a backbone with the first spelling of `preprocessing`, which keys contain."""
+    options = dict(backbone.get("init_args", {}))
+    if "preprocessing" in options:
+        preprocessing = options.pop("preprocessing")
+        options["flavor"] = preprocessing or options.get("flavor")
+        return backbone | {"init_args": options}
+    return backbone
 
 
 def input_files(configuration: Configuration) -> set[str]:
