@@ -16,9 +16,9 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, from_pil, read_image, to_pil
 from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
 from nst_lightning.samples import locate
-from nst_lightning.system.console import quiet_lightning
 from nst_lightning.system.memory import free_bytes
 from nst_lightning.system.precision import Precision, native_precision
+from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.memory_estimate import check_memory, estimate_bytes
 from nst_lightning.training.module import StyleTransfer, lbfgs
 

@@ -22,7 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "losses": {"backbones", "functional"},
     "data": {"images", "samples", "video"},
     "training": {"backbones", "data", "images", "losses", "optim", "samples", "system"},
-    "callbacks": {"data", "images", "video"},
+    "callbacks": {"data", "images", "system", "training", "video"},
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
     "api": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training"},
     "study": {
@@ -38,7 +38,7 @@ LAYERS: dict[str, set[str]] = {
         "training",
         "video",
     },
-    "distill": {"backbones", "cli", "functional", "system"},
+    "distill": {"backbones", "cli", "functional", "training"},
     "benchmark": {"backbones", "cli", "data", "images", "losses", "samples", "system", "training"},
     "__main__": {"benchmark", "cli", "distill", "samples", "study", "system"},
     "__init__": {"api", "backbones", "data", "losses", "training"},

@@ -19,21 +19,26 @@ from nst_lightning.callbacks import (
     ResultWriter,
     RunSummary,
     SnapshotWriter,
-    StageProgressBar,
 )
-from nst_lightning.callbacks.checkpoint import LAST
 from nst_lightning.callbacks.config import RunConfig
-from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.callbacks.snapshots import check_ends
 from nst_lightning.cli.parser import Parser
-from nst_lightning.cli.trainer_options import NOT_OURS, TRAINER_DEFAULTS
+from nst_lightning.cli.run_versions import find_last_run, keep_csv_curves, resume_version, share_version
+from nst_lightning.cli.trainer_options import (
+    REJECTED_OPTIONS,
+    TRAINER_DEFAULTS,
+    check_device_count,
+    check_devices,
+    choose_progress_bar,
+)
 from nst_lightning.data.film import FilmData
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, is_emulated, native_precision
 from nst_lightning.training.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import configure_memory
 from nst_lightning.training.module import StyleTransfer
-from nst_lightning.training.resume import newest_checkpoint, read_checkpoint
+from nst_lightning.training.resume import read_checkpoint
+from nst_lightning.training.run_folder import run_folder
 from nst_lightning.version import __version__
 
 USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
@@ -77,7 +82,7 @@ class TransferCLI(LightningCLI):
             datamodule_class=FilmData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS
-            | {"callbacks": [FiniteGuard(), self._interrupt, RunSummary(), *_shown(beside)]},
+            | {"callbacks": [FiniteGuard(), self._interrupt, RunSummary(), *(beside or [])]},
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "python -m nst_lightning",
@@ -119,7 +124,7 @@ class TransferCLI(LightningCLI):
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
         parser.add_lightning_class_args(SnapshotWriter, "snapshots")
         parser.add_class_arguments(
-            Trainer, "trainer", skip=set(NOT_OURS), instantiate=False, fail_untyped=False, sub_configs=True
+            Trainer, "trainer", skip=set(REJECTED_OPTIONS), instantiate=False, fail_untyped=False, sub_configs=True
         )
         parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items() if k != "callbacks"})
 
@@ -134,8 +139,12 @@ class TransferCLI(LightningCLI):
             raise InputError(
                 f"Expected `trainer.precision` to be {' or '.join(PRECISIONS)}, but got {config.trainer.precision}."
             )
+        check_devices(config.trainer.devices)
         if config.ckpt_path == "last":
-            _continue_last_run(config)
+            checkpoint, version = find_last_run(config.trainer.logger, config.trainer.default_root_dir)
+            config.ckpt_path = str(checkpoint)
+            resume_version(config.trainer.logger, version, config.trainer.default_root_dir)
+        share_version(config.trainer.logger, config.trainer.default_root_dir)
         if config.ckpt_path is not None:
             self._checkpoint = read_checkpoint(Path(config.ckpt_path))
 
@@ -157,15 +166,20 @@ class TransferCLI(LightningCLI):
         output = self.config_init.fit.output
         if self.datamodule.film is not None:
             self._film_writer = FilmWriter(self.datamodule, output, self._announce)
+        if self._announce:
+            given = self.config_init.fit.trainer
+            self.trainer_defaults["callbacks"] += choose_progress_bar(given.callbacks, given.enable_progress_bar)
         # Last, so that what it says stands below the finished bar.
         self.trainer_defaults["callbacks"].append(self._film_writer or ResultWriter(output, self._announce))
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             **kwargs,
             max_epochs=len(self.datamodule.stages),
             reload_dataloaders_every_n_epochs=1,
             enable_model_summary=False,
             **({} if self._announce else {"enable_progress_bar": False}),
         )
+        check_device_count(trainer)
+        return trainer
 
     def begin(self) -> None:
         """Paints, where `start` was false."""
@@ -188,6 +202,7 @@ class TransferCLI(LightningCLI):
             at = self.model.check_checkpoint(self._checkpoint, self.datamodule)
             self._finished = at.stage == len(self.datamodule.stages)
             if not self._finished:
+                keep_csv_curves(self.trainer.loggers, self._checkpoint["global_step"])
                 self._checkpoint = None
 
     def fit(self, **arguments: Any) -> None:
@@ -218,20 +233,3 @@ class TransferCLI(LightningCLI):
             image = self._checkpoint["state_dict"]["image"]
             self._film_writer.complete(count, Path(self.config.fit.ckpt_path), image)
             self._film_writer.write(count)
-
-
-def _shown(beside: list[Callback] | None) -> list[Callback]:
-    return [StageProgressBar()] if beside is None else beside
-
-
-def _continue_last_run(config: Namespace) -> None:
-    """Puts the newest checkpoint in place of `last`, and its run folder in place of a new one."""
-    logger = config.trainer.logger
-    if not isinstance(logger, Namespace):
-        raise InputError(
-            "Expected one logger with a save_dir for `--ckpt_path last`: name the checkpoint file instead."
-        )
-    runs = Path(logger.init_args.save_dir) / (logger.init_args.get("name") or "")
-    newest = newest_checkpoint(runs, LAST)
-    config.ckpt_path = str(newest)
-    logger.init_args.version = newest.parts[-3]

@@ -13,7 +13,7 @@ from nst_lightning.distill.export import export
 from nst_lightning.distill.measure import fidelity, table
 from nst_lightning.distill.module import Distillation
 from nst_lightning.distill.teachers import LAYERS, Teachers
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
 
 USAGE = """python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]
        python -m nst_lightning distill measure --help"""

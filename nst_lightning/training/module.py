@@ -20,7 +20,8 @@ from nst_lightning.optim.state import resize_state
 from nst_lightning.training.cuda_graphs import Evaluation, record_graph
 from nst_lightning.training.initialization import initial_image
 from nst_lightning.training.objective import Objective, PartName
-from nst_lightning.training.resume import count_steps, read_position, set_loops, stage_number, write_position
+from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
+from nst_lightning.training.resume import read_position, write_position
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -200,6 +201,10 @@ class StyleTransfer(pl.LightningModule):
             self._log_layers(parts)
         return objective
 
+    def on_train_epoch_end(self) -> None:
+        """Makes the terms available to callbacks as ``trainer.callback_metrics["loss/NAME"]`` at the end of a stage."""
+        self.log_dict({f"loss/{name}": term for name, term in self.terms.items()}, logger=False)
+
     def _log_layers(self, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
         curves = {f"layers/{name}/{layer}": part.item() for name, ps in parts.items() for layer, part in ps.items()}
         for logger in self.loggers:
@@ -223,7 +228,7 @@ class StyleTransfer(pl.LightningModule):
         """Makes the image with the checkpoint's shape and sets the loops to its position."""
         data = self._data()
         at = self.check_checkpoint(checkpoint, data)
-        set_loops(checkpoint["loops"]["fit_loop"], at.stage, data.training_steps(at.step))
+        set_loops(fit_loop_state(checkpoint), at.stage, data.training_steps(at.step))
         data.resume_at(at)
         self.stage_step = at.step
         self._set_image(torch.empty_like(checkpoint["state_dict"]["image"]))

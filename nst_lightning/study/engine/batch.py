@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt
-from nst_lightning.callbacks.checkpoint import LAST
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.callbacks.snapshots import check_ends
 from nst_lightning.cli.lightning_cli import TransferCLI
 from nst_lightning.errors import TooLargeError
@@ -19,9 +19,9 @@ from nst_lightning.study.engine.items import ItemSummary, ItemWriter
 from nst_lightning.study.engine.paint import prepared
 from nst_lightning.study.engine.side_by_side import BatchData, BatchTransfer
 from nst_lightning.study.spec.plan import Run
-from nst_lightning.system.console import quiet_lightning
 from nst_lightning.system.memory import free_bytes
 from nst_lightning.system.precision import Precision
+from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.memory_estimate import check_memory, estimate_bytes
 from nst_lightning.training.resume import read_checkpoint
 
@@ -57,7 +57,7 @@ def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: 
     data = BatchData([cli.datamodule for cli in clis])
     logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)
     interrupt = GracefulInterrupt()
-    checkpoint = Path(logger.log_dir) / LAST
+    checkpoint = Path(logger.log_dir) / LAST_CHECKPOINT
     trainer = _trainer(clis[0], logger, [interrupt, *_callbacks(runs, output, module), *beside], len(data.stages))
     precision: Precision = clis[0].config.fit.trainer.precision
     device = trainer.strategy.root_device

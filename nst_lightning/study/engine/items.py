@@ -9,10 +9,10 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from nst_lightning.callbacks import RunSummary
-from nst_lightning.callbacks.run_folder import CONFIGURATION
 from nst_lightning.images.io import write_image
 from nst_lightning.study.engine.records import picture
 from nst_lightning.study.spec.plan import Run
+from nst_lightning.training.run_folder import CONFIG_NAME
 
 
 class ItemSummary(RunSummary):
@@ -74,4 +74,4 @@ class ItemWriter(Callback):
         image: Tensor = pl_module.image[n : n + 1]  # type: ignore[index]
         alpha = trainer.datamodule.items[n].alpha(*image.shape[-2:])  # type: ignore[attr-defined]
         folder = self.runs[n].folder(self.output)
-        write_image(picture(folder, step), image, alpha, (folder / CONFIGURATION).read_text())
+        write_image(picture(folder, step), image, alpha, (folder / CONFIG_NAME).read_text())

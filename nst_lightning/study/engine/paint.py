@@ -8,14 +8,14 @@ import yaml
 from lightning.pytorch import Callback
 
 from nst_lightning.backbones import Backbone
-from nst_lightning.callbacks.checkpoint import LAST
-from nst_lightning.callbacks.run_folder import CONFIGURATION
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.cli.lightning_cli import TransferCLI
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.study.engine.records import FAILURE, state, write_failure
 from nst_lightning.study.spec.plan import Run
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
+from nst_lightning.training.run_folder import CONFIG_NAME
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _fit(run: Run, output: Path, backbone: Backbone | None, beside: list[Callbac
     folder = run.folder(output)
     begun = state(folder) == "begun"
     with quiet_lightning():
-        cli = prepared(run, output, backbone, beside, folder / LAST if begun else None)
+        cli = prepared(run, output, backbone, beside, folder / LAST_CHECKPOINT if begun else None)
         if cli.finished:
             # It was stopped after its last checkpoint and before its result.
             cli = prepared(run, output, backbone, beside, None)
@@ -84,7 +84,7 @@ def prepared(
     """
     write_configuration(run, output)
     logger = {"save_dir": str(output), "name": "runs", "version": run.key, "default_hp_metric": "false"}
-    args = ["fit", f"--config={run.folder(output) / CONFIGURATION}", "--trainer.logger=TensorBoardLogger"]
+    args = ["fit", f"--config={run.folder(output) / CONFIG_NAME}", "--trainer.logger=TensorBoardLogger"]
     args += [f"--trainer.logger.{name}={value}" for name, value in logger.items()]
     if checkpoint is not None:
         args.append(f"--ckpt_path={checkpoint}")
@@ -97,4 +97,4 @@ def write_configuration(run: Run, output: Path) -> None:
     """Puts the resolved configuration into the folder of a run."""
     folder = run.folder(output)
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / CONFIGURATION, yaml.safe_dump(run.configuration, sort_keys=False).encode())
+    write_bytes(folder / CONFIG_NAME, yaml.safe_dump(run.configuration, sort_keys=False).encode())

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from nst_lightning.callbacks.checkpoint import LAST
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.callbacks.films import COMPARED
 from nst_lightning.callbacks.films import RESULT as FILM
-from nst_lightning.callbacks.result import RESULT
+from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.callbacks.snapshots import snapshot_name
-from nst_lightning.callbacks.summary import SUMMARY
+from nst_lightning.callbacks.summary import SUMMARY_NAME
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.video.frames import FOLDER as FRAMES
 
@@ -29,12 +29,12 @@ def state(folder: Path) -> State:
     made = summary(folder)
     if made is not None and made["steps"] >= made["planned"] and picture(folder).exists():
         return "done"
-    return "begun" if (folder / LAST).exists() else "new"
+    return "begun" if (folder / LAST_CHECKPOINT).exists() else "new"
 
 
 def summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a run, or None where it has none yet."""
-    path = folder / SUMMARY
+    path = folder / SUMMARY_NAME
     if not path.exists():
         return None
     read: dict[str, Any] = json.loads(path.read_text())
@@ -58,7 +58,7 @@ def picture(folder: Path, step: int | None = None) -> Path:
     if step is not None:
         return folder / snapshot_name(step)
     films = [folder / name for name in FILMS if (folder / name).exists()]
-    return films[0] if films else folder / RESULT
+    return films[0] if films else folder / IMAGE_NAME
 
 
 def still(file: Path) -> Path:

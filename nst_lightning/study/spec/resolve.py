@@ -14,7 +14,7 @@ from nst_lightning.cli.lightning_cli import TransferCLI
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.samples import locate
 from nst_lightning.study.spec.declaration import flatten_options
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
 
 Configuration = dict[str, Any]
 """A configuration of `fit` with every value in it, as YAML would have it."""
