@@ -243,13 +243,12 @@ def test_a_logger_without_a_log_dir_has_a_folder_for_each_run(run: Any, save_dir
 
 def configured(class_path: str, **arguments: Any) -> Namespace:
     """The part of a parsed configuration that describes an object."""
-    return dict_to_namespace({"class_path": class_path, "init_args": arguments})
+    described: Namespace = dict_to_namespace({"class_path": class_path, "init_args": arguments})
+    return described
 
 
 def test_the_last_run_is_the_one_with_the_highest_number_or_else_the_newest(tmp_path: Path) -> None:
-    logger = Namespace(
-        class_path="TensorBoardLogger", init_args=Namespace(save_dir=str(tmp_path), name="n", version=None)
-    )
+    logger = configured("TensorBoardLogger", save_dir=str(tmp_path), name="n", version=None)
     with pytest.raises(InputError, match=r"there is none at .*version_\*"):
         find_last_run(logger)
     for age, name in enumerate(["version_10", "version_9", "b", "a"]):
