@@ -1,5 +1,6 @@
 """One test for each name of `training/private_api.py`; its docstring says what breaks when a library moves the name."""
 
+import ast
 import logging
 import signal
 import warnings
@@ -11,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+import nst_lightning
 from nst_lightning.callbacks import GracefulInterrupt
 from nst_lightning.cli.parser import Parser
 from nst_lightning.data.plan import Plan
@@ -207,3 +209,30 @@ def test_warnings(tmp_path: Path) -> None:
     for text in ("The number of training batches", "Experiment logs directory"):
         assert any(message.startswith(text) for message in seen)
         assert any(text in pattern for pattern, _ in WARNINGS)
+
+
+def test_no_other_file_uses_a_private_name_of_a_library() -> None:
+    """Private names spread through the package again, where no test says what breaks."""
+    package = Path(nst_lightning.__file__).parent
+    trees = {path: ast.parse(path.read_text()) for path in package.rglob("*.py")}
+    own = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    own |= {
+        node.attr
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    users: dict[str, set[str]] = {}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr not in own:
+                names = [node.attr]
+            elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("nst_lightning"):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                if name.startswith("_") and not name.startswith("__"):
+                    users.setdefault(name, set()).add(path.name)
+    users.pop("_replace", None)  # of named tuples, which is public
+    assert users == {key: {"private_api.py"} for key in ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped")}
