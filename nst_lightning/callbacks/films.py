@@ -13,12 +13,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from nst_lightning.callbacks.frame_records import RECORDS, FrameRecord, means, read_records, write_records
-from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.data.film import FilmData
 from nst_lightning.data.plan import Stage
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import to_pil
 from nst_lightning.images.resize import fit_long_edge, resize
+from nst_lightning.training.run_folder import run_folder
 from nst_lightning.video.flicker import WarpingError, error_of
 from nst_lightning.video.frames import FOLDER
 from nst_lightning.video.source import Pixels

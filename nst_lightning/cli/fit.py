@@ -2,13 +2,13 @@
 
 import sys
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.data.film import FilmData
 from nst_lightning.errors import InputError
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
+from nst_lightning.training.private_api import is_out_of_memory
 
 
 def main(args: list[str]) -> int:
@@ -24,7 +24,7 @@ def main(args: list[str]) -> int:
     except MisconfigurationException as error:
         raise InputError(str(error)) from error
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise InputError(
             "Expected the picture to fit into memory, but it does not: lower data.plan.size, use shallower layers, "

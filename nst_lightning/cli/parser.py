@@ -4,6 +4,7 @@ from typing import NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from nst_lightning.cli.trainer_options import advise
 from nst_lightning.errors import UsageError
 
 
@@ -12,4 +13,4 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises what :func:`nst_lightning.__main__.main` prints."""
-        raise UsageError(message)
+        raise UsageError(advise(message) or message)

@@ -13,7 +13,7 @@ from nst_lightning.distill.export import export_student
 from nst_lightning.distill.fidelity import format_fidelity, measure_fidelity
 from nst_lightning.distill.photograph_data import Photographs
 from nst_lightning.distill.teachers import DISTILLED_LAYERS, Teachers
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
 
 DISTILL_USAGE = """\
 python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]

@@ -11,7 +11,7 @@ import yaml
 
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import UsageError
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
 
 Configuration = dict[str, Any]
 """A configuration of `fit` with all options, as plain values."""
