@@ -49,7 +49,7 @@ class TransferCLI(LightningCLI):
         args: arguments of the command line, or a configuration.
     """
 
-    _shared_parser: ClassVar[LightningArgumentParser | None] = None
+    cached_parser: ClassVar[LightningArgumentParser | None] = None
 
     def __init__(self, args: ArgsType = None) -> None:
         self.precision_is_chosen = False
@@ -76,10 +76,10 @@ class TransferCLI(LightningCLI):
 
     def setup_parser(self, *arguments: Any) -> None:
         """Builds the parser once per process: a study parses many configurations."""
-        if TransferCLI._shared_parser is None:
+        if TransferCLI.cached_parser is None:
             super().setup_parser(*arguments)
-            TransferCLI._shared_parser = self.parser
-        self.parser = TransferCLI._shared_parser
+            TransferCLI.cached_parser = self.parser
+        self.parser = TransferCLI.cached_parser
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options in the order in which a person looks for them: pictures, objective, results, Trainer."""
