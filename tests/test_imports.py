@@ -22,7 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "losses": {"backbones", "functional"},
     "data": {"images", "samples", "video"},
     "training": {"backbones", "data", "images", "losses", "optim", "samples", "system"},
-    "callbacks": {"data", "images", "video"},
+    "callbacks": {"data", "images", "training", "video"},
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
     "api": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training"},
     "study": {

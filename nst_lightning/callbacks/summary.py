@@ -105,4 +105,4 @@ class RunSummary(pl.Callback):
 def _film(trainer: pl.Trainer) -> dict[str, Any]:
     """The film in numbers, where it is one."""
     writers = [callback for callback in trainer.callbacks if isinstance(callback, FilmWriter)]  # type: ignore[attr-defined]
-    return {"film": writers[0].numbers()} if writers else {}
+    return {"film": writers[0].summarize()} if writers else {}

@@ -32,9 +32,10 @@ def main(args: list[str]) -> int:
     if cli.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
         return 130
-    if cli.datamodule.problem is not None:
+    film = cli.datamodule.film
+    if film is not None and film.problem is not None:
         raise InputError(
-            f"Expected a whole film, but of {cli.datamodule.content_file} {cli.datamodule.problem}. "
-            "What there is of it is painted."
+            f"Expected a complete film, but {cli.datamodule.content_file} is incomplete: {film.problem}. "
+            "The frames before that are painted."
         )
     return 0

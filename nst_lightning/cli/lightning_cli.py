@@ -27,7 +27,7 @@ from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.callbacks.snapshots import check_ends
 from nst_lightning.cli.parser import Parser
 from nst_lightning.cli.trainer_options import NOT_OURS, TRAINER_DEFAULTS
-from nst_lightning.data.film import FilmData
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, is_emulated, native_precision
 from nst_lightning.training.cuda_graphs import check_graph_device
@@ -52,7 +52,7 @@ class TransferCLI(LightningCLI):
         start: whether to paint at once.
     """
 
-    datamodule: FilmData
+    datamodule: TransferData
     model: StyleTransfer
 
     def __init__(
@@ -74,7 +74,7 @@ class TransferCLI(LightningCLI):
         self._film_writer: FilmWriter | None = None
         super().__init__(
             model_class=StyleTransfer,
-            datamodule_class=FilmData,
+            datamodule_class=TransferData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS
             | {"callbacks": [FiniteGuard(), self._interrupt, RunSummary(), *_shown(beside)]},
@@ -113,7 +113,7 @@ class TransferCLI(LightningCLI):
             help="file to write besides stylized.png in the run folder: jpg, png, webp or tiff by its ending; "
             "of a film besides film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for its frames",
         )
-        parser.add_lightning_class_args(FilmData, "data")
+        parser.add_lightning_class_args(TransferData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
@@ -179,7 +179,9 @@ class TransferCLI(LightningCLI):
         """Finds mistakes before the run has a folder."""
         if self.model.cuda_graphs:
             check_graph_device(self.trainer.strategy.root_device)
-        check_ends(self.config_init.fit.snapshots.at_steps, self.datamodule.ends(), self.datamodule.iterations_per_step)
+        check_ends(
+            self.config_init.fit.snapshots.at_steps, self.datamodule.step_ends(), self.datamodule.iterations_per_step
+        )
         self.model.first_image(self.datamodule)
         configure_memory(
             self.model, self.datamodule, self.config.fit.trainer.precision, self.trainer.strategy.root_device
@@ -213,7 +215,7 @@ class TransferCLI(LightningCLI):
     def _write_film_again(self) -> None:
         """Writes the film of frames that were painted before, in case that it could not be, or is wanted elsewhere."""
         if self._film_writer is not None and self._checkpoint is not None:
-            count = len(self.datamodule.timing(len(self.datamodule.stages)).times)
+            count = self.datamodule.stages[-1].frame + 1
             self._film_writer.open(run_folder(self.trainer))
             image = self._checkpoint["state_dict"]["image"]
             self._film_writer.complete(count, Path(self.config.fit.ckpt_path), image)

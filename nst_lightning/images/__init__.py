@@ -1,1 +1,1 @@
-"""Pictures as files and tensors."""
+"""Pictures as files and tensors: reading, writing, resizing."""

@@ -98,7 +98,7 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: these pictures do not serve this objective.
         """
-        data.set_previous_frames(self.objective.offsets)
+        data.require_previous_frames(self.objective.offsets)
         first = data.stages[0]
         pictures = data.pictures(first)
         self.objective.check(pictures)

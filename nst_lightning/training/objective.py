@@ -106,7 +106,7 @@ class Objective(nn.Module):
             if reference == "content" or not keep_style:
                 self._set_targets(reference, given)
         for loss in self.terms.values():
-            loss.set_previous_frames(pictures.before)
+            loss.set_previous_frames(pictures.previous)
 
     def _set_targets(self, reference: Reference, pictures: list[tuple[Tensor, float]]) -> None:
         losses = [loss for loss in self.terms.values() if loss.reference == reference]

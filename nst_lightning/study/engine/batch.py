@@ -52,7 +52,7 @@ def _paint_batch(runs: Sequence[Run], output: Path, backbone: Backbone, beside: 
     clis = [prepared(run, output, backbone, [], None) for run in runs]
     for cli in clis:
         its_data = cli.datamodule
-        check_ends(cli.config_init.fit.snapshots.at_steps, its_data.ends(), its_data.iterations_per_step)
+        check_ends(cli.config_init.fit.snapshots.at_steps, its_data.step_ends(), its_data.iterations_per_step)
     module = BatchTransfer([cli.model for cli in clis], [run.configuration["seed_everything"] for run in runs])
     data = BatchData([cli.datamodule for cli in clis])
     logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)

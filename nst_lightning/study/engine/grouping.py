@@ -8,8 +8,10 @@ from typing import Any
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
+from nst_lightning.samples import locate
 from nst_lightning.study.engine.paint import Job
 from nst_lightning.study.spec.plan import Run
+from nst_lightning.video.film import is_film
 
 # What runs of a batch may differ in.
 _PICTURES = {"content", "style", "style_weights"}
@@ -42,7 +44,7 @@ def _kind(run: Run) -> str:
         return run.key
     try:
         shapes = _shapes(run)
-    except InputError:  # it will say so itself, alone
+    except InputError:  # a film, or a mistake that the run reports itself
         return run.key
     rest = {name: value for name, value in run.configuration.items() if name not in ("seed_everything", "snapshots")}
     rest["data"] = {name: value for name, value in rest["data"].items() if name not in _PICTURES}
@@ -62,6 +64,8 @@ def _without_weights(value: Any) -> Any:
 
 def _shapes(run: Run) -> list[tuple[int, int]]:
     given = run.configuration["data"]
+    if given["content"] is not None and is_film(locate(given["content"])):
+        raise InputError("Expected a still as content, but got a film.")
     data = TransferData(given["content"], given["style"], given["style_weights"], Plan(**given["plan"]))
     data.setup("fit")
     return [data.shape(stage) for stage in data.stages]

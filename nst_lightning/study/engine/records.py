@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nst_lightning.callbacks.checkpoint import LAST
-from nst_lightning.callbacks.films import COMPARED
-from nst_lightning.callbacks.films import RESULT as FILM
+from nst_lightning.callbacks.films import COMPARE_SUFFIX, FILM_FILE
 from nst_lightning.callbacks.result import RESULT
 from nst_lightning.callbacks.snapshots import snapshot_name
 from nst_lightning.callbacks.summary import SUMMARY
 from nst_lightning.images.atomic import write_bytes
-from nst_lightning.video.frames import FOLDER as FRAMES
+from nst_lightning.video.frames import FRAMES_FOLDER
 
 FAILURE = "failure.txt"
 """Name of the message of a run that failed in its folder."""
 
-FILMS = (f"{Path(FILM).stem}_{COMPARED}.mp4", FILM)
+FILMS = (f"{Path(FILM_FILE).stem}{COMPARE_SUFFIX}.mp4", FILM_FILE)
 """Names of a film in its run folder, the one that is shown first."""
 
 State = Literal["done", "failed", "begun", "new"]
@@ -65,5 +64,5 @@ def still(file: Path) -> Path:
     """What stands for the file of a run's picture on paper: a film's frame in its middle, a picture itself."""
     if file.name not in FILMS:
         return file
-    frames = sorted((file.parent / FRAMES).iterdir())
+    frames = sorted((file.parent / FRAMES_FOLDER).iterdir())
     return frames[len(frames) // 2]
