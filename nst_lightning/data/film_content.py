@@ -77,12 +77,12 @@ class FilmContent(ContentSource):
         """See :meth:`ContentSource.require_previous_frames`."""
         self._offsets = {1, *offsets}
         if self.options.flow is not None:
-            pairs = self._prepared().pairs(range(len(self.film)))
+            pairs = self._prepare().pairs(range(len(self.film)))
             self.options.flow.check(pairs, *self._frame_shape)
 
     def pictures(self, stage: Stage) -> ContentPictures:
         """See :meth:`ContentSource.pictures`."""
-        frame = self._prepared().get(stage.frame)
+        frame = self._prepare().get(stage.frame)
         content = resize(frame.content, *self.shape(stage.size))
         previous = {
             offset: (warp(self.frames.read(stage.frame - offset), motion.flow).clamp(0, 1), motion.mask)
@@ -101,7 +101,7 @@ class FilmContent(ContentSource):
 
     def motion(self, frame: int) -> Motion | None:
         """Returns the motion from the previous frame that flicker is measured along; None at the start of a shot."""
-        return self._prepared().measured_motion(frame)
+        return self._prepare().measured_motion(frame)
 
     @property
     def frames(self) -> PaintedFrames:
@@ -148,8 +148,8 @@ class FilmContent(ContentSource):
         info = self.film.info
         return info.times[count] if count < len(info.times) else info.end
 
-    def _prepared(self) -> Lookahead:
-        """Returns the lookahead for all offsets, which starts anew if further offsets are required."""
+    def _prepare(self) -> Lookahead:
+        """Returns the lookahead, which is created on first use and replaced if more offsets are required."""
         if self._lookahead is not None and not self._offsets <= set(self._lookahead.offsets):
             self._lookahead.close()
             self._lookahead = None

@@ -198,21 +198,21 @@ class TransferData(pl.LightningDataModule):
 
     def require_previous_frames(self, offsets: Collection[int]) -> None:
         """See :meth:`ContentSource.require_previous_frames`."""
-        self._opened().require_previous_frames(offsets)
+        self._require_source().require_previous_frames(offsets)
 
     def shape(self, stage: Stage) -> tuple[int, int]:
         """Returns height and width of the image in px: the proportions of the content, or else of the first style."""
-        return self._opened().shape(stage.size)
+        return self._require_source().shape(stage.size)
 
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
-        given = self._opened().pictures(stage)
+        given = self._require_source().pictures(stage)
         return StagePictures(given.content, self.styles_at(stage.size), self.blend_weights, given.previous, given.start)
 
     @property
     def canvas(self) -> tuple[int, int]:
         """Original height and width in px of the picture that gives the image its proportions, after :meth:`setup`."""
-        return self._opened().height, self._opened().width
+        return self._require_source().height, self._require_source().width
 
     def styles_at(self, size: int) -> list[Tensor]:
         """Resizes the styles for an image with a long edge of ``size`` px, ``(1, 3, any, any)`` each."""
@@ -257,7 +257,7 @@ class TransferData(pl.LightningDataModule):
         """Returns the number of training steps that contain a number of evaluations."""
         return -(-evaluations // self.iterations_per_step)
 
-    def _opened(self) -> ContentSource:
+    def _require_source(self) -> ContentSource:
         if self.source is None:
             raise RuntimeError("Expected TransferData to be set up: call setup() first.")
         return self.source
