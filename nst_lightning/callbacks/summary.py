@@ -88,7 +88,7 @@ class RunSummary(pl.Callback):
         }
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, FilmWriter):
-                summary["film"] = callback.numbers()
+                summary["film"] = callback.summarize()
         return summary
 
     def _elapsed(self) -> float:

@@ -56,7 +56,7 @@ class Run:
         device = self.trainer.strategy.root_device
         if self.module.cuda_graphs:
             check_graph_device(device)
-        check_ends(self.config.snapshots.at_steps, self.data.ends(), self.data.iterations_per_step)
+        check_ends(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)
         self.module.check_data(self.data)
         configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
         if self._loaded is not None:
@@ -98,7 +98,7 @@ class Run:
         """Writes the film of frames that exist already, in case it failed before or is requested elsewhere."""
         if isinstance(self.writer, FilmWriter) and self._loaded is not None:
             self.writer.open(run_folder(self.trainer))
-            count = len(self.writer.data.timing(len(self.data.stages)).times)
+            count = self.data.stages[-1].frame + 1
             image = self._loaded["state_dict"]["image"]
             self.writer.complete(count, Path(self.config.ckpt_path), image)
             self.writer.write(count)

@@ -29,7 +29,6 @@ from nst_lightning.cli.trainer_options import (
     check_devices,
     choose_progress_bar,
 )
-from nst_lightning.data.film import FilmData
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, native_precision
@@ -55,7 +54,7 @@ class TransferCLI(LightningCLI):
         self.precision_is_chosen = False
         super().__init__(
             model_class=StyleTransfer,
-            datamodule_class=FilmData,
+            datamodule_class=TransferData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=0,
@@ -95,7 +94,7 @@ class TransferCLI(LightningCLI):
             help="checkpoint to resume from; `last` is that of the newest run of the logger, in the same run folder",
         )
         parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold tensors alone")
-        parser.add_lightning_class_args(FilmData, "data")
+        parser.add_lightning_class_args(TransferData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
@@ -179,7 +178,7 @@ class TransferCLI(LightningCLI):
             precision_is_chosen=self.precision_is_chosen,
         )
 
-    def build_parts(self, replaced: dict[str, Any] | None = None) -> tuple[StyleTransfer, FilmData]:
+    def build_parts(self, replaced: dict[str, Any] | None = None) -> tuple[StyleTransfer, TransferData]:
         """Creates the module and the data module; see :meth:`build`."""
         seed_everything(self.config.seed_everything, workers=True, verbose=False)
         config = self.config.clone()
@@ -190,6 +189,6 @@ class TransferCLI(LightningCLI):
 
 
 def _result_writer(data: TransferData, output: str | None, prints: bool) -> FilmWriter | ResultWriter:
-    if isinstance(data, FilmData) and data.film is not None:
+    if data.film is not None:
         return FilmWriter(data, output, prints)
     return ResultWriter(output, prints)

@@ -152,7 +152,7 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: a picture is missing or too small, or optical flow is not available.
         """
-        data.set_previous_frames(self.objective.offsets)
+        data.require_previous_frames(self.objective.offsets)
         first = data.stages[0]
         self.objective.check(data.pictures(first))
         height, width = data.shape(first)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nst_lightning.__main__ import main
 from nst_lightning.callbacks import ImageAveraging
+from nst_lightning.data.content_source import StillContent
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
@@ -69,7 +70,7 @@ def test_a_run_with_averages_carried_moments_and_a_ladder_resumes_to_the_same_bi
 
 def test_the_size_of_the_style() -> None:
     data = TransferData(plan=Plan(size=40), style_scale=1.5)
-    data.content, data.styles = Picture(smooth_image(30, 40)), [Picture(smooth_image(100, 50))]
+    data.source, data.styles = StillContent(Picture(smooth_image(30, 40))), [Picture(smooth_image(100, 50))]
     data.blend_weights = [1.0]
     assert data.pictures(data.stages[0]).styles[0].shape[-2:] == (60, 30)
     with pytest.raises(InputError, match="style_scale"):

@@ -55,7 +55,7 @@ def _paint_batch(runs: Sequence[StudyRun], output: Path, backbone: Backbone, cal
     for cli, (item, item_data) in zip(clis, parts, strict=True):
         item_data.setup("fit")
         item.check_data(item_data)
-        check_ends(cli.config.snapshots.at_steps, item_data.ends(), item_data.iterations_per_step)
+        check_ends(cli.config.snapshots.at_steps, item_data.step_ends(), item_data.iterations_per_step)
     module = BatchTransfer([item for item, _ in parts], [run.configuration["seed_everything"] for run in runs])
     data = BatchData([item_data for _, item_data in parts])
     logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)
