@@ -124,7 +124,7 @@ def test_remake_replaces_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(remake, "SAMPLES", ("waves",))
     assert remake.main([]) == 0
     with Image.open(tmp_path / "waves.webp") as image:
-        assert image.size == (768, 512)
+        assert max(image.size) == 768
 
 
 def test_remake_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
