@@ -7,12 +7,11 @@ from PIL import Image
 
 import nst_lightning
 from nst_lightning import InputError, stylize
-from nst_lightning.api import SMOOTH_WEIGHT
 from nst_lightning.functional.pixels import total_variation
 from nst_lightning.images.io import from_pil, to_pil, write_image
 from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss
-from tests.tiny import TinyBackbone, smooth_image, write_pair
+from tests.tiny import TinyBackbone, set_target, smooth_image, term, write_pair
 
 LAYERS: dict[str, Any] = {"content_layers": ["conv_2"], "style_layers": ["conv_1", "conv_3"], "accelerator": "cpu"}
 
@@ -38,11 +37,11 @@ def test_it_comes_nearer_to_the_style(tmp_path: Path) -> None:
     backbone = TinyBackbone()
     loss = GramLoss(["conv_1", "conv_3"])
     with Image.open(style) as picture:
-        loss.add_target(backbone(resize(from_pil(picture).image, 24, 20), ["conv_1", "conv_3"]))
+        set_target(loss, backbone(resize(from_pil(picture).image, 24, 20), ["conv_1", "conv_3"]))
 
     def distance(picture: Image.Image) -> float:
         with torch.no_grad():
-            return float(loss(backbone(from_pil(picture).image, ["conv_1", "conv_3"])))
+            return float(term(loss, backbone(from_pil(picture).image, ["conv_1", "conv_3"])))
 
     with Image.open(content) as picture:
         before = distance(picture)
@@ -53,7 +52,7 @@ def test_it_is_smoothed_as_far_as_asked(tmp_path: Path) -> None:
     pair = write_pair(tmp_path)
     rough, smooth, flat = (
         float(total_variation(from_pil(paint(*pair, steps=30, smooth_weight=weight)).image))
-        for weight in (0.0, SMOOTH_WEIGHT, 1e5)
+        for weight in (0.0, None, 1e5)
     )
     assert flat < 0.5 * smooth
     assert smooth < rough
@@ -116,6 +115,6 @@ def test_other_names_are_not() -> None:
 
 
 def test_a_picture_that_does_not_fit_is_told_before_it_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nst_lightning.api.free_bytes", lambda device: 10**6)
+    monkeypatch.setattr("nst_lightning.training.memory_estimate.free_bytes", lambda device: 10**6)
     with pytest.raises(InputError, match="Expected the picture to fit into memory, but it needs about"):
         stylize("sample:harbour", "sample:swirl", size=512, steps=1, progress=False)

@@ -26,7 +26,6 @@ LAYERS: dict[str, set[str]] = {
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
     "api": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training"},
     "study": {
-        "api",
         "backbones",
         "callbacks",
         "cli",

@@ -1,6 +1,6 @@
 """A tiny seeded backbone and small pictures for tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,6 +10,8 @@ from torch.nn import functional
 from nst_lightning.backbones import Backbone
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import write_image
+from nst_lightning.losses import FeatureLoss, Loss
+from nst_lightning.losses.base import total
 
 SHARED = Path(__file__).parents[2] / "shared"
 OXFORD = SHARED / "weights" / "vgg19_oxford_conv1_1-conv3_4.safetensors"
@@ -59,3 +61,19 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
     write_image(content, smooth_image(30, 40, seed=1))
     write_image(style, torch.rand(1, 3, 36, 30, generator=torch.Generator().manual_seed(2)))
     return content, style
+
+
+def set_target(loss: Loss, *references: Mapping[str, Tensor] | tuple[Mapping[str, Tensor], float]) -> None:
+    """Sets the target of a loss to the blend of references, each with a blend weight of 1 unless given."""
+    assert isinstance(loss, FeatureLoss)
+    target: dict[str, Tensor] = {}
+    for reference in references:
+        features, weight = reference if isinstance(reference, tuple) else (reference, 1.0)
+        for layer, statistic in loss.target_statistics(features).items():
+            target[layer] = target[layer] + weight * statistic if layer in target else weight * statistic
+    loss.set_target(target)
+
+
+def term(loss: Loss, features: Mapping[str, Tensor]) -> Tensor:
+    """The sum of a loss's distances."""
+    return total(loss(features))

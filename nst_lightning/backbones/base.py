@@ -1,33 +1,30 @@
-"""What every backbone is: a frozen network that turns an image into named features."""
+"""The interface of a backbone: a frozen network that turns an image into named features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from nst_lightning.backbones.features import Features
-from nst_lightning.backbones.ops.checkpointing import Found
-
-Measure = Callable[[Features], Found]
+from nst_lightning.backbones.features import Features, Readout, as_features
 
 
 class Backbone(nn.Module, ABC):
     """A frozen feature extractor whose parameters never enter a checkpoint.
 
-    A backbone knows the names of its layers from the start and is built, to the deepest layer that is wanted and no
-    deeper, by :meth:`build`. Its parameters are dropped from every state dict it is part of and are not asked for when
-    one is loaded: a checkpoint of a run holds the image alone, and the rest of the module still loads strictly.
-    Constants (means and the like) belong into buffers with ``persistent=False``.
+    A backbone knows the names of its layers from the start. :meth:`build` makes it as deep as the deepest requested
+    layer and loads its weights. Its parameters are dropped from every state dict and are not requested when one is
+    loaded: a checkpoint of a run holds the image alone, and the rest of the module still loads strictly. Constants,
+    such as means, belong in buffers with ``persistent=False``.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._derived: dict[tuple[str, object], Tensor] = {}
+        self._derived: dict[tuple[str, object], tuple[object, Tensor]] = {}
         self.register_state_dict_post_hook(_drop_own_tensors)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_put_own_tensors_back)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_restore_own_tensors)  # type: ignore[no-untyped-call]
 
     @property
     @abstractmethod
@@ -36,121 +33,131 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def build(self, layers: Iterable[str]) -> None:
-        """Makes the network as deep as ``layers`` need and loads its weights.
+        """Builds the network up to the deepest layer and loads its weights.
 
         Args:
             layers: names out of :attr:`layer_names`.
 
         Raises:
-            InputError: a name the backbone does not have, or weights that do not reach it.
+            InputError: the backbone has no such layer, or the weights end before it.
         """
 
     @abstractmethod
     def smallest_size(self, layers: Iterable[str]) -> int:
-        """Length in px of the shortest image edge for which every one of ``layers`` still has a value."""
+        """Returns the length in px of the shortest image edge for which each layer still has a value."""
 
     @abstractmethod
     def forward(self, image: Tensor, layers: Iterable[str]) -> Mapping[str, Tensor]:
-        """Features of an image, by the names they were asked for.
+        """Computes features of an image.
 
         Args:
             image: ``(batch, 3, height, width)``, sRGB in [0, 1].
-            layers: names for which the network was built.
+            layers: names of layers that the network was built for.
 
         Returns:
-            For each name ``(batch, channels, height, width)`` of that layer.
+            For each name, ``(batch, channels, height, width)`` of that layer.
         """
 
-    def gather(self, image: Tensor, layers: Iterable[str], measure: Measure) -> Found:
-        """What is measured of an image's features, without more of them in memory at once than need be.
+    def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
+        """Yields the features of :meth:`forward` in parts, each layer once, as soon as it is computed.
 
         Args:
             image: as for :meth:`forward`.
-            layers: likewise.
-            measure: is called with the features, once with all or several times with some of them, and again for the
-                gradient; it gives tensors by any names.
-
-        Returns:
-            What all calls gave.
+            layers: as for :meth:`forward`.
         """
-        return measure(Features.of(self(image, layers)))
+        yield as_features(self(image, layers))
 
-    @property
-    def saves_memory(self) -> bool:
-        """Whether it is to take little memory, though it be slower."""
-        return False
+    def readout(self, layer: str) -> Readout | None:
+        """Returns the readout that :meth:`forward` applies to a layer, or None."""
+        return None
 
     def channel_ratio(self, layer: str) -> float:
-        """How many channels of the network that is stood in for each channel of a layer stands for.
+        """Returns the reference channels per channel of a layer.
 
-        1 for a network that stands for itself. A mean over channels needs no such factor, but the Gram matrix of
-        Gatys et al. is divided by their number, and so is larger the fewer there are.
+        The ratio is 1 for a network that stands for itself. The Gram matrix of Gatys et al. is divided by the number
+        of channels, so a thinner network needs this factor; a mean over channels does not.
 
         Args:
             layer: a name out of :attr:`layer_names`.
         """
         return 1.0
 
+    @property
+    def saves_memory(self) -> bool:
+        """Whether the network uses activation checkpointing."""
+        return False
+
     def derived_bytes(self, dtype: torch.dtype, device: torch.device) -> int:
-        """About how much memory weights take in the forms that evaluations of large images make of them.
+        """Estimates the memory of weights that are stored in other forms for large images.
 
         Args:
-            dtype: to compute in.
-            device: to compute on.
+            dtype: data type to compute in.
+            device: device to compute on.
         """
         return 0
 
     def freeze(self) -> None:
-        """Takes the parameters out of training; call it at the end of :meth:`build`."""
+        """Excludes the parameters from training; call it at the end of :meth:`build`."""
         self.requires_grad_(False)
 
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Discards derived tensors when training of the network begins or ends."""
+        self._derived.clear()
+        return super().requires_grad_(requires_grad)
+
     def cast(self, name: str, dtype: torch.dtype) -> Tensor:
-        """A parameter or buffer in another precision: cast once if it is frozen, each time while it is trained.
+        """Returns a parameter or buffer in another data type, cast once if it is frozen.
 
         Args:
             name: as in :meth:`named_parameters` or :meth:`named_buffers`.
-            dtype: to compute in.
+            dtype: data type to compute in.
         """
-        return self.derived(name, dtype, lambda tensor: _cast(tensor, dtype))
+        return self.derive(name, dtype, lambda tensor: _cast(tensor, dtype))
 
-    def derived(self, name: str, what: object, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """Something made of a parameter or buffer: once if it is frozen, each time while it is trained.
+    def derive(self, name: str, key: object, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """Returns a tensor computed from a parameter or buffer, computed once if it is frozen.
 
         Args:
             name: as in :meth:`named_parameters` or :meth:`named_buffers`.
-            what: it is, to be found again by.
-            make: makes it.
+            key: identifies what is computed.
+            make: computes it.
         """
-        found = self._derived.get((name, what))
-        if found is not None:
-            return found
         owner, _, attribute = name.rpartition(".")
         tensor: Tensor = getattr(self.get_submodule(owner), attribute)
         if tensor.requires_grad:
             return make(tensor)
-        return self._derived.setdefault((name, what), make(tensor.detach()))
-
-    def _apply(self, *arguments: Any, **options: Any) -> Self:
-        """Forgets what was derived when the network is moved or changed."""
-        self._derived.clear()
-        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call, no-any-return]
-
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Forgets what was derived when the network begins or ends to be trained."""
-        self._derived.clear()
-        return super().requires_grad_(requires_grad)
+        # A network that moves to another device or data type gets new storage.
+        source = (tensor.data_ptr(), tensor.dtype, tensor.device)
+        cached = self._derived.get((name, key))
+        if cached is None or cached[0] != source:
+            cached = self._derived[name, key] = (source, make(tensor.detach()))
+        return cached[1]
 
 
 def computing_dtype(image: Tensor) -> torch.dtype:
-    """The precision to compute an image's features in: autocast's where that is enabled, else the image's own."""
+    """Returns the data type to compute features in: autocast's if it is enabled, else the image's own."""
     device = image.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return image.dtype
 
 
+def disable_autocast(device: str) -> AbstractContextManager[object]:
+    """Returns a context in which operations compute in the data type of their arguments."""
+    available = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if available else nullcontext()
+
+
+def repeat_autocast(device: str) -> Callable[[], AbstractContextManager[object]]:
+    """Returns a function that creates contexts with the autocast settings of now."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext
+    dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+    return lambda: torch.autocast(device, dtype, enabled)
+
+
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    # Half as long again on CPUs with another layout, and more in bfloat16.
+    # CPUs take half as long again with another layout, and more in bfloat16.
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     return tensor.to(dtype).contiguous(memory_format=layout)
 
@@ -162,19 +169,5 @@ def _drop_own_tensors(
         del state_dict[key]
 
 
-def _put_own_tensors_back(module: nn.Module, state_dict: dict[str, Any], prefix: str, *unused: Any) -> None:
+def _restore_own_tensors(module: nn.Module, state_dict: dict[str, Any], prefix: str, *unused: Any) -> None:
     state_dict.update({prefix + name: parameter for name, parameter in module.named_parameters()})
-
-
-def without_autocast(device: str) -> AbstractContextManager[object]:
-    """A region that computes in the precision of what it is given."""
-    available = torch.amp.is_autocast_available(device)
-    return torch.autocast(device, enabled=False) if available else nullcontext()
-
-
-def autocast_region(device: str) -> Callable[[], AbstractContextManager[object]]:
-    """Makes regions that compute as the one we are in now."""
-    if not torch.amp.is_autocast_available(device):
-        return nullcontext
-    dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
-    return lambda: torch.autocast(device, dtype, enabled)

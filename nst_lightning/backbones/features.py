@@ -1,4 +1,4 @@
-"""Features of an image by layer name, some of which are linear maps of what a network computed."""
+"""Features of an image by layer name, some of which are linear readouts of what a network computed."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,40 +12,9 @@ from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_erro
 from nst_lightning.functional.gram import gram_matrix, moments
 
 
-class MaskedArea:
-    """A part of an image, of which features are picked.
-
-    Args:
-        mask: how far each pixel is in it, ``(1, 1, height, width)`` in [0, 1], not 0 everywhere.
-    """
-
-    def __init__(self, mask: Tensor) -> None:
-        self._mask = mask
-        self._found: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    def pick(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The features there, and how much each counts.
-
-        Args:
-            value: ``(1, channels, height, width)``, smaller than the image as a layer is.
-
-        Returns:
-            ``(1, channels, positions, 1)``, and ``(1, 1, positions, 1)`` with mean 1.
-        """
-        size = (value.shape[-2], value.shape[-1])
-        if size not in self._found:
-            share = functional.adaptive_avg_pool2d(self._mask.float(), size).flatten()
-            index = share.nonzero()[:, 0]
-            self._found[size] = (index, (share[index] / share[index].mean())[None, None, :, None])
-        index, share = self._found[size]
-        # In the order in which a channels-last network has them.
-        rows = value.permute(0, 2, 3, 1).reshape(size[0] * size[1], -1)[index]
-        return rows.t()[None, :, :, None], share
-
-
 @dataclass(frozen=True)
 class Readout:
-    """A linear map from the channels that a network computes to those that stand for a layer.
+    """A linear map from the channels that a thin network computes to the channels of the layer it stands for.
 
     Attributes:
         affine: ``[[W, b], [0, 1]]`` of ``W x + b``, ``(outputs + 1, channels + 1)``, float32 or float64.
@@ -54,113 +23,108 @@ class Readout:
     affine: Tensor
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor) -> "Readout":
-        """Of ``W``, ``(outputs, channels)``, and ``b``, ``(outputs,)``."""
-        above = torch.cat([weight, bias[:, None]], 1)
-        return cls(torch.cat([above, torch.eye(above.shape[1]).to(above)[-1:]]))
+    def from_parts(cls, weight: Tensor, bias: Tensor) -> "Readout":
+        """Builds the map of ``W``, ``(outputs, channels)``, and ``b``, ``(outputs,)``."""
+        upper = torch.cat([weight, bias[:, None]], 1)
+        return cls(torch.cat([upper, torch.eye(upper.shape[1]).to(upper)[-1:]]))
 
     def features(self, value: Tensor) -> Tensor:
-        """The map of every position of ``(batch, channels, height, width)``, in the precision of that."""
-        above = self.affine[:-1].to(value.dtype)
-        return functional.conv2d(value, above[:, :-1, None, None], above[:, -1])
+        """Maps every position of ``(batch, channels, height, width)``, in its data type."""
+        upper = self.affine[:-1].to(value.dtype)
+        return functional.conv2d(value, upper[:, :-1, None, None], upper[:, -1])
 
     @property
-    def of_gram(self) -> Tensor:
-        """``L``, of which ``L M L^T`` is the Gram matrix of :meth:`features` where ``M`` are the value's moments."""
+    def gram_factor(self) -> Tensor:
+        """``L`` such that ``L M L^T`` is the Gram matrix of :meth:`features`, with ``M`` the moments of the value."""
         return self.affine[:-1] / math.sqrt(len(self.affine) - 1)
 
     def gram_matrix(self, value: Tensor) -> Tensor:
-        """The Gram matrix of :meth:`features` without making them."""
-        return _mapped(moments(value), self.of_gram)
+        """Computes the Gram matrix of :meth:`features` without computing the features."""
+        return _sandwich(moments(value), self.gram_factor)
 
     def moments(self, value: Tensor) -> Tensor:
-        """The moments of :meth:`features` without making them; see :func:`nst_lightning.functional.gram.moments`."""
-        return _mapped(moments(value), self.affine)
+        """Computes the moments of :meth:`features` without computing the features."""
+        return _sandwich(moments(value), self.affine)
+
+    def gram_map(self, metric: Tensor | None = None) -> ChannelMap:
+        """Returns the map for :meth:`Features.gram_error`, optionally followed by a metric.
+
+        Args:
+            metric: multiplied to both sides of the Gram matrix, ``(1 or batch, outputs, outputs)``.
+        """
+        factor = self.gram_factor
+        with torch.autocast(factor.device.type, enabled=False):
+            factor = factor[None] if metric is None else metric @ factor.to(metric.dtype)
+        return ChannelMap(factor[..., :-1].contiguous(), factor[..., -1:].contiguous())
 
 
-def _mapped(matrix: Tensor, affine: Tensor) -> Tensor:
-    """``V M V^T``; ``M`` is symmetric."""
-    affine = affine.to(matrix.dtype)
+def _sandwich(matrix: Tensor, factor: Tensor) -> Tensor:
+    """Computes ``V M V^T`` of a symmetric ``M``."""
+    factor = factor.to(matrix.dtype)
     with torch.autocast(matrix.device.type, enabled=False):
-        return functional.linear(functional.linear(matrix, affine).mT, affine)
+        return functional.linear(functional.linear(matrix, factor).mT, factor)
 
 
 class Features(Mapping[str, Tensor]):
-    """Features by layer name, ``(batch, channels, height, width)`` each; read-outs are made when they are asked for.
+    """Features by layer name, ``(batch, channels, height, width)`` each.
+
+    A readout is applied when its layer is requested; statistics of readouts are computed without applying them.
 
     Args:
-        values: what a network computed.
-        read_outs: for layers that are linear maps of those.
+        values: what a network computed, by layer name.
+        readouts: readouts of some of the layers.
     """
 
-    def __init__(self, values: Mapping[str, Tensor], read_outs: Mapping[str, Readout] | None = None) -> None:
+    def __init__(self, values: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
         self._values = values
-        self._read_outs = read_outs or {}
+        self._readouts = readouts or {}
 
-    @classmethod
-    def of(cls, features: Mapping[str, Tensor]) -> "Features":
-        """The features themselves, or tensors as features."""
-        return features if isinstance(features, Features) else cls(features)
+    def with_layer(self, name: str, value: Tensor) -> "Features":
+        """Returns these features and one more."""
+        return Features({name: value, **self._values}, self._readouts)
 
-    def including(self, name: str, value: Tensor) -> "Features":
-        """These and one more."""
-        return Features({name: value, **self._values}, self._read_outs)
-
-    def item(self, number: int) -> "Features":
-        """Those of one picture of the batch."""
+    def select(self, number: int) -> "Features":
+        """Returns the features of one picture of the batch."""
         values = {layer: value[number : number + 1] for layer, value in self._values.items()}
-        return Features(values, self._read_outs)
+        return Features(values, self._readouts)
 
     def gram_matrix(self, layer: str) -> Tensor:
-        """The Gram matrix of a layer, ``(batch, channels, channels)``."""
+        """Computes the Gram matrix of a layer, ``(batch, channels, channels)``."""
         value = self._values[layer]
-        return self._read_outs[layer].gram_matrix(value) if layer in self._read_outs else gram_matrix(value)
+        return self._readouts[layer].gram_matrix(value) if layer in self._readouts else gram_matrix(value)
 
-    def gram_map(self, layer: str, metric: Tensor | None = None) -> ChannelMap | None:
-        """A map for :meth:`gram_error`, the same for all features of a network.
-
-        Args:
-            layer: its name.
-            metric: by what both sides of the Gram matrix are multiplied, ``(1 or batch, channels, channels)``.
-
-        Returns:
-            The map from the channels that the network computes; None for nothing.
-        """
-        if layer not in self._read_outs:
-            return None if metric is None else ChannelMap(metric / math.sqrt(metric.shape[-1]))
-        left = self._read_outs[layer].of_gram
-        with torch.autocast(left.device.type, enabled=False):
-            left = left[None] if metric is None else metric @ left.to(metric.dtype)
-        return ChannelMap(left[..., :-1].contiguous(), left[..., -1:].contiguous())
+    def moments(self, layer: str) -> Tensor:
+        """Computes the moments of a layer; see :func:`nst_lightning.functional.gram.moments`."""
+        value = self._values[layer]
+        return self._readouts[layer].moments(value) if layer in self._readouts else moments(value)
 
     def gram_error(
         self,
         layer: str,
         target: Tensor,
-        of: ChannelMap | None = None,
-        area: MaskedArea | None = None,
+        channel_map: ChannelMap | None = None,
+        mask: "PositionMask | None" = None,
         weight: float = 1.0,
     ) -> Tensor:
-        """The weighted mean squared error of a layer's Gram matrix, or of that of a part of it; a scalar.
+        """Computes the weighted mean squared error of a layer's Gram matrix; a scalar.
+
+        The plain implementation is ``weight * mse_loss(gram_matrix(features[layer]), target)``.
 
         Args:
-            layer: its name.
-            target: as the map leaves it, ``(1 or batch, n, n)``.
-            of: what :meth:`gram_map` made for this layer.
-            area: the part.
+            layer: name of the layer.
+            target: what the mapped Gram matrix is compared with, ``(1 or batch, n, n)``.
+            channel_map: map of the values that the network computes; required for a layer with a readout.
+            mask: restricts the Gram matrix to some positions.
             weight: a factor.
         """
-        value, share = (self._values[layer], None) if area is None else area.pick(self._values[layer])
-        return gram_squared_error(value, target, of, share, weight)
-
-    def moments(self, layer: str) -> Tensor:
-        """The moments of a layer; see :func:`nst_lightning.functional.gram.moments`."""
-        value = self._values[layer]
-        return self._read_outs[layer].moments(value) if layer in self._read_outs else moments(value)
+        value, weights = self._values[layer], None
+        if mask is not None:
+            value, weights = mask.select(value)
+        return gram_squared_error(value, target, channel_map, weights, weight)
 
     def __getitem__(self, layer: str) -> Tensor:
         value = self._values[layer]
-        return self._read_outs[layer].features(value) if layer in self._read_outs else value
+        return self._readouts[layer].features(value) if layer in self._readouts else value
 
     def __contains__(self, layer: object) -> bool:
         return layer in self._values
@@ -170,3 +134,40 @@ class Features(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+def as_features(features: Mapping[str, Tensor]) -> Features:
+    """Returns features as they are, or wraps plain tensors by layer name."""
+    return features if isinstance(features, Features) else Features(features)
+
+
+class PositionMask:
+    """The positions of feature maps that lie in a part of an image.
+
+    Args:
+        mask: share of each pixel that counts, ``(1, 1, height, width)`` in [0, 1], not 0 everywhere.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self._mask = mask
+        self._positions: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def select(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Selects the features of the masked positions.
+
+        Args:
+            value: ``(1, channels, height, width)``, smaller than the image as a layer is.
+
+        Returns:
+            The features, ``(1, channels, positions, 1)``, and the weights of the positions, ``(1, 1, positions, 1)``
+            with mean 1.
+        """
+        size = (value.shape[-2], value.shape[-1])
+        if size not in self._positions:
+            weights = functional.adaptive_avg_pool2d(self._mask.float(), size).flatten()
+            index = weights.nonzero()[:, 0]
+            self._positions[size] = (index, (weights[index] / weights[index].mean())[None, None, :, None])
+        index, weights = self._positions[size]
+        # Channels-last networks store positions in this order.
+        rows = value.permute(0, 2, 3, 1).reshape(size[0] * size[1], -1)[index]
+        return rows.t()[None, :, :, None], weights

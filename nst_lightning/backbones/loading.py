@@ -1,58 +1,60 @@
-"""Weights into the convolutions of a network: out of a file, or drawn."""
+"""Filling the convolutions of a network with weights, from a file or random."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nst_lightning.backbones.weights import (
     PUBLISHED,
-    Flavor,
     InputTransform,
-    flavor_of,
-    obtain,
+    Preprocessing,
+    download_weights,
+    preprocessing_of,
     read_tensors,
 )
 from nst_lightning.errors import InputError
 
 
-def source(network: str, weights: str, flavor: Flavor | None) -> tuple[Path | None, Flavor]:
-    """The file that `weights` means, downloaded if need be, or None for random ones; and what input they want.
+def resolve_weights(
+    network: str, weights: str, preprocessing: Preprocessing | None
+) -> tuple[Path | None, Preprocessing]:
+    """Returns the file that `weights` names, downloaded if necessary, or None for random ones, and its preprocessing.
 
     Args:
-        network: name of its class.
-        weights: of :class:`nst_lightning.backbones.VGG19`, say.
-        flavor: likewise.
+        network: name of the network's class.
+        weights: as for :class:`nst_lightning.backbones.VGG19`.
+        preprocessing: as for :class:`nst_lightning.backbones.VGG19`.
 
     Raises:
-        InputError: there is no such file, or it does not say what input it wants.
+        InputError: there is no such file, or the file does not state its preprocessing.
     """
     if weights == "random":
-        return None, flavor or "imagenet"
+        return None, preprocessing or "imagenet"
     published = PUBLISHED.get((network, weights))
     if published is not None:
-        return obtain(published), published.flavor
+        return download_weights(published), published.preprocessing
     path = Path(weights)
     if not path.is_file():
         raise InputError(
             f"Expected `weights` to be imagenet, oxford, random or a file, but there is no file {weights}."
         )
-    flavor = flavor or flavor_of(path)
-    if flavor is None:
+    preprocessing = preprocessing or preprocessing_of(path)
+    if preprocessing is None:
         raise InputError(
-            f"Expected {path} to say what input it wants, but it does not: "
-            "add --model.backbone.flavor imagenet or oxford."
+            f"Expected {path} to state its preprocessing, but it does not: "
+            "add --model.backbone.preprocessing imagenet or oxford."
         )
-    return path, flavor
+    return path, preprocessing
 
 
-def draw(convolutions: Mapping[str, nn.Conv2d], seed: int) -> None:
-    """He initialization (He et al. 2015), biases 0.
+def initialize_weights(convolutions: Mapping[str, nn.Conv2d], seed: int) -> None:
+    """Draws weights by He initialization (He et al. 2015) and sets biases to 0.
 
     Args:
-        convolutions: in their order, by torchvision's names.
-        seed: of the weights.
+        convolutions: the convolutions in their order, by torchvision's names.
+        seed: seed of the weights.
     """
     generator = torch.Generator().manual_seed(seed)
     for convolution in convolutions.values():
@@ -60,17 +62,17 @@ def draw(convolutions: Mapping[str, nn.Conv2d], seed: int) -> None:
         convolution.bias = nn.Parameter(torch.zeros_like(convolution.weight[:, 0, 0, 0]))
 
 
-def load(convolutions: Mapping[str, nn.Conv2d], path: Path, transform: InputTransform, network: str) -> None:
-    """Reads weights and biases, turned to RGB images in [0, 1] that are normalized by `transform`.
+def load_weights(convolutions: Mapping[str, nn.Conv2d], path: Path, transform: InputTransform, network: str) -> None:
+    """Reads weights and biases and converts them to RGB images in [0, 1] that are normalized by `transform`.
 
     Args:
-        convolutions: in their order, by torchvision's names.
-        path: of a ``.safetensors`` or ``.pth`` file.
-        transform: of the file.
-        network: what the weights are expected to be of, for messages.
+        convolutions: the convolutions in their order, by torchvision's names.
+        path: a ``.safetensors`` or ``.pth`` file.
+        transform: the input transform of the file.
+        network: the network that the weights are expected to belong to, for messages.
 
     Raises:
-        InputError: the file ends before the last convolution, or is another network's.
+        InputError: the file ends before the last convolution, or belongs to another network.
     """
     tensors = read_tensors(
         path, {f"{name}.{part}" for name in convolutions for part in ("weight", "bias")}.__contains__
@@ -82,14 +84,10 @@ def load(convolutions: Mapping[str, nn.Conv2d], path: Path, transform: InputTran
                 "use shallower layers or another file."
             )
         weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-        _check_shape(weight, convolution.weight, number, path, network)
+        if weight.shape != convolution.weight.shape:
+            raise InputError(
+                f"Expected weights of {network} in {path}, but conv_{number} has the shape "
+                f"{tuple(weight.shape)} instead of {tuple(convolution.weight.shape)}."
+            )
         convolution.weight = nn.Parameter(weight.flip(1) if transform.bgr and number == 1 else weight)
         convolution.bias = nn.Parameter(bias * transform.bias_scale)
-
-
-def _check_shape(found: Tensor, expected: Tensor, number: int, path: Path, network: str) -> None:
-    if found.shape != expected.shape:
-        raise InputError(
-            f"Expected weights of {network} in {path}, but conv_{number} has the shape "
-            f"{tuple(found.shape)} instead of {tuple(expected.shape)}."
-        )

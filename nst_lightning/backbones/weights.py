@@ -1,4 +1,4 @@
-"""Where the weights of the VGG networks come from, and what input they were trained to see."""
+"""Sources of weights of the VGG networks: files, downloads, and the input that they were trained on."""
 
 import hashlib
 import http.client
@@ -15,18 +15,18 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 
-Flavor = Literal["imagenet", "oxford"]
+Preprocessing = Literal["imagenet", "oxford"]
 
 
 @dataclass(frozen=True)
 class InputTransform:
-    """The affine map from sRGB in [0, 1] to what a network was trained on, ``(image - mean) / std`` per channel.
+    """The affine map from sRGB in [0, 1] to the input of a network, ``(image - mean) / std`` per channel.
 
     Attributes:
-        mean: per channel, in the order red, green, blue, in units of the image.
-        std: likewise.
+        mean: mean of red, green and blue, in units of the image.
+        std: standard deviation of red, green and blue, in units of the image.
         bgr: whether the first convolution was trained on blue, green, red.
-        bias_scale: factor on every bias (see :data:`TRANSFORMS`).
+        bias_scale: factor on every bias; see :data:`OXFORD_SCALE`.
     """
 
     mean: tuple[float, float, float]
@@ -35,13 +35,13 @@ class InputTransform:
     bias_scale: float = 1.0
 
 
-# The Oxford networks were trained on 0..255 minus a mean, without a division. With convolutions, rectifiers and pooling
-# a network is positively homogeneous: dividing its input and all its biases by one constant divides every activation
-# by it. 255 * 0.225 (the mean std of torchvision's inputs) brings them to the scale of the torchvision networks, so
-# that weights of losses mean about the same in both flavors.
+# The Oxford networks were trained on 0 to 255 minus a mean, without a division. A network of convolutions, ReLUs and
+# poolings is positively homogeneous: dividing its input and all its biases by a constant divides every activation by
+# it. 255 * 0.225 (the mean std of torchvision's inputs) gives activations of the scale of torchvision's networks, so
+# that weights of losses mean about the same with both.
 OXFORD_SCALE = 255 * 0.225
 
-TRANSFORMS: Mapping[Flavor, InputTransform] = {
+INPUT_TRANSFORMS: Mapping[Preprocessing, InputTransform] = {
     "imagenet": InputTransform(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     "oxford": InputTransform(
         mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
@@ -57,20 +57,20 @@ class PublishedWeights:
     """A file that can be downloaded.
 
     Attributes:
-        urls: where it is, tried in turn.
-        sha256: the first digits of its checksum.
-        flavor: the input it wants.
-        license: under which it may be used.
+        urls: addresses, tried in turn.
+        sha256: first digits of its checksum.
+        preprocessing: the input it was trained on.
+        license: license of the file.
     """
 
     urls: tuple[str, ...]
     sha256: str
-    flavor: Flavor
+    preprocessing: Preprocessing
     license: str
 
     @property
     def file_name(self) -> str:
-        """The name under which it is kept."""
+        """Name of the downloaded file."""
         return self.urls[0].rsplit("/", 1)[1]
 
 
@@ -95,15 +95,15 @@ PUBLISHED: Mapping[tuple[str, str], PublishedWeights] = {
 
 
 def cache_folder() -> Path:
-    """The folder of downloaded weights, which is torchvision's own: what it has is not downloaded again."""
+    """Returns the folder of downloaded weights, which is shared with torchvision."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def obtain(published: PublishedWeights) -> Path:
-    """Path of a published file, downloaded if it is not there yet, with its checksum verified each time.
+def download_weights(published: PublishedWeights) -> Path:
+    """Returns the path of a published file; downloads it if it is missing and always verifies its checksum.
 
     Raises:
-        InputError: it cannot be downloaded, or what is there is not the file that was published.
+        InputError: the file cannot be downloaded, or its checksum is wrong.
     """
     path = cache_folder() / published.file_name
     if not path.exists():
@@ -112,7 +112,7 @@ def obtain(published: PublishedWeights) -> Path:
     if not digest.startswith(published.sha256):
         raise InputError(
             f"Expected a sha256 of {path} that begins with {published.sha256}, but got {digest[:16]}...: "
-            "the file is damaged or another one; delete it to have it downloaded again."
+            "the file is damaged or another one; delete it to download it again."
         )
     return path
 
@@ -122,7 +122,7 @@ def _download(published: PublishedWeights, path: Path) -> None:
     failures = []
     for url in published.urls:
         try:
-            # Writes beside, verifies the checksum, renames.
+            # Writes to a temporary file, verifies the checksum, renames.
             torch.hub.download_url_to_file(url, str(path), hash_prefix=published.sha256)
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             failures.append(f"{url} ({error})")
@@ -143,46 +143,47 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def flavor_of(path: Path) -> Flavor | None:
-    """The flavor of a file as far as the file tells: by its published name or by a safetensors header."""
+def preprocessing_of(path: Path) -> Preprocessing | None:
+    """Returns the preprocessing that a file states by its published name or its safetensors header, or None."""
     for published in PUBLISHED.values():
         if path.name == published.file_name:
-            return published.flavor
+            return published.preprocessing
     if path.suffix == ".safetensors":
-        with _opened(path) as file:
+        with _open_safetensors(path) as file:
             metadata = file.metadata() or {}
-        if metadata.get("flavor") in TRANSFORMS:
-            return "oxford" if metadata["flavor"] == "oxford" else "imagenet"
+        stated = metadata.get("preprocessing", metadata.get("flavor"))
+        if stated in INPUT_TRANSFORMS:
+            return "oxford" if stated == "oxford" else "imagenet"
         if metadata.get("input", "").startswith("BGR, 0..255"):
             return "oxford"
     return None
 
 
 def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-    """The tensors of a weights file whose names are wanted, in float32.
+    """Reads some of the tensors of a weights file, in float32.
 
     Args:
         path: a ``.safetensors`` file, or a ``.pth`` or ``.pt`` file of ``torch.save``, which is read with
             ``weights_only=True``.
-        wanted: says of each name whether to read it; the others are not read from the disk where the format allows.
+        wanted: returns whether to read the tensor of a name; the others are not read if the format allows it.
 
     Raises:
-        InputError: there is no such file, or it is of neither format.
+        InputError: there is no such file, or it has another format.
     """
     if not path.is_file():
         raise InputError(f"Expected a weights file, but there is none at {path}.")
     if path.suffix == ".safetensors":
-        with _opened(path) as file:
+        with _open_safetensors(path) as file:
             return {name: file.get_tensor(name).float() for name in file.keys() if wanted(name)}  # noqa: SIM118
     try:
-        # Files of torch before 1.6 are no zip archives and cannot be mapped.
+        # Files of torch before 1.6 are not zip archives and cannot be memory-mapped.
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         return {name: tensor.float() for name, tensor in tensors.items() if wanted(name)}
-    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
-        raise InputError(f"Expected weights in {path}, but it is no file that torch can read.") from error
+    except Exception as error:  # torch.load raises many kinds of exceptions
+        raise InputError(f"Expected weights in {path}, but torch cannot read the file.") from error
 
 
-def _opened(path: Path) -> safe_open:
+def _open_safetensors(path: Path) -> safe_open:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

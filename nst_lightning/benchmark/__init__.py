@@ -1,1 +1,1 @@
-"""Speed, memory and time to quality, beside a plain loop."""
+"""The `benchmark` command: speed, memory and time to quality, compared with a plain PyTorch loop."""

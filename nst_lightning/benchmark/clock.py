@@ -1,4 +1,8 @@
-"""Timing."""
+"""Timing of single calls.
+
+``torch.utils.benchmark.Timer`` repeats its statement in blocks and adds at least two untimed calls to each. The steps
+measured here change an image and alternate with those of another process, so every call is timed by itself.
+"""
 
 import gc
 import time
@@ -7,30 +11,49 @@ from statistics import mean, median
 
 import torch
 
+# Steps before the first one that is timed.
+WARM_UP_STEPS = 3
 
-def finish(device: str) -> None:
-    """Waits for the device."""
+
+def synchronize(device: str) -> None:
+    """Wait until a device has finished its work.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
     if device == "cuda":
         torch.cuda.synchronize()
 
 
-def durations(action: Callable[[], object], count: int, device: str, warm_up: int = 1) -> list[float]:
-    """Seconds that each of ``count`` runs of an action takes, after others that are not counted."""
+def time_call(action: Callable[[], object], device: str) -> float:
+    """Return the seconds that a call takes, including its work on the device.
+
+    Args:
+        action: the function to call.
+        device: ``cpu`` or ``cuda``.
+    """
+    synchronize(device)
+    start = time.perf_counter()
+    action()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def time_calls(action: Callable[[], object], count: int, device: str, warm_up: int = 1) -> list[float]:
+    """Return the seconds of each of several calls.
+
+    Args:
+        action: the function to call.
+        count: number of timed calls.
+        device: ``cpu`` or ``cuda``.
+        warm_up: number of calls before them that are not timed.
+    """
     for _ in range(warm_up):
         action()
     gc.collect()
-    return [duration(action, device) for _ in range(count)]
+    return [time_call(action, device) for _ in range(count)]
 
 
-def duration(action: Callable[[], object], device: str) -> float:
-    """Seconds that an action takes."""
-    finish(device)
-    began = time.perf_counter()
-    action()
-    finish(device)
-    return time.perf_counter() - began
-
-
-def summary(seconds: list[float]) -> dict[str, float]:
-    """Least, median and mean."""
+def summarize(seconds: list[float]) -> dict[str, float]:
+    """Return the minimum, median and mean of durations, under the names that ``--json`` writes."""
     return {"least": min(seconds), "median": median(seconds), "mean": mean(seconds)}

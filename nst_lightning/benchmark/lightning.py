@@ -1,4 +1,4 @@
-"""What Lightning costs: a step inside `fit` over the same step in a bare loop."""
+"""The overhead of Lightning: a step inside `fit` compared with the same step in a bare loop."""
 
 import tempfile
 import time
@@ -8,83 +8,93 @@ from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 
-from nst_lightning.benchmark.clock import finish, summary
-from nst_lightning.benchmark.steps import Loop, pictures
+from nst_lightning.benchmark.bare_loop import GRAM_LAYERS, BareLoop, load_images
+from nst_lightning.benchmark.clock import WARM_UP_STEPS, summarize, time_call
 from nst_lightning.images.io import write_image
+from nst_lightning.system.console import quiet_lightning
 from nst_lightning.system.memory import keep_freed_memory
-
-WARM_UP = 3
 
 
 class StepClock(pl.Callback):
-    """Notes when each step begins, and the end; makes a step of a bare loop after each, and notes how long that takes.
+    """Times the steps of `fit` and makes a timed step of a bare loop after each, so that both see the same load.
 
-    So both meet the same hour of the machine.
+    State is kept on the class: the configuration creates the callback by its class path.
+
+    Attributes:
+        loop: the bare loop.
+        start_times: when each step of `fit` began, and when the last one ended.
+        bare_seconds: duration of each step of the bare loop.
     """
 
-    loop: ClassVar[Loop | None] = None
-    began: ClassVar[list[float]] = []
-    bare: ClassVar[list[float]] = []
+    loop: ClassVar[BareLoop | None] = None
+    start_times: ClassVar[list[float]] = []
+    bare_seconds: ClassVar[list[float]] = []
 
     def on_train_start(self, *unused: Any) -> None:
-        """Forgets a run before."""
-        StepClock.began.clear()
-        StepClock.bare.clear()
+        """Clear the times of an earlier run."""
+        StepClock.start_times.clear()
+        StepClock.bare_seconds.clear()
 
     def on_train_batch_start(self, *unused: Any) -> None:
-        """Notes the time."""
-        StepClock.began.append(time.perf_counter())
+        """Record the time."""
+        StepClock.start_times.append(time.perf_counter())
 
     def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Makes the other step, and notes the time after the last one."""
+        """Make and time a step of the bare loop; after the last step, record the time."""
         assert StepClock.loop is not None
-        device = StepClock.loop.device
-        finish(device)
-        began = time.perf_counter()
-        StepClock.loop.step()
-        finish(device)
-        StepClock.bare.append(time.perf_counter() - began)
+        StepClock.bare_seconds.append(time_call(StepClock.loop.step, StepClock.loop.device))
         if trainer.is_last_batch:
-            StepClock.began.append(time.perf_counter())
+            StepClock.start_times.append(time.perf_counter())
 
 
-def measure_lightning(name: str, size: int, device: str, precision: str, steps: int) -> dict[str, Any]:
-    """Mean seconds of a step in `fit` as the command runs it, and in a bare loop, turn by turn.
+def measure_lightning(network: str, size: int, device: str, precision: str, steps: int) -> dict[str, Any]:
+    """Measure the steps of `fit` as the command runs it, with curves, previews, checkpoints and progress bar.
 
-    In `fit` everything counts: curves, previews, checkpoints, the bar.
+    Args:
+        network: ``SlimVGG19`` or ``VGG19``.
+        size: of the square image in px.
+        device: ``cpu`` or ``cuda``.
+        precision: ``32-true`` or ``bf16-mixed``.
+        steps: number of timed steps.
+
+    Returns:
+        Seconds of the steps in ``fit`` and in the ``bare`` loop, and how much longer the former take in the mean
+        (``cost``, as a share).
     """
     keep_freed_memory()
-    StepClock.loop = Loop(name, size, device, precision)
-    inside, bare = (times[WARM_UP:] for times in _in_fit(name, size, device, precision, steps + WARM_UP))
-    return {"fit": summary(inside), "bare": summary(bare), "cost": mean(inside) / mean(bare) - 1}
+    StepClock.loop = BareLoop(network, size, device, precision)
+    inside, bare = _time_fit(network, size, device, precision, steps + WARM_UP_STEPS)
+    inside, bare = inside[WARM_UP_STEPS:], bare[WARM_UP_STEPS:]
+    return {"fit": summarize(inside), "bare": summarize(bare), "cost": mean(inside) / mean(bare) - 1}
 
 
-def _in_fit(name: str, size: int, device: str, precision: str, steps: int) -> tuple[list[float], list[float]]:
-    """Seconds of each step in `fit`, and of each beside it."""
-    # Imported late: this is the command line, whose start takes seconds.
-    from nst_lightning.cli.fit import main as fit
+def _time_fit(network: str, size: int, device: str, precision: str, steps: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each step in `fit` and of each step of the bare loop in between."""
+    # Imported here, because importing the command line takes seconds.
+    from nst_lightning.cli.transfer_cli import TransferCLI
 
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/content.png", f"{folder}/style.png"]
-        for file, picture in zip(files, pictures(size, "cpu"), strict=True):
-            write_image(file, picture)
-        fit(_arguments(files, folder, name, size, device, precision, steps))
-    both = [after - before for before, after in pairwise(StepClock.began)]
-    return [whole - bare for whole, bare in zip(both, StepClock.bare, strict=True)], list(StepClock.bare)
+        for file, image in zip(files, load_images(size, "cpu"), strict=True):
+            write_image(file, image)
+        with quiet_lightning():
+            TransferCLI(_fit_arguments(files, folder, network, size, device, precision, steps)).build().fit()
+    both = [end - start for start, end in pairwise(StepClock.start_times)]
+    bare = list(StepClock.bare_seconds)
+    return [whole - part for whole, part in zip(both, bare, strict=True)], bare
 
 
-def _arguments(
-    files: list[str], folder: str, name: str, size: int, device: str, precision: str, steps: int
+def _fit_arguments(
+    files: list[str], folder: str, network: str, size: int, device: str, precision: str, steps: int
 ) -> list[str]:
-    layers = ", ".join(f"conv_{number}" for number in range(1, 11))
-    style = f"{{class_path: GramLoss, init_args: {{layers: [{layers}], weight: 1.0e+6}}}}"
+    style = f"{{class_path: GramLoss, init_args: {{layers: [{', '.join(GRAM_LAYERS)}], weight: 1.0e+6}}}}"
     content = "{class_path: ContentLoss, init_args: {layers: [conv_3]}}"
     options = {
         "data.content": files[0],
         "data.style": files[1],
         "data.plan.size": size,
         "data.plan.steps": steps,
-        "model.backbone": name,
+        "model.backbone": network,
         "model.losses": f"{{content: {content}, style: {style}}}",
         "trainer.accelerator": "gpu" if device == "cuda" else device,
         "trainer.precision": precision,

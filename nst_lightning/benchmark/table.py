@@ -1,73 +1,90 @@
-"""The results as a person reads them."""
+"""Formats the results for reading."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with columns of equal width."""
+def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table with columns of equal width.
+
+    Args:
+        heads: headings of the columns.
+        rows: cells of each row, as many as there are headings.
+    """
     lines = [heads, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     padded = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
     return "\n".join([padded[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *padded[1:]])
 
 
-def ceiling_table(rows: list[dict[str, Any]]) -> str:
-    """Rates of the machine."""
+def format_ceiling(rows: list[dict[str, Any]]) -> str:
+    """Return the table of the machine's peak throughput.
+
+    Args:
+        rows: as from :func:`measure_ceiling`.
+    """
     cells = [[row["what"], row["precision"], f"{row['rate'] / 1e9:.0f}"] for row in rows]
-    return table(["ceiling", "precision", "GFLOP/s"], cells)
+    return format_table(["peak throughput", "precision", "GFLOP/s"], cells)
 
 
-def step_table(rows: list[dict[str, Any]]) -> str:
-    """Our steps and the reference's."""
+def format_steps(rows: list[dict[str, Any]]) -> str:
+    """Return the table of step times and memory.
+
+    Args:
+        rows: as from :func:`measure_steps`.
+    """
     heads = [
-        "step",
+        "network",
         "px",
         "optimizer",
         "precision",
-        "seconds",
-        "times the reference",
-        "of the ceiling",
+        "seconds/step",
+        "speedup over reference",
+        "share of peak throughput",
         "bytes/px",
         "peak MB",
     ]
-    return table(heads, [_step(row) for row in rows])
-
-
-def _step(row: dict[str, Any]) -> list[str]:
-    return [
-        row["network"],
-        str(row["size"]),
-        row["optimizer"],
-        row["precision"],
-        f"{row['seconds']['median']:.4g}",
-        f"{row['speed']:.2f}" if row.get("speed") else "",
-        f"{100 * row['share']:.0f} %" if row.get("share") else "",
-        f"{row['bytes_per_pixel']:.0f}",
-        f"{row['peak_bytes'] / 1e6:.0f}" if row.get("peak_bytes") else "",
+    cells = [
+        [
+            row["network"],
+            str(row["size"]),
+            row["optimizer"],
+            row["precision"],
+            f"{row['seconds']['median']:.4g}",
+            f"{row['speed']:.2f}" if row.get("speed") else "",
+            f"{100 * row['share']:.0f} %" if row.get("share") else "",
+            f"{row['bytes_per_pixel']:.0f}",
+            f"{row['peak_bytes'] / 1e6:.0f}" if row.get("peak_bytes") else "",
+        ]
+        for row in rows
     ]
+    return format_table(heads, cells)
 
 
-def other_lines(found: dict[str, Any]) -> list[str]:
-    """What Lightning costs and the time to quality, a line each."""
-    cost = found["lightning"]
+def format_comparisons(results: dict[str, Any]) -> list[str]:
+    """Return sentences about the overhead of Lightning and the time to quality.
+
+    Args:
+        results: all results of the command.
+    """
+    lightning = results["lightning"]
     lines = [
-        f"Lightning: a step of {cost['network']} at {cost['size']} px takes {cost['fit']['mean']:.4g} s in `fit` and "
-        f"{cost['bare']['mean']:.4g} s in a bare loop: {100 * cost['cost']:+.1f} %."
+        f"Lightning: a step of {lightning['network']} at {lightning['size']} px takes {lightning['fit']['mean']:.4g} s "
+        f"in `fit` and {lightning['bare']['mean']:.4g} s in a bare loop: {100 * lightning['cost']:+.1f} %."
     ]
-    quality = found["quality"]
-    for key, what in (("to_goal", "the objective"), ("to_double", "twice the objective")):
+    quality = results["quality"]
+    for key, goal in (("to_goal", "the objective"), ("to_double", "twice the objective")):
         reference = quality[key]["reference"]
-        names = {"ours": "", "evenly": "with whitening ", "drafted": "after a draft of SlimVGG19 too "}
-        here = "; ".join(f"{name}{_time(quality[key][course], reference)}" for course, name in names.items())
+        labels = {"ours": "VGG19", "evenly": "VGG19 with whitening", "drafted": "the same after a draft of SlimVGG19"}
+        times = ", ".join(f"{label} {_format_time(quality[key][run], reference)}" for run, label in labels.items())
         lines.append(
-            f"Time to {what} of the reference's evaluation {quality['evaluations']} at {quality['size']} px: "
-            f"{reference:.1f} s there, here {here}."
+            f"Time to {goal} of the reference after {quality['evaluations']} evaluations at {quality['size']} px: "
+            f"reference {reference:.1f} s, {times}."
         )
     return lines
 
 
-def _time(seconds: float | None, reference: float) -> str:
+def _format_time(seconds: float | None, reference: float) -> str:
     if seconds is None:
         return "not reached"
     return f"{seconds:.1f} s ({reference / seconds if seconds else 0:.2f} times as fast)"

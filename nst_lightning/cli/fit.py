@@ -5,7 +5,8 @@ import sys
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from nst_lightning.cli.lightning_cli import TransferCLI
+from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.film import FilmData
 from nst_lightning.errors import InputError
 from nst_lightning.system.console import quiet_lightning
 
@@ -14,11 +15,12 @@ def main(args: list[str]) -> int:
     """Runs `fit` and returns the exit status: 0, or 130 after Ctrl-C.
 
     Args:
-        args: what stands on the command line after `fit`.
+        args: the arguments after `fit`.
     """
     try:
         with quiet_lightning():
-            cli = TransferCLI(["fit", *args])
+            run = TransferCLI(args).build()
+            run.fit()
     except MisconfigurationException as error:
         raise InputError(str(error)) from error
     except RuntimeError as error:
@@ -29,12 +31,12 @@ def main(args: list[str]) -> int:
             "--model.backbone.checkpointing true, or an optimizer with less memory (L-BFGS with a smaller "
             "history_size, or Adam)."
         ) from error
-    if cli.interrupted:
-        print("Stopped before the end: the same command with --ckpt_path last goes on.", file=sys.stderr)
+    if run.interrupted:
+        print("Stopped before the end: the same command with --ckpt_path last resumes it.", file=sys.stderr)
         return 130
-    if cli.datamodule.problem is not None:
+    if isinstance(run.data, FilmData) and run.data.problem is not None:
         raise InputError(
-            f"Expected a whole film, but of {cli.datamodule.content_file} {cli.datamodule.problem}. "
-            "What there is of it is painted."
+            f"Expected a whole film, but {run.data.content_file} has a problem: {run.data.problem}. "
+            "The frames that exist are painted."
         )
     return 0

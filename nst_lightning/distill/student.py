@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nst_lightning.backbones.slim import DEPTHS
+from nst_lightning.backbones.slim import SLIM_DEPTHS
 from nst_lightning.backbones.vgg import VGG
 from nst_lightning.errors import InputError
 
@@ -15,12 +15,12 @@ class Student(VGG):
         seed: of the weights that it has before it is started.
     """
 
-    depths = DEPTHS
+    depths = SLIM_DEPTHS
 
     def __init__(self, widths: Sequence[int], seed: int = 0) -> None:
-        super().__init__(weights="random", flavor="oxford", seed=seed)
-        if len(widths) != sum(DEPTHS) or min(widths) < 1:
-            raise InputError(f"Expected {sum(DEPTHS)} positive `widths`, but got {list(widths)}.")
+        super().__init__(weights="random", preprocessing="oxford", seed=seed)
+        if len(widths) != sum(SLIM_DEPTHS) or min(widths) < 1:
+            raise InputError(f"Expected {sum(SLIM_DEPTHS)} positive `widths`, but got {list(widths)}.")
         self.widths = tuple(widths)
 
     def _widths(self) -> tuple[int, ...]:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_lightning.backbones.slim import DEPTHS
+from nst_lightning.backbones.slim import SLIM_DEPTHS
 from nst_lightning.backbones.vgg import VGG19
 from nst_lightning.backbones.weights import read_tensors
 from nst_lightning.errors import InputError
 
-LAYERS = tuple(f"conv_{number}" for number in range(1, sum(DEPTHS) + 1))
+LAYERS = tuple(f"conv_{number}" for number in range(1, sum(SLIM_DEPTHS) + 1))
 """The student's convolutions."""
 
 # Standard deviations on photographs that VGG-19's layers are taken to have where only the compressed network stands in
@@ -39,7 +39,7 @@ class CompressedVGG19(nn.Module):
     def __init__(self, weights: str) -> None:
         super().__init__()
         tensors = read_tensors(Path(weights), lambda name: name.startswith("conv"))
-        self.names = tuple(f"conv{block}{n}" for block, depth in enumerate(DEPTHS, 1) for n in range(1, depth + 1))
+        self.names = tuple(f"conv{block}{n}" for block, depth in enumerate(SLIM_DEPTHS, 1) for n in range(1, depth + 1))
         missing = [name for name in ("conv0", *self.names) if f"{name}.weight" not in tensors]
         if missing:
             raise InputError(f"Expected the compressed VGG-19 in {weights}, but it has no {missing[0]}.")

@@ -1,1 +1,5 @@
-"""Pure mathematics on tensors."""
+"""Pure mathematics on tensors: no state, no files, torch only.
+
+``gram`` has Gram matrices and moments of features, ``wasserstein`` distances between distributions of features, and
+``pixels`` errors of images and feature maps.
+"""

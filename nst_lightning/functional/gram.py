@@ -1,10 +1,10 @@
-"""Moments of feature maps: Gram matrices, and means beside them.
+"""Gram matrices and first and second moments of feature maps.
 
-Of bfloat16 features with many positions the products are summed in float32 over a part of them at a time; such a sum is
-rounded to bfloat16, for that is what matrix products of bfloat16 return, and the sums are added in float32: roundings
-average out over so many parts. Over few positions they would not, and the objective would end at their level (a
-painting of 192 px had twice the objective after 300 steps), so there, and of all other features, the sums are float32
-or, if the features are, float64.
+Precision: products of float32, float16 and float64 features are summed in float32, or in float64 if the features are
+float64. Products of bfloat16 features with many positions are summed in parts: a matrix product of bfloat16 sums in
+float32 but rounds its result to bfloat16. The rounded partial sums are added in float32, where their rounding errors
+average out. With few parts they do not (at 192 px the objective after 300 steps was twice as high), so bfloat16
+features with at most :data:`EXACT_POSITIONS` positions are converted to float32 first.
 """
 
 from itertools import pairwise
@@ -14,21 +14,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Up to this number of positions, products of bfloat16 features are summed in float32 without intermediate rounding.
 EXACT_POSITIONS = 4096
-"""Up to how many positions the Gram matrix of a bfloat16 feature map is summed in float32."""
 
-LEAST_PARTS, AT_ONCE = 64, 1024
-"""In how many parts a larger one is summed at least, and over how many positions at most, before it is rounded."""
+# Beyond it: the smallest number of partial sums, and the largest number of positions in each.
+MIN_PARTIAL_SUMS, MAX_POSITIONS_PER_SUM = 64, 1024
 
-BLOCKS, LEAST_BLOCK = 4, 64
-"""In how many blocks of columns CPUs make the product of float32, and how many channels one has at least."""
+# On CPUs the symmetric product is computed in this many column blocks if each has at least so many channels.
+COLUMN_BLOCKS, MIN_BLOCK_CHANNELS = 4, 64
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Inner products of the channels of a feature map, divided by its number of values per picture.
+    """Compute the Gram matrix of a feature map, normalized by its number of values.
 
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
-    eq. 3, in the normalization of the PyTorch tutorial. Each picture of a batch has a matrix of its own.
+    eq. 3, with the normalization of the PyTorch tutorial. Each image of a batch has its own matrix.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -36,14 +36,15 @@ def gram_matrix(features: Tensor) -> Tensor:
     Returns:
         ``(batch, channels, channels)``, symmetric and positive semi-definite, in float32 or float64.
     """
-    return _products(features, False, features[0].numel())
+    return _scaled_products(features, False, features[0].numel())
 
 
 def moments(features: Tensor) -> Tensor:
-    """Means of products of the channels of a feature map and a channel of ones, which comes last.
+    """Compute the means of a feature map's channels and of their products, in one matrix.
 
-    So the last row and the last column are the channels' means, and the last entry is 1. Of a linear map with an
-    offset, ``W x + b``, the same is ``V M V^T`` with ``V = [[W, b], [0, 1]]``.
+    The matrix is ``M = E[x x^T]`` with ``x`` the channels at one position followed by a constant 1. The last row and
+    the last column are therefore the channel means, and the last entry is 1. An affine map ``W x + b`` of the channels
+    has the moments ``V M V^T`` with ``V = [[W, b], [0, 1]]``.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -51,136 +52,159 @@ def moments(features: Tensor) -> Tensor:
     Returns:
         ``(batch, channels + 1, channels + 1)``, in float32 or float64.
     """
-    return _products(features, True, features.shape[2] * features.shape[3])
+    return _scaled_products(features, True, features.shape[2] * features.shape[3])
 
 
 def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Out of :func:`moments` those of the channels, ``(batch, channels)`` and ``(batch, channels, channels)``."""
+    """Split the matrix of :func:`moments` into channel means and means of products.
+
+    Args:
+        matrix: ``(batch, channels + 1, channels + 1)``.
+
+    Returns:
+        Means, ``(batch, channels)``, and means of products, ``(batch, channels, channels)``.
+    """
     return matrix[:, -1, :-1], matrix[:, :-1, :-1]
 
 
-def _products(features: Tensor, ones: bool, divisor: int) -> Tensor:
+def _scaled_products(features: Tensor, with_ones: bool, divisor: int) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _Products.apply(to_summable(features), ones, divisor)
+        result: Tensor = _ScaledProducts.apply(to_summable(features), with_ones, divisor)
     return result
 
 
-class _Products(torch.autograd.Function):
-    """``F^T F / divisor`` of the rows ``F`` of a feature map, each with a 1 after its channels if there are to be ones.
+class _ScaledProducts(torch.autograd.Function):
+    """``F^T F / divisor`` with ``F`` of shape ``(positions, channels)``, optionally with a last channel of ones.
 
-    Its gradient is one product, ``F (D + D^T)``, where automatic differentiation makes two.
+    The gradient is a single product, ``F (D + D^T)``; automatic differentiation would compute two.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, ones: bool, divisor: int) -> Tensor:
-        ctx.ones, ctx.divisor = ones, divisor
+    def forward(ctx: Any, features: Tensor, with_ones: bool, divisor: int) -> Tensor:
+        ctx.with_ones, ctx.divisor = with_ones, divisor
         ctx.save_for_backward(features)
-        products, sums = sum_products(features, ones)
+        products, sums = sum_products(features, with_ones)
         if sums is not None:
             positions = features.shape[2] * features.shape[3]
-            last = functional.pad(sums, (0, 0, 0, 1), value=positions)
-            products = torch.cat([torch.cat([products, sums.mT], 1), last], 2)
+            last_column = functional.pad(sums, (0, 0, 0, 1), value=positions)
+            products = torch.cat([torch.cat([products, sums.mT], 1), last_column], 2)
         return products / divisor
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         features: Tensor = ctx.saved_tensors[0]
         matrices, channels = (gradients[0] + gradients[0].mT) / ctx.divisor, features.shape[1]
-        offsets = matrices[:, :channels, channels:] if ctx.ones else None
+        offsets = matrices[:, :channels, channels:] if ctx.with_ones else None
         return apply_channel_matrix(features, matrices[:, :channels, :channels], offsets), None, None
 
 
-def sum_products(features: Tensor, ones: bool) -> tuple[Tensor, Tensor | None]:
-    """``F^T F`` of the rows ``F`` of a feature map, and their sums if there are to be.
+def sum_products(features: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | None]:
+    """Sum the products of all pairs of channels over the positions of a feature map.
+
+    ``F^T F`` with ``F`` of shape ``(positions, channels)``. The precision is described at the top of this file.
 
     Args:
-        features: ``(batch, channels, height, width)``, as :func:`exact_enough` leaves them.
-        ones: whether the sums are wanted: what a channel of ones would add.
+        features: ``(batch, channels, height, width)``, in a precision that :func:`to_summable` returns.
+        with_sums: whether to sum the channels themselves as well: the products with a channel of ones.
 
     Returns:
-        ``(batch, channels, channels)`` and ``(batch, channels, 1)`` or None, in float32 or float64.
+        Sums of products, ``(batch, channels, channels)``, and sums of channels, ``(batch, channels, 1)``, or None;
+        in float32 or float64.
     """
-    rows = _rows(features)
+    batch, channels, height, width = features.shape
+    # No copy if the feature map is channels-last, as those of the networks are.
+    rows = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     if rows.dtype != torch.bfloat16 or rows.shape[1] <= EXACT_POSITIONS:
         rows = rows.float() if rows.dtype == torch.bfloat16 else rows
-        return _symmetric(rows), rows.sum(dim=1)[..., None] if ones else None
-    parts = _parts(rows)
-    products = _total([_product(part) for part in parts])
-    if not ones:
+        return _symmetric_product(rows), rows.sum(dim=1)[..., None] if with_sums else None
+    parts = _split_positions(rows)
+    products = _add_partial_sums([_sum_rounded_products(part) for part in parts])
+    if not with_sums:
         return products, None
-    return products, _total([part.sum(dim=2).sum(dim=1, dtype=torch.float32) for part in parts])[..., None]
+    sums = _add_partial_sums([part.sum(dim=2).sum(dim=1, dtype=torch.float32) for part in parts])
+    return products, sums[..., None]
 
 
 def apply_channel_matrix(features: Tensor, matrices: Tensor, offsets: Tensor | None) -> Tensor:
-    """``F D + d^T`` of the rows ``F`` of a feature map, in its precision.
+    """Multiply the channels at each position by a matrix and add an offset: ``D x + d``.
 
     Args:
         features: ``(batch, channels, height, width)``.
         matrices: ``D``, symmetric, ``(batch, channels, channels)``.
         offsets: ``d``, ``(batch, channels, 1)``, or None for 0.
+
+    Returns:
+        ``(batch, channels, height, width)``, in the precision of the features.
     """
-    # Convolutions of one position add while they multiply; other ways to add write a map once more.
+    # A 1x1 convolution adds the offset while it multiplies; a separate addition would write the whole map again.
     weights = matrices.to(features.dtype)[..., None, None]
     biases = [None] * len(features) if offsets is None else offsets.to(features.dtype)[..., 0]
-    items = [features] if len(features) == 1 else torch.split(features, 1)
-    found = [functional.conv2d(item, *of_item) for item, *of_item in zip(items, weights, biases, strict=True)]
-    return found[0] if len(found) == 1 else torch.cat(found)
+    images = [features] if len(features) == 1 else torch.split(features, 1)
+    results = [functional.conv2d(image, *own) for image, *own in zip(images, weights, biases, strict=True)]
+    return results[0] if len(results) == 1 else torch.cat(results)
 
 
 def to_summable(features: Tensor) -> Tensor:
-    """Features in a precision whose products are summed well: other than float64 and bfloat16 in float32."""
+    """Convert features to a precision that :func:`sum_products` accepts.
+
+    Args:
+        features: any shape.
+
+    Returns:
+        float64 and bfloat16 features as they are, others in float32.
+    """
     return features if features.dtype in (torch.float64, torch.bfloat16) else features.float()
 
 
-def _rows(features: Tensor) -> Tensor:
-    """``(batch, positions, channels)``: a channels-last network has them in that order, and no other layout is made."""
-    batch, channels, height, width = features.shape
-    return features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+def _split_positions(rows: Tensor) -> list[Tensor]:
+    """Split ``(batch, positions, channels)`` for partial sums: ``(batch, parts, positions per part, channels)``.
 
-
-def _parts(rows: Tensor) -> list[Tensor]:
-    """Many rows of bfloat16 in the parts that are summed by themselves, ``(batch, parts, positions, channels)``."""
+    The last entry holds the remaining positions, if there are any, as one shorter part.
+    """
     batch, positions, channels = rows.shape
-    at_once = min(AT_ONCE, positions // LEAST_PARTS)
-    whole = positions // at_once * at_once
-    parts = [rows[:, :whole].reshape(batch, -1, at_once, channels)]
+    length = min(MAX_POSITIONS_PER_SUM, positions // MIN_PARTIAL_SUMS)
+    whole = positions // length * length
+    parts = [rows[:, :whole].reshape(batch, -1, length, channels)]
     return parts if whole == positions else [*parts, rows[:, None, whole:]]
 
 
-def _product(part: Tensor) -> Tensor:
-    products = _symmetric(part.flatten(0, 1)).unflatten(0, part.shape[:2])  # type: ignore[no-untyped-call]
+def _sum_rounded_products(parts: Tensor) -> Tensor:
+    """Sum products over the positions of each part in bfloat16, and over the parts in float32."""
+    products = _symmetric_product(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])  # type: ignore[no-untyped-call]
     result: Tensor = products.sum(dim=1, dtype=torch.float32)
     return result
 
 
-def _symmetric(rows: Tensor) -> Tensor:
-    """``F^T F`` of ``(batch, positions, channels)``; if many, in blocks, of which the lower ones are mirrored."""
-    step = rows.shape[2] // BLOCKS
-    if rows.device.type != "cpu" or rows.dtype == torch.bfloat16 or step < LEAST_BLOCK:
+def _symmetric_product(rows: Tensor) -> Tensor:
+    """``F^T F`` of ``(batch, positions, channels)``; many channels in blocks, the lower ones copied from the upper."""
+    step = rows.shape[2] // COLUMN_BLOCKS
+    if rows.device.type != "cpu" or rows.dtype == torch.bfloat16 or step < MIN_BLOCK_CHANNELS:
         return torch.bmm(rows.mT, rows)
     result = rows.new_empty(rows.shape[0], rows.shape[2], rows.shape[2])
-    for start, end in pairwise((*range(0, BLOCKS * step, step), rows.shape[2])):
+    for start, end in pairwise((*range(0, COLUMN_BLOCKS * step, step), rows.shape[2])):
         block = torch.bmm(rows[..., start:end].mT, rows[..., start:])
         result[:, start:end, start:] = block
         result[:, end:, start:end] = block[..., end - start :].mT
     return result
 
 
-def _total(found: list[Tensor]) -> Tensor:
-    return found[0] if len(found) == 1 else torch.stack(found).sum(dim=0)
+def _add_partial_sums(sums: list[Tensor]) -> Tensor:
+    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(dim=0)
 
 
 @torch.no_grad()
 def matrix_power(matrices: Tensor, exponent: float, floor: float) -> Tensor:
-    """Powers of symmetric matrices, relative to their largest eigenvalue: ``U max(e / e_max, floor)^exponent U^T``.
+    """Raise symmetric matrices, divided by their largest eigenvalue, to a power.
+
+    ``U max(e / e_max, floor)^exponent U^T`` with eigenvalues ``e`` and eigenvectors ``U``, computed in float64.
 
     Args:
-        matrices: ``(batch, n, n)``, positive semi-definite.
-        exponent: of the relative eigenvalues.
-        floor: the least relative eigenvalue.
+        matrices: ``(batch, n, n)``, symmetric and positive semi-definite.
+        exponent: any real number.
+        floor: lower bound of the relative eigenvalues, in (0, 1].
 
     Returns:
-        The same shape, dtype and device; of a matrix of zeros the identity.
+        The same shape, dtype and device. The power of a zero matrix is the identity. No gradient.
     """
     exact = matrices.double().cpu()
     values, vectors = torch.linalg.eigh(exact)

@@ -1,4 +1,4 @@
-"""The mathematics, as pure functions of tensors."""
+"""Errors of images and feature maps, value by value."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,23 +8,27 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+# Squares of bfloat16 values are summed in groups of this size: the root of each sum is rounded to bfloat16, and the
+# squared roots are added in float32. A float32 copy of all values takes much longer.
+SQUARES_PER_ROOT = 1024
+
 
 def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
-    """Mean of squared differences, summed in float32 (float64 stays float64; of bfloat16 see ``_sum_of_squares``).
+    """Compute the mean of squared differences, summed in float32 (float64 stays float64).
 
     Args:
         value: any shape.
         target: the same shape.
 
     Returns:
-        A scalar.
+        A scalar, in float32 or float64.
     """
     result: Tensor = _MeanSquare.apply(value - target)
     return result
 
 
 class _MeanSquare(torch.autograd.Function):
-    """Mean of squares in float32, or float64, without a copy in that precision; the gradient has the values' own."""
+    """Mean of squares in float32 or float64 without a copy in that precision; the gradient keeps the input's."""
 
     @staticmethod
     def forward(ctx: Any, difference: Tensor) -> Tensor:
@@ -39,32 +43,29 @@ class _MeanSquare(torch.autograd.Function):
 
 
 def _sum_of_squares(values: Tensor) -> Tensor:
-    exact = torch.float64 if values.dtype == torch.float64 else torch.float32
-    lengths = _lengths(values) if values.dtype == torch.bfloat16 else values
-    result: Tensor = torch.linalg.vector_norm(lengths, dtype=exact).square()
+    precision = torch.float64 if values.dtype == torch.float64 else torch.float32
+    roots = _partial_norms(values) if values.dtype == torch.bfloat16 else values
+    result: Tensor = torch.linalg.vector_norm(roots, dtype=precision).square()
     return result
 
 
-AT_ONCE = 1024
-"""Of how many squares of bfloat16 values the root of the sum is rounded: a copy in float32 takes much longer."""
-
-
-def _lengths(values: Tensor) -> Tensor:
-    last = values.is_contiguous(memory_format=torch.channels_last) if values.dim() == 4 else False
-    flat = (values.permute(0, 2, 3, 1) if last else values).reshape(-1)
-    whole = flat.numel() // AT_ONCE * AT_ONCE
-    lengths = torch.linalg.vector_norm(flat[:whole].view(-1, AT_ONCE), dim=1)
-    return torch.cat([lengths, torch.linalg.vector_norm(flat[whole:], dim=0, keepdim=True)])
+def _partial_norms(values: Tensor) -> Tensor:
+    """Norms of successive groups of ``SQUARES_PER_ROOT`` values, in the order in which they lie in memory."""
+    is_channels_last = values.is_contiguous(memory_format=torch.channels_last) if values.dim() == 4 else False
+    flat = (values.permute(0, 2, 3, 1) if is_channels_last else values).reshape(-1)
+    whole = flat.numel() // SQUARES_PER_ROOT * SQUARES_PER_ROOT
+    norms = torch.linalg.vector_norm(flat[:whole].view(-1, SQUARES_PER_ROOT), dim=1)
+    return torch.cat([norms, torch.linalg.vector_norm(flat[whole:], dim=0, keepdim=True)])
 
 
 def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
-    """Mean of ``|difference|^exponent`` between neighbors, down the columns plus along the rows.
+    """Compute the total variation: the mean of ``|difference|^exponent`` between vertical, plus horizontal, neighbors.
 
-    A mean rather than the sum of Mahendran and Vedaldi 2015, so that a weight means the same at every size.
+    A mean, where Mahendran and Vedaldi 2015 take a sum, so that a weight means the same at every image size.
 
     Args:
-        image: ``(batch, channels, height, width)``, at least 2 px each way.
-        exponent: 2 smooths everything a little, 1 flattens noise and keeps edges.
+        image: ``(batch, channels, height, width)``, at least 2 px high and wide.
+        exponent: positive; 2 smooths everything a little, 1 flattens noise and keeps edges.
 
     Returns:
         A scalar.
@@ -72,45 +73,45 @@ def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
     if exponent == 2:
         result: Tensor = _SquaredVariation.apply(image)
         return result
-    down, along = _slopes(image)
-    return down.abs().pow(exponent).mean() + along.abs().pow(exponent).mean()
+    vertical, horizontal = _neighbor_differences(image)
+    return vertical.abs().pow(exponent).mean() + horizontal.abs().pow(exponent).mean()
 
 
-def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences between neighbors, down the columns and along the rows."""
+def _neighbor_differences(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences between vertical neighbors and between horizontal neighbors."""
     return image[..., 1:, :] - image[..., :-1, :], image[..., 1:] - image[..., :-1]
 
 
 class _SquaredVariation(torch.autograd.Function):
-    """Total variation of exponent 2, whose gradient is added up in one place: a third of the time on CPUs."""
+    """Total variation with exponent 2. Its gradient is accumulated in one tensor: a third of the time on CPUs."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor) -> Tensor:
-        down, along = _slopes(image)
-        ctx.save_for_backward(down, along)
-        return _sum_of_squares(down) / down.numel() + _sum_of_squares(along) / along.numel()
+        vertical, horizontal = _neighbor_differences(image)
+        ctx.save_for_backward(vertical, horizontal)
+        return _sum_of_squares(vertical) / vertical.numel() + _sum_of_squares(horizontal) / horizontal.numel()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        down, along = (slopes * (gradient * 2 / slopes.numel()) for slopes in ctx.saved_tensors)
-        result = functional.pad(down, (0, 0, 1, 0))
-        result[..., :-1, :] -= down
-        result[..., 1:] += along
-        result[..., :-1] -= along
+        vertical, horizontal = (values * (gradient * 2 / values.numel()) for values in ctx.saved_tensors)
+        result = functional.pad(vertical, (0, 0, 1, 0))
+        result[..., :-1, :] -= vertical
+        result[..., 1:] += horizontal
+        result[..., :-1] -= horizontal
         return result
 
 
 def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Squared differences, each times its pixel's mask, summed and divided by the number of values of a picture.
+    """Compute the sum of masked squared differences, divided by the number of values of an image.
 
-    The temporal loss of Ruder, Dosovitskiy and Brox 2016, eq. 7. It is divided by all values and not by those that the
-    mask leaves, so that a pixel counts the same however many others are masked. Pictures of a batch are summed.
+    The temporal loss of Ruder, Dosovitskiy and Brox 2016, eq. 7. The divisor counts all values, masked or not, so the
+    contribution of a pixel does not depend on how many others are masked. The images of a batch are summed.
 
     Args:
         value: ``(batch, channels, height, width)``.
         target: the same shape.
-        mask: ``(batch, 1, height, width)`` in [0, 1].
+        mask: the weight of each pixel, ``(batch, 1, height, width)``, in [0, 1].
 
     Returns:
         A scalar.
@@ -119,33 +120,38 @@ def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def mask_nearest_first(masks: Sequence[Tensor]) -> list[Tensor]:
-    """Masks for several frames before, so that each pixel counts at most once and for the nearest frame that shows it.
+    """Reduce the masks of several previous frames so that the nearest frame that shows a pixel takes precedence.
 
-    Ruder, Dosovitskiy and Brox 2016, eq. 9: each mask less those of all nearer frames, no less than 0.
+    Ruder, Dosovitskiy and Brox 2016, eq. 9: from each mask those of all nearer frames are subtracted, clamped at 0.
 
     Args:
-        masks: how far each pixel was seen in a frame before, in [0, 1], the nearest frame first.
+        masks: how visible each pixel is in a previous frame, in [0, 1], any equal shapes; the nearest frame first.
+
+    Returns:
+        As many masks of the same shapes, in the same order.
     """
-    chosen: list[Tensor] = []
+    reduced: list[Tensor] = []
     for mask in masks:
-        left = mask
-        for nearer in chosen:
-            left = left - nearer
-        chosen.append(left.clamp(min=0))
-    return chosen
+        remaining = mask
+        for nearer in reduced:
+            remaining = remaining - nearer
+        reduced.append(remaining.clamp(min=0))
+    return reduced
 
 
 def warping_error(image: Tensor, warped: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """How much a picture differs from the one before, moved to where things are now, where that can be told.
+    """Compute the parts of the warping error between a frame and the previous one, warped along the optical flow.
+
+    The error is the root of the ratio of the two parts. They are returned separately so that several frames can be
+    summed first.
 
     Args:
         image: ``(batch, channels, height, width)``.
-        warped: the same shape.
-        mask: ``(batch, 1, height, width)`` in [0, 1].
+        warped: the warped previous frame, the same shape.
+        mask: where the flow is reliable, ``(batch, 1, height, width)``, in [0, 1].
 
     Returns:
-        The sum of squared differences, each times its mask and a mean over channels, and the sum of the mask. The root
-        of their ratio is the error.
+        The sum over pixels of the masked squared difference, averaged over channels, and the sum of the mask.
     """
     squares = (image - warped).square().mean(1, keepdim=True)
     return (mask * squares).sum(), mask.sum()

@@ -1,4 +1,4 @@
-"""What every term of the objective is."""
+"""The interface of a loss: one weighted term of the objective."""
 
 import math
 from abc import ABC, abstractmethod
@@ -7,83 +7,92 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from nst_lightning.backbones.features import Features, Readout, as_features
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mean_squared_error
 
+# The image itself is among its features under this name.
 IMAGE = "image"
-"""The name under which the image itself stands among its features."""
 
+# The picture that a loss compares the image with.
 Reference = Literal["content", "style"]
-"""Which of the given pictures a term compares the image with."""
 
 
 class Loss(nn.Module, ABC):
-    """A term of the objective: a weighted sum of parts, one for each layer.
+    """A term of the objective: a weighted sum of distances, one for each layer.
 
     Args:
         weight: factor on the whole term.
     """
 
     reference: ClassVar[Reference | None] = None
+    """The picture that the loss compares with."""
     layerwise: ClassVar[bool] = False
-    """Whether :meth:`parts` may be called with some of the layers at a time, and gives the parts of those."""
+    """Whether :meth:`layer_distances` may be called with some of the layers at a time."""
     layers: tuple[str, ...] = ()
+    """Names of the layers that the loss reads; :data:`IMAGE` for the pixels."""
     offsets: tuple[int, ...] = ()
-    """How many frames before are those of a film that the term looks back at."""
+    """How many frames back the loss looks in a film."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
-        self.weight = _finite("weight", weight)
+        self.weight = check_weight("weight", weight)
+
+    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Computes the weighted distances by layer, scalars; the term is their sum.
+
+        Args:
+            features: by layer name ``(batch, channels, height, width)``; the image itself is :data:`IMAGE`. If some
+                layers are missing, the distances of the others are returned; a loss that is not :attr:`layerwise`
+                then returns none.
+        """
+        # A loss that names no layer is evaluated once, with the image.
+        if not self.layerwise and not all(layer in features for layer in self.layers or (IMAGE,)):
+            return {}
+        return self.layer_distances(as_features(features))
 
     @abstractmethod
-    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weighted parts of the term, by layer; the term is their sum.
-
-        Args:
-            features: by layer name ``(batch, channels, height, width)``; the image itself is :data:`IMAGE`.
-
-        Returns:
-            Scalars that have the term's weight and the layer's weight in them.
-        """
+    def layer_distances(self, features: Features) -> dict[str, Tensor]:
+        """Computes the distances by layer with the weights of the term and of the layer included."""
 
     def set_channel_ratios(self, channel_ratio: Callable[[str], float]) -> None:
-        """Makes the term's weight mean the same on a thin network; to be called once, before the first target.
+        """Makes the weight mean the same on a thin network; called once, before the first target is set.
 
         Args:
-            channel_ratio: of a layer, by name; see :meth:`nst_lightning.backbones.base.Backbone.channel_ratio`.
+            channel_ratio: returns the ratio of a layer; see
+                :meth:`nst_lightning.backbones.base.Backbone.channel_ratio`.
         """
 
-    def set_previous_frames(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
-        """Hands over the frames before the one that is painted, to terms that look back.
+    def set_previous_frames(self, frames: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+        """Sets the frames that precede the current one in a film.
 
         Args:
-            before: by how many frames before: that frame, ``(1, 3, height, width)``, moved to where things are now,
-                and how far each pixel of it can be relied on, ``(1, 1, height, width)``. Empty where nothing is before.
+            frames: by how many frames back: that frame, ``(1, 3, height, width)``, warped to the current one, and how
+                reliable each of its pixels is in [0, 1], ``(1, 1, height, width)``. Empty at the start of a shot.
         """
 
-    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """The term as a scalar; see :meth:`parts`."""
-        return total(self.parts(features))
 
-
-def total(parts: Mapping[str, Tensor]) -> Tensor:
-    """Sum of scalars in the order of their names' insertion."""
-    first, *others = parts.values()
+def total(distances: Mapping[str, Tensor]) -> Tensor:
+    """Sums scalars in the order of insertion."""
+    first, *others = distances.values()
     for other in others:
         first = first + other
     return first
 
 
 class FeatureLoss(Loss):
-    """A term that compares a statistic of the image's features with the same statistic of a reference picture.
+    """A loss that compares a statistic of the image's features with the same statistic of a reference picture.
 
-    ``weight * sum over layers of layer_weight * distance(statistic(features), target)``. Several pictures are blended
-    by blending their statistics. Targets are no part of a checkpoint: they are made again.
+    The term is ``weight * sum over layers of layer_weight * distance(statistic, target)``. Several pictures are blended
+    by blending their statistics.
+
+    The life of a target: :meth:`target_statistics` of each picture, their weighted sum, :meth:`set_target`, any number
+    of evaluations, the next :meth:`set_target`. A target is a buffer, so it moves with the loss, and is never saved.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
         weight: factor on the whole term.
-        layer_weights: a factor for each layer, in their order; 1 each unless given.
+        layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
     """
 
     layerwise = True
@@ -102,57 +111,67 @@ class FeatureLoss(Loss):
                 f"but got {len(layer_weights)}."
             )
         self.layers = tuple(layers)
-        self.layer_weights = tuple(_finite("layer_weights", w) for w in layer_weights or [1.0] * len(layers))
-        self._targets: dict[str, Tensor] = {}
-        self._factors: dict[str, float] = {}
+        self.layer_weights = tuple(check_weight("layer_weights", w) for w in layer_weights or [1.0] * len(layers))
+        self._ratio_factors: dict[str, float] = {}
 
     @abstractmethod
-    def statistic(self, features: Tensor) -> Tensor:
-        """What of a layer's features ``(batch, channels, height, width)`` is compared."""
+    def statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes what is compared of a layer."""
 
-    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
-        """The statistic of a layer; a term that need not have the features themselves takes it otherwise."""
-        return self.statistic(features[layer])
+    def target_statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes what a reference picture contributes to the target of a layer."""
+        return self.statistic(features, layer)
 
-    def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """How far a statistic is from its target, as a scalar: the mean squared error unless a term has another."""
-        return mean_squared_error(value, target)
+    def distance(self, statistic: Tensor, layer: str) -> Tensor:
+        """Computes the distance of a statistic from its target, a scalar: the mean squared error by default."""
+        return mean_squared_error(statistic, self.target(layer))
 
-    def clear_target(self) -> None:
-        """Forgets the reference pictures."""
-        self._targets = {}
+    def layer_distances(self, features: Features) -> dict[str, Tensor]:
+        """See :meth:`Loss.layer_distances`; a target must have been set."""
+        return {
+            layer: self.weight_of(layer) * self.distance(self.statistic(features, layer), layer)
+            for layer in self.layers_in(features)
+        }
 
-    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """Adds a reference picture to the target.
+    def target_statistics(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Computes the statistics of a reference picture by layer, for those layers that are in ``features``."""
+        given = as_features(features)
+        return {layer: self.target_statistic(given, layer).detach() for layer in self.layers_in(features)}
+
+    def set_target(self, statistics: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
+        """Sets the target.
 
         Args:
-            features: the picture's; of the layers that are not there, another call has them.
-            share: factor on its statistics; the shares of all pictures sum to 1.
+            statistics: the blended statistics of the reference pictures, by layer.
+            readouts: the backbone's readouts, by layer; for losses that compute statistics of readouts.
         """
-        for layer in self._found_in(features):
-            self._add_to_target(layer, share * self.statistic_of(features, layer).detach())
+        for layer, statistic in statistics.items():
+            self.set_buffer("target", layer, statistic)
 
-    def _found_in(self, features: Mapping[str, Tensor]) -> list[str]:
+    def target(self, layer: str) -> Tensor:
+        """Returns the target of a layer."""
+        return self.get_buffer(f"target_{layer}")
+
+    def set_buffer(self, name: str, layer: str, value: Tensor | None) -> None:
+        """Sets a tensor that belongs to the target of a layer: it moves with the loss and is not saved."""
+        self.register_buffer(f"{name}_{layer}", value, persistent=False)
+
+    def layers_in(self, features: Mapping[str, Tensor]) -> list[str]:
+        """Returns those of the loss's layers that are among the features."""
         return [layer for layer in self.layers if layer in features]
 
-    def _add_to_target(self, layer: str, value: Tensor) -> None:
-        self._targets[layer] = self._targets[layer] + value if layer in self._targets else value
-
-    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See :meth:`Loss.parts`; of the layers that there are. A target must have been added before."""
-        found = self._found_in(features)
-        return {layer: self.layer_distance(layer, self.statistic_of(features, layer)) for layer in found}
-
-    def layer_distance(self, layer: str, value: Tensor) -> Tensor:
-        """The weighted distance of a layer's statistic from its target, a scalar."""
-        return self._weight(layer) * self.distance(value, self._targets[layer])
-
-    def _weight(self, layer: str) -> float:
+    def weight_of(self, layer: str) -> float:
+        """Returns the product of the weight of the term, of the layer and of its channel ratio."""
         layer_weight = self.layer_weights[self.layers.index(layer)]
-        return self.weight * layer_weight * self._factors.get(layer, 1.0)
+        return self.weight * layer_weight * self._ratio_factors.get(layer, 1.0)
 
 
-def _finite(name: str, value: float) -> float:
+def check_weight(name: str, value: float) -> float:
+    """Returns a weight.
+
+    Raises:
+        InputError: the weight is negative or not finite.
+    """
     if not math.isfinite(value) or value < 0:
         raise InputError(f"Expected `{name}` to be 0 or more and finite, but got {value}.")
     return value

@@ -1,28 +1,29 @@
-"""The style of what a film has just revealed."""
+"""The style of areas that a film has just disoccluded."""
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from nst_lightning.backbones.features import Features, MaskedArea
+from nst_lightning.backbones.features import Features, PositionMask
 from nst_lightning.errors import InputError
 from nst_lightning.losses.gram import GramLoss
 
 
 class DisocclusionGramLoss(GramLoss):
-    """The Gram loss of those parts of a frame alone that were not seen some frames before.
+    """The Gram loss of the areas of a frame that were not visible some frames ago.
 
-    What comes into a film at its edges, or from behind something, starts from its content; and the Gram matrices of the
-    whole frame, nearly all of which has its style already, do not ask for more: it would stay a photograph. This term
-    asks of the new parts what a still picture is asked for as a whole, in proportion to their area, so that it means
-    the same with the same weight as the term beside it. Where nothing is new it is 0.
+    What enters a film at its edges, or from behind an object, starts from its content. The Gram matrices of the whole
+    frame, most of which has its style already, hardly change it, so it would stay a photograph. This loss requests of
+    the disoccluded areas what a still picture is requested as a whole, in proportion to their area, so that its weight
+    means the same as that of a :class:`GramLoss`. Without disoccluded areas it is 0.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
         weight: factor on the whole term.
-        layer_weights: a factor for each layer, in their order; 1 each unless given.
+        layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         whitening: see :class:`GramLoss`.
-        frames: for how many frames something is new.
+        frames: number of frames for which an area counts as disoccluded.
     """
 
     def __init__(
@@ -37,18 +38,24 @@ class DisocclusionGramLoss(GramLoss):
         if frames < 1:
             raise InputError(f"Expected `frames` to be 1 or more, but got {frames}.")
         self.offsets = (frames,)
-        self._new: MaskedArea | None = None
-        self._share = 0.0
+        self.register_buffer("disoccluded", None, persistent=False)
+        self._area = 0.0
+        self._mask: tuple[torch.device, PositionMask] | None = None
 
-    def set_previous_frames(self, before: Mapping[int, tuple[Tensor, Tensor]]) -> None:
-        """See :meth:`Loss.look_back`; near the beginning of a shot the earliest frame there is counts."""
-        seen = [mask for offset, (_, mask) in sorted(before.items()) if offset <= self.offsets[0]]
-        new = 1 - seen[-1] if seen else None
-        self._new = MaskedArea(new) if new is not None and bool(new.any()) else None
-        self._share = 0.0 if new is None else float(new.mean())
+    def set_previous_frames(self, frames: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+        """Sets the area; near the start of a shot it is what the earliest frame of the shot does not show."""
+        visible = [mask for offset, (_, mask) in sorted(frames.items()) if offset <= self.offsets[0]]
+        disoccluded = 1 - visible[-1] if visible else None
+        self._area = 0.0 if disoccluded is None else float(disoccluded.mean())
+        self.disoccluded = disoccluded if disoccluded is not None and bool(disoccluded.any()) else None
+        self._mask = None
 
-    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See :meth:`Loss.parts`."""
-        if self._new is None:
-            return {layer: self._targets[layer].new_zeros(()) for layer in self.layers if layer in features}
-        return {layer: self._share * part for layer, part in self._parts(Features.of(features), self._new).items()}
+    def layer_distances(self, features: Features) -> dict[str, Tensor]:
+        """See :meth:`Loss.layer_distances`."""
+        if self.disoccluded is None:
+            return {layer: self.target(layer).new_zeros(()) for layer in self.layers_in(features)}
+        device = self.disoccluded.device
+        if self._mask is None or self._mask[0] != device:
+            self._mask = device, PositionMask(self.disoccluded)
+        distances = self.masked_distances(features, self._mask[1])
+        return {layer: self._area * distance for layer, distance in distances.items()}

@@ -1,9 +1,8 @@
-"""Terms that look at the image alone."""
-
-from collections.abc import Mapping
+"""Losses of the image alone."""
 
 from torch import Tensor
 
+from nst_lightning.backbones.features import Features
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import total_variation
 from nst_lightning.losses.base import IMAGE, Loss
@@ -14,7 +13,7 @@ class TotalVariationLoss(Loss):
 
     Args:
         weight: factor on the term.
-        exponent: power of the differences between neighboring pixels, 1 or more: 2 is smooth, 1 keeps edges.
+        exponent: power of the differences between neighboring pixels, 1 or more: 2 smooths, 1 keeps edges.
     """
 
     layers = (IMAGE,)
@@ -25,6 +24,6 @@ class TotalVariationLoss(Loss):
             raise InputError(f"Expected `exponent` to be 1 or more, but got {exponent}.")
         self.exponent = exponent
 
-    def parts(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See :meth:`Loss.parts`."""
+    def layer_distances(self, features: Features) -> dict[str, Tensor]:
+        """See :meth:`Loss.layer_distances`."""
         return {IMAGE: self.weight * total_variation(features[IMAGE], self.exponent)}

@@ -1,13 +1,13 @@
-"""Terms that move the image's distribution of features on to the style's."""
+"""Style losses that measure how far a distribution of features must be moved."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
-from nst_lightning.functional.gram import mean_and_products, moments
+from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.pixels import mean_squared_error
 from nst_lightning.functional.wasserstein import Normal, directions, quantiles, sorted_projections, wasserstein_2
 from nst_lightning.losses.base import FeatureLoss
@@ -16,57 +16,52 @@ from nst_lightning.losses.base import FeatureLoss
 class WassersteinLoss(FeatureLoss):
     """Squared 2-Wasserstein distance between normal distributions with the features' means and covariances.
 
-    As in crowsonkb/style-transfer-pytorch; see :func:`wasserstein_2`. Where a Gram matrix mixes them,
-    means and covariances are compared each by itself, and a small variance counts as much as a large one:
-    less of the picture stays gray or flat. Several styles are blended by their means and their means of products.
+    As in crowsonkb/style-transfer-pytorch; see :func:`nst_lightning.functional.wasserstein.wasserstein_2`. While a Gram
+    matrix mixes means and covariances, this loss compares each by itself, and a small variance counts as much as a
+    large one, so that less of the picture stays gray or flat. Several styles are blended by their means and means of
+    products.
+
+    Args:
+        layers: names of the backbone's layers, or ``image`` for the pixels.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
     """
 
     reference = "style"
 
-    def statistic(self, features: Tensor) -> Tensor:
-        """See :func:`nst_lightning.functional.gram.moments`."""
-        return moments(features)
+    def statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes means of products; see :func:`nst_lightning.functional.gram.moments`."""
+        return features.moments(layer)
 
-    def statistic_of(self, features: Mapping[str, Tensor], layer: str) -> Tensor:
-        """The same, of a linear read-out without making it."""
-        return Features.of(features).moments(layer)
+    @torch.no_grad()
+    def set_target(self, statistics: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
+        """Sets the normal distributions to compare with; see :meth:`FeatureLoss.set_target`."""
+        for layer, moments in statistics.items():
+            with torch.autocast(moments.device.type, enabled=False):
+                normal = Normal.of(*mean_and_products(moments))
+            for name, value in normal._asdict().items():
+                self.set_buffer(name, layer, value)
 
-    def clear_target(self) -> None:
-        """See :meth:`FeatureLoss.clear_target`."""
-        super().clear_target()
-        self._normals: dict[str, Normal] = {}
-
-    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """See :meth:`FeatureLoss.add_target`."""
-        super().add_target(features, share)
-        self._normals = {}
-
-    def layer_distance(self, layer: str, value: Tensor) -> Tensor:
-        """See :meth:`FeatureLoss.layer_distance`."""
-        with torch.autocast(value.device.type, enabled=False):
-            return self._weight(layer) * wasserstein_2(*mean_and_products(value), self._normal(layer))
-
-    def _normal(self, layer: str) -> Normal:
-        """The target's, whose root is taken once."""
-        if layer not in self._normals:
-            self._normals[layer] = Normal.of(*mean_and_products(self._targets[layer]))
-        return self._normals[layer]
+    def distance(self, statistic: Tensor, layer: str) -> Tensor:
+        """See :meth:`FeatureLoss.distance`."""
+        target = Normal(*(self.get_buffer(f"{name}_{layer}") for name in Normal._fields))
+        with torch.autocast(statistic.device.type, enabled=False):
+            return wasserstein_2(*mean_and_products(statistic), target)
 
 
 class SlicedWassersteinLoss(FeatureLoss):
-    """Mean squared difference of sorted projections of the features: the whole distribution, not its moments alone.
+    """Mean squared difference of sorted projections of the features: whole distributions instead of their moments.
 
     Heitz et al. 2021, eq. 3, who draw new directions for each evaluation. Here they are drawn once from ``seed``, as
-    many for a layer as it has channels: so the objective is one function, which L-BFGS needs and a resumed run goes
-    on with. Several styles are blended by the quantiles of their projections.
+    many for a layer as it has channels, so that the objective is one function: L-BFGS requires this, and a resumed run
+    continues with the same function. Several styles are blended by the quantiles of their projections.
 
     Args:
         layers: names of the backbone's layers.
         weight: factor on the whole term.
-        layer_weights: a factor for each layer, in their order; 1 each unless given.
-        seed: of the directions.
-        points: to how many quantiles the style's projections are brought; more than the image has positions are no
-            use.
+        layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
+        seed: seed of the directions.
+        points: number of quantiles of the style's projections; more than the image has positions are of no use.
     """
 
     reference = "style"
@@ -85,16 +80,16 @@ class SlicedWassersteinLoss(FeatureLoss):
         self.seed = seed
         self.points = points
 
-    def statistic(self, features: Tensor) -> Tensor:
-        """Sorted projections, ``(batch, channels, positions)``."""
-        with torch.autocast(features.device.type, enabled=False):
-            return sorted_projections(features, directions(features.shape[1], self.seed).to(features.device))
+    def statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes sorted projections, ``(batch, channels, positions)``."""
+        value = features[layer]
+        with torch.autocast(value.device.type, enabled=False):
+            return sorted_projections(value, directions(value.shape[1], self.seed).to(value.device))
 
-    def add_target(self, features: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """See :meth:`FeatureLoss.add_target`; styles of any size have the same number of quantiles."""
-        for layer in self._found_in(features):
-            self._add_to_target(layer, share * quantiles(self.statistic(features[layer]).detach(), self.points))
+    def target_statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes quantiles of the projections, so that styles of any size can be blended."""
+        return quantiles(self.statistic(features, layer).detach(), self.points)
 
-    def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """Mean squared difference, of the target brought to as many quantiles as the image has positions."""
-        return mean_squared_error(value, quantiles(target, value.shape[-1]))
+    def distance(self, statistic: Tensor, layer: str) -> Tensor:
+        """Computes the mean squared difference from the target, resampled to the number of positions of the image."""
+        return mean_squared_error(statistic, quantiles(self.target(layer), statistic.shape[-1]))

@@ -1,4 +1,4 @@
-"""Keeps an image in its range while first-order optimizers paint."""
+"""Keeps pixel values in [0, 1] while a first-order optimizer changes them."""
 
 from typing import Any
 
@@ -9,10 +9,17 @@ from nst_lightning.optim.lbfgs import CompactLBFGS
 
 
 def keep_within(optimizer: Optimizer) -> Optimizer:
-    """Has an optimizer clip what it optimizes to [0, 1] after each of its steps, except L-BFGS; returns it.
+    """Make an optimizer clip its parameters to [0, 1] after each step, unless it is L-BFGS.
 
-    L-BFGS builds its curvature from differences of images and of gradients; clipping would falsify those pairs (it made
-    the PyTorch tutorial's loss explode). Its image is clipped only where it is shown or written.
+    L-BFGS estimates curvature from differences between images and between gradients. Clipping falsifies these pairs
+    (it made the loss of the PyTorch tutorial explode), so an image optimized by L-BFGS is clipped only when it is shown
+    or written.
+
+    Args:
+        optimizer: any optimizer of images.
+
+    Returns:
+        The same optimizer.
     """
     if not isinstance(optimizer, LBFGS | CompactLBFGS):
         optimizer.register_step_post_hook(_clip)

@@ -1,4 +1,4 @@
-"""Carries the state of an optimizer from one image size to the next."""
+"""Carries an optimizer's state over from one image size to the next."""
 
 from typing import Any
 
@@ -6,15 +6,19 @@ from torch.nn import functional
 
 
 def resize_state(state: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-    """An optimizer's state for an image that was resized, as far as it can be carried over.
+    """Resize an optimizer's state to a new image size, as far as the state can be resized.
 
-    The averages of Adam and its kin are resized as the image is, the squared one without overshoot, and its count of
-    steps goes on (crowsonkb/style-transfer-pytorch). The curvature of L-BFGS is of the old pixels and is forgotten.
+    Adam and related optimizers keep their step count and their moving averages, which are resized like the image; the
+    second moment bilinearly, because it must not become negative (as in crowsonkb/style-transfer-pytorch). The
+    curvature pairs of L-BFGS belong to the old pixels and are discarded.
 
     Args:
-        state: of one parameter, ``(batch, channels, ...)`` each.
-        height: of the resized image in px.
-        width: likewise.
+        state: the state of one parameter; its tensors have shape ``(batch, channels, height, width)``.
+        height: new height in px.
+        width: new width in px.
+
+    Returns:
+        The resized state; empty for an optimizer without Adam's moving averages.
     """
     if not {"step", "exp_avg", "exp_avg_sq"} <= set(state):
         return {}

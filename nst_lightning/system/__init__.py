@@ -1,1 +1,1 @@
-"""The machine: memory, precision, console."""
+"""The machine: memory, precision, huge pages and the console."""

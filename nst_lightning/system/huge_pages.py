@@ -1,15 +1,15 @@
-"""Huge pages of memory; apart from the rest, for it is to be said before torch is imported."""
+"""Huge memory pages. A file of its own, because they must be requested before torch is imported."""
 
 import os
 
-SWITCH = "THP_MEM_ALLOC_ENABLE"
-"""Torch's own, which it reads when it makes its first tensor."""
+# Torch reads this environment variable when it allocates its first tensor.
+HUGE_PAGES_VARIABLE = "THP_MEM_ALLOC_ENABLE"
 
 
 def request_huge_pages() -> None:
-    """Has torch ask Linux for pages of 2 MB for large tensors, unless the environment says otherwise.
+    """Let torch request 2 MB pages from Linux for large tensors, unless the environment variable is set already.
 
-    The kernel clears and finds them sooner than the 512 small ones in place of each: at 512 px a step of SlimVGG19
-    takes two hundredths less. Where the kernel has none to give, nothing changes.
+    The kernel clears and looks up one huge page faster than 512 small ones: at 512 px a step of SlimVGG19 takes 2 %
+    less time. Without effect where the kernel has no huge pages.
     """
-    os.environ.setdefault(SWITCH, "1")
+    os.environ.setdefault(HUGE_PAGES_VARIABLE, "1")

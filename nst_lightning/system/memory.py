@@ -1,4 +1,4 @@
-"""Memory: what of it is kept, what there is, what a run needs."""
+"""Memory of the process and of its devices: what is free, what is in use, and what becomes of freed blocks."""
 
 import ctypes
 import sys
@@ -6,61 +6,79 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 
-# Numbers of glibc's mallopt.
+# Parameter numbers of glibc's mallopt.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 
-LARGE = 4 * 2**20
-"""Bytes from which a block is given back at once where memory is to be given back."""
+# Where freed memory is returned, blocks from this size are returned at once.
+RETURNED_BLOCK_BYTES = 4 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Has the process keep the memory that tensors leave, for those of the next step; says whether it can.
+    """Make the process keep the memory of freed tensors for the next step.
 
-    glibc gives blocks above 32 MB back to the kernel, which clears each page anew when the next step asks for it: at
-    512 px that takes a tenth of a step of VGG-19. But blocks of other sizes find no place among those that were left,
-    so that a run may hold up to twice as much: see :func:`is_plenty`.
+    By default glibc returns blocks above 32 MB to the kernel, which has to clear every page again when the next step
+    asks for it; at 512 px that takes a tenth of a step of VGG-19. The price: blocks of other sizes do not fit into the
+    gaps, so a run may hold up to twice as much memory. See :func:`is_plenty`.
+
+    Returns:
+        Whether the setting took effect; it needs Linux and glibc.
     """
-    return _set({MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1})
+    return _set_malloc_options({MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1})
 
 
 def return_freed_memory() -> bool:
-    """Has the process give back what large tensors leave; says whether it can. It undoes :func:`keep_freed_memory`.
+    """Make the process return the memory of large freed tensors at once; undoes :func:`keep_freed_memory`.
 
-    Of itself glibc does so above a size that it raises, up to 32 MB, with each block that it has given back: at 1024 px
-    it held 75 MB that nobody used, a sixth of a step of VGG-19 that checkpoints.
+    By default glibc does so only above a threshold, which it raises up to 32 MB with each block that it returns: at
+    1024 px it held 75 MB that nothing used, a sixth of a step of VGG-19 with activation checkpointing.
+
+    Returns:
+        Whether the setting took effect; it needs Linux and glibc.
     """
-    return _set({MMAP_MAX: 2**16, MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: LARGE})
+    return _set_malloc_options(
+        {MMAP_MAX: 2**16, MMAP_THRESHOLD: RETURNED_BLOCK_BYTES, TRIM_THRESHOLD: RETURNED_BLOCK_BYTES}
+    )
 
 
-def _set(values: Mapping[int, int]) -> bool:
+def _set_malloc_options(values: Mapping[int, int]) -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
     return mallopt is not None and all(mallopt(name, value) for name, value in values.items())
 
 
 def is_plenty(needed: int, free: int | None) -> bool:
-    """Whether there is so much memory that a run need not give back what it may use again."""
+    """Whether there is enough memory to keep freed blocks: three times what a run needs, or an unknown amount.
+
+    Args:
+        needed: estimated bytes of the run.
+        free: as from :func:`free_bytes`.
+    """
     return free is None or 3 * needed <= free
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """How much memory a device has left, or None where that is not known.
+    """Return how many bytes are free on a device.
 
-    Of the CPU it is what the kernel says is available, or what is left to the container if that is less.
+    Args:
+        device: for a CPU, memory that can be given to processes without swapping counts as free, up to the limit of
+            the container; for a GPU, memory that torch has reserved but does not use counts as well.
+
+    Returns:
+        The number of bytes, or None for other devices.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    table = Path("/proc/meminfo")
-    if device.type != "cpu" or not table.exists():
+    if device.type != "cpu":
         return None
-    lines = dict(line.split(":", 1) for line in table.read_text().splitlines())
-    available = int(lines["MemAvailable"].split()[0]) * 1024
-    left = _left_to_container()
-    return available if left is None else min(available, left)
+    available: int = psutil.virtual_memory().available
+    in_container = _free_bytes_of_container()
+    return available if in_container is None else min(available, in_container)
 
 
-def _left_to_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+def _free_bytes_of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Read what the memory limit of the control group (version 2) leaves; None without a limit."""
     limit, used = root / "memory.max", root / "memory.current"
     if not limit.exists() or not used.exists() or not limit.read_text().strip().isdigit():
         return None
@@ -68,23 +86,25 @@ def _left_to_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def forget_peak() -> None:
-    """Has :func:`peak_bytes` begin anew with what the process holds now, where the kernel allows it."""
+    """Restart the measurement of :func:`peak_bytes` at what the process holds now, where the kernel allows it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_bytes() -> int | None:
-    """The most memory that this process held, or None where that is not known."""
-    return _status("VmHWM")
+    """Return the largest resident memory of this process since :func:`forget_peak`, or None if unknown.
 
-
-def held_bytes() -> int | None:
-    """The memory that this process holds, or None where that is not known."""
-    return _status("VmRSS")
-
-
-def _status(name: str) -> int | None:
-    table = Path("/proc/self/status")
-    if not table.exists():
+    Read from the kernel directly: psutil does not report the peak on Linux, and that of ``resource.getrusage`` cannot
+    be reset.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
         return None
-    return next(int(line.split()[1]) * 1024 for line in table.read_text().splitlines() if line.startswith(f"{name}:"))
+    lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(lines[0].split()[1]) * 1024 if lines else None
+
+
+def held_bytes() -> int:
+    """Return the resident memory of this process in bytes."""
+    held: int = psutil.Process().memory_info().rss
+    return held

@@ -1,31 +1,29 @@
-"""What a run makes small: a weighted sum of terms over the features of an image."""
+"""The objective of a run: a weighted sum of losses on the features of an image."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nst_lightning.backbones.base import Backbone
-from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.features import Features, Readout, as_features
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
-from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference, total
+from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
 
-PartName = tuple[str, str]
-"""Of a term and a layer."""
+# The weighted distances of each term by layer, scalars.
+Terms = dict[str, dict[str, Tensor]]
 
 
 class Objective(nn.Module):
-    """Terms by name, and the frozen network whose features they compare with those of given pictures.
+    """The losses of a run by name, and the frozen network whose features they compare.
 
     Args:
-        backbone: the network; it is built as deep as the terms want it.
-        losses: the terms.
+        backbone: the network; it is built as deep as the losses require.
+        losses: the losses by name.
 
     Raises:
-        InputError: a term with a name that cannot be a curve's, or a layer that the network does not have.
+        InputError: a name cannot name a curve, or the network does not have a layer.
     """
 
     def __init__(self, backbone: Backbone, losses: Mapping[str, Loss]) -> None:
@@ -33,118 +31,107 @@ class Objective(nn.Module):
         _check_names(losses)
         self.backbone = backbone
         self.losses = nn.ModuleDict(losses)
-        self.layers = list(dict.fromkeys(layer for loss in losses.values() for layer in loss.layers))
-        self.backbone.build(_of_backbone(self.layers))
+        self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
+        self.backbone.build(self.layers)
         for loss in losses.values():
             loss.set_channel_ratios(self.backbone.channel_ratio)
 
-    @property
-    def terms(self) -> dict[str, FeatureLoss]:
-        """The terms, as what most of them are."""
-        return dict(self.losses.items())  # type: ignore[arg-type]
-
-    @property
-    def offsets(self) -> set[int]:
-        """How many frames before are those of a film that a term looks back at."""
-        return {offset for loss in self.terms.values() for offset in loss.offsets}
-
-    @property
-    def smallest_size(self) -> int:
-        """Length in px of the shortest edge of an image whose deepest wanted layer still has a value."""
-        return self.backbone.smallest_size(_of_backbone(self.layers))
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """The weighted terms, scalars; the objective is their sum.
+    def forward(self, image: Tensor) -> Terms:
+        """Computes the weighted terms by name and layer; the objective is the sum of them all.
 
         Args:
             image: ``(batch, 3, height, width)`` in [0, 1].
         """
-        return {name: total(parts) for name, parts in self.parts(image).items()}
+        features = as_features(self.backbone(image, self.layers) if self.layers else {})
+        return self.compare(features.with_layer(IMAGE, image))
 
-    def parts(self, image: Tensor) -> dict[str, dict[str, Tensor]]:
-        """The weighted parts of every term by layer, scalars; after :meth:`set_targets`."""
-        return self.nested(self.flat_parts(image))
+    def compare(self, features: Features) -> Terms:
+        """Computes the weighted terms of an image with these features."""
+        return {name: loss(features) for name, loss in self.named_losses.items()}
 
-    def flat_parts(self, image: Tensor) -> dict[PartName, Tensor]:
-        """The same by term and layer."""
-        wanted = _of_backbone(self.layers)
-        of_image = Features({IMAGE: image})
-        if all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in self.terms.values()):
-            return self._flat(of_image) | (self.backbone.gather(image, wanted, self._flat) if wanted else {})
-        return self._flat(Features.of(self.backbone(image, wanted) if wanted else {}).including(IMAGE, image))
+    @property
+    def named_losses(self) -> dict[str, Loss]:
+        """The losses by name."""
+        return {name: loss for name, loss in self.losses.items() if isinstance(loss, Loss)}
 
-    def nested(self, found: Mapping[PartName, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Parts by term and layer as those of each term by layer."""
-        return {
-            name: {layer: found[name, layer] for layer in loss.layers if (name, layer) in found}
-            for name, loss in self.terms.items()
-        }
+    @property
+    def offsets(self) -> set[int]:
+        """How many frames back the losses look in a film."""
+        return {offset for loss in self.named_losses.values() for offset in loss.offsets}
 
-    def parts_of(self, features: Features) -> dict[str, dict[str, Tensor]]:
-        """The weighted parts of the terms by layer, as far as these features serve them."""
-        return {name: loss.parts(features) for name, loss in self.terms.items() if _served(loss, features)}
-
-    def _flat(self, features: Features) -> dict[PartName, Tensor]:
-        found = self.parts_of(features)
-        return {(name, layer): part for name, parts in found.items() for layer, part in parts.items()}
-
-    # What the image is compared with
+    @property
+    def smallest_size(self) -> int:
+        """Length in px of the shortest image edge for which the deepest layer still has a value."""
+        return self.backbone.smallest_size(self.layers)
 
     @torch.no_grad()
     def set_targets(self, pictures: StagePictures, keep_style: bool = False) -> None:
-        """Makes the terms compare with these pictures from now on.
+        """Sets the targets of all losses.
 
         Args:
-            pictures: of a stage, on the network's device.
-            keep_style: whether to go on with the styles that were set before.
+            pictures: the pictures of a stage, on the network's device.
+            keep_style: whether the targets of the styles stay as they are.
 
         Raises:
-            InputError: a term wants a picture that is not given, or one is too small for the deepest layer.
+            InputError: a loss needs a picture that is missing, or a picture is too small for the deepest layer.
         """
         self.check(pictures)
-        for reference, given in _references(pictures).items():
+        for reference, weighted_pictures in _references(pictures).items():
             if reference == "content" or not keep_style:
-                self._set_targets(reference, given)
-        for loss in self.terms.values():
+                self._set_targets(reference, weighted_pictures)
+        for loss in self.named_losses.values():
             loss.set_previous_frames(pictures.before)
 
-    def _set_targets(self, reference: Reference, pictures: list[tuple[Tensor, float]]) -> None:
-        losses = [loss for loss in self.terms.values() if loss.reference == reference]
-        wanted = _of_backbone(layer for loss in losses for layer in loss.layers)
-        for loss in losses:
-            loss.clear_target()
-        for picture, share in pictures if losses else ():
-            add = partial(_add_to_targets, losses, share)
-            add(Features({IMAGE: picture}))
-            if wanted:
-                self.backbone.gather(picture, wanted, add)
+    def _set_targets(self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]]) -> None:
+        """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
+        losses = [loss for loss in self._feature_losses() if loss.reference == reference]
+        if not losses or not weighted_pictures:
+            return
+        layers = layers_of_backbone(layer for loss in losses for layer in loss.layers)
+        targets: list[dict[str, Tensor]] = [{} for _ in losses]
+        for picture, weight in weighted_pictures:
+            parts = self.backbone.stream(picture, layers) if layers else ()
+            for features in (Features({IMAGE: picture}), *parts):
+                for loss, target in zip(losses, targets, strict=True):
+                    for layer, statistic in loss.target_statistics(features).items():
+                        target[layer] = target[layer] + weight * statistic if layer in target else weight * statistic
+        readouts = self._readouts(layers)
+        for loss, target in zip(losses, targets, strict=True):
+            loss.set_target(target, readouts)
+
+    def _feature_losses(self) -> list[FeatureLoss]:
+        return [loss for loss in self.losses.values() if isinstance(loss, FeatureLoss)]
+
+    def _readouts(self, layers: Iterable[str]) -> dict[str, Readout]:
+        readouts = {layer: self.backbone.readout(layer) for layer in layers}
+        return {layer: readout for layer, readout in readouts.items() if readout is not None}
 
     def check(self, pictures: StagePictures) -> None:
-        """Whether these pictures serve the terms.
+        """Checks that pictures serve the losses.
 
         Raises:
-            InputError: a term wants a picture that is not given, or one is too small for the deepest layer.
+            InputError: a loss needs a picture that is missing, or a picture is too small for the deepest layer.
         """
-        for reference, given in _references(pictures).items():
-            for name, loss in self.terms.items():
-                if loss.reference == reference and not given:
+        for reference, weighted_pictures in _references(pictures).items():
+            for name, loss in self.named_losses.items():
+                if loss.reference == reference and not weighted_pictures:
                     raise InputError(
                         f"Expected a {reference} picture for the term {name!r}, but got none: "
                         f"add --data.{reference} FILE."
                     )
-                for picture, _ in given if loss.reference == reference else []:
+                for picture, _ in weighted_pictures if loss.reference == reference else []:
                     self._check_size(reference, picture, loss.layers)
 
     def check_image(self, image: Tensor) -> None:
-        """Whether an image is large enough.
+        """Checks that an image is large enough.
 
         Raises:
-            InputError: it is too small for the deepest layer.
+            InputError: the image is too small for the deepest layer.
         """
         self._check_size("image", image, self.layers)
 
     def _check_size(self, name: str, picture: Tensor, layers: Iterable[str]) -> None:
-        smallest = self.backbone.smallest_size(_of_backbone(layers))
+        smallest = self.backbone.smallest_size(layers_of_backbone(layers))
         height, width = picture.shape[-2:]
         if min(height, width) < smallest:
             raise InputError(
@@ -153,25 +140,15 @@ class Objective(nn.Module):
             )
 
 
+def layers_of_backbone(layers: Iterable[str]) -> list[str]:
+    """Returns each layer once, without the image itself."""
+    return [layer for layer in dict.fromkeys(layers) if layer != IMAGE]
+
+
 def _references(pictures: StagePictures) -> dict[Reference, list[tuple[Tensor, float]]]:
-    """The pictures that terms compare with, and how much each counts."""
+    """Returns the pictures that losses compare with and their blend weights."""
     content = [] if pictures.content is None else [(pictures.content, 1.0)]
     return {"content": content, "style": list(zip(pictures.styles, pictures.blend_weights, strict=True))}
-
-
-def _of_backbone(layers: Iterable[str]) -> list[str]:
-    return [layer for layer in layers if layer != IMAGE]
-
-
-def _add_to_targets(losses: Iterable[FeatureLoss], share: float, features: Features) -> dict[Any, Tensor]:
-    for loss in losses:
-        loss.add_target(features, share)
-    return {}
-
-
-def _served(loss: Loss, features: Features) -> bool:
-    # A term that names no layer is asked once, with the image.
-    return loss.layerwise or all(layer in features for layer in loss.layers or (IMAGE,))
 
 
 def _check_names(losses: Mapping[str, Loss]) -> None:

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nst_lightning.backbones.features import Features, MaskedArea, Readout
+from nst_lightning.backbones.features import Features, PositionMask, Readout, as_features
+from nst_lightning.backbones.ops.gram_error import ChannelMap
 from nst_lightning.functional.gram import gram_matrix, moments
 
 
@@ -14,7 +15,7 @@ def value(dtype: torch.dtype = torch.float64, size: int = 5) -> torch.Tensor:
 def read_out(dtype: torch.dtype = torch.float64) -> Readout:
     generator = torch.Generator().manual_seed(2)
     weight, bias = (torch.randn(*shape, dtype=dtype, generator=generator) for shape in ((4, 6), (4,)))
-    return Readout.of(weight, bias)
+    return Readout.from_parts(weight, bias)
 
 
 def test_a_read_out_is_a_convolution_of_one_position() -> None:
@@ -42,15 +43,15 @@ def test_the_gram_matrix_of_a_read_out_of_bfloat16_is_near_also_under_autocast()
 
 def test_read_outs_are_made_when_they_are_asked_for() -> None:
     made = read_out()
-    features = Features({"a": value(), "b": value()}, {"b": made}).including("image", value())
+    features = Features({"a": value(), "b": value()}, {"b": made}).with_layer("image", value())
     assert list(features) == ["image", "a", "b"]
     assert len(features) == 3
     assert features["a"].shape[1] == 6
     assert torch.equal(features["b"], made.features(value()))
     torch.testing.assert_close(features.gram_matrix("b"), gram_matrix(features["b"]))
     torch.testing.assert_close(features.gram_matrix("a"), gram_matrix(features["a"]))
-    assert Features.of(features) is features
-    assert Features.of({"c": value()})["c"].shape[1] == 6
+    assert as_features(features) is features
+    assert as_features({"c": value()})["c"].shape[1] == 6
 
 
 def test_of_an_area_each_position_counts_as_far_as_it_is_in_it() -> None:
@@ -59,20 +60,21 @@ def test_of_an_area_each_position_counts_as_far_as_it_is_in_it() -> None:
     one = value()[:1]
     share = functional.avg_pool2d(mask, 2)
     share = (share / share.mean()).float().double()
-    area = MaskedArea(mask)
+    area = PositionMask(mask)
     for made in (one, read_out().features(one)):
         weighted = torch.einsum("bchw,bdhw,bhw->bcd", made, made, share[:, 0]) / made.numel()
         features = Features({"a": one}, {} if made is one else {"a": read_out()})
+        channel_map = None if made is one else read_out().gram_map()
         target = torch.eye(weighted.shape[-1], dtype=torch.float64)[None]
-        found = features.gram_error("a", target, features.gram_map("a"), area)
+        found = features.gram_error("a", target, channel_map, area)
         torch.testing.assert_close(found, (weighted - target).square().mean(), rtol=1e-5, atol=1e-6)
         assert found.dtype == torch.float64
 
 
 @pytest.mark.parametrize("read_outs", [{}, {"a": read_out()}])
-@pytest.mark.parametrize("whole", [None, MaskedArea(torch.ones(1, 1, 10, 14))])
+@pytest.mark.parametrize("whole", [None, PositionMask(torch.ones(1, 1, 10, 14))])
 def test_the_error_of_a_gram_matrix_that_is_multiplied_by_a_metric(
-    read_outs: dict[str, Readout], whole: MaskedArea | None
+    read_outs: dict[str, Readout], whole: PositionMask | None
 ) -> None:
     features = Features({"a": value()[:1]}, read_outs)
     made = features.gram_matrix("a")
@@ -80,6 +82,8 @@ def test_the_error_of_a_gram_matrix_that_is_multiplied_by_a_metric(
     metric, target = (torch.randn(made.shape, dtype=torch.float64, generator=generator) for _ in range(2))
     metric, target = metric + metric.mT, target + target.mT
     expected = (metric @ made @ metric - target).square().mean()
+    plain_map = ChannelMap(metric / metric.shape[-1] ** 0.5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = features.gram_error("a", target, features.gram_map("a", metric), whole)
+        channel_map = read_outs["a"].gram_map(metric) if read_outs else plain_map
+        found = features.gram_error("a", target, channel_map, whole)
     torch.testing.assert_close(found, expected)

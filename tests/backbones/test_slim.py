@@ -6,12 +6,12 @@ from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.backbones.slim import DEPTHS, SHIPPED
+from nst_lightning.backbones.slim import SHIPPED_WEIGHTS, SLIM_DEPTHS
 from nst_lightning.distill.measure import pair_distances
 from nst_lightning.distill.photographs import find_photographs, read
 from nst_lightning.errors import InputError
 from nst_lightning.losses import ContentLoss, GramLoss
-from tests.tiny import OXFORD, SHARED
+from tests.tiny import OXFORD, SHARED, set_target, term
 
 LAYERS = [f"conv_{number}" for number in range(1, 14)]
 IMAGE = torch.rand(1, 3, 48, 32, generator=torch.Generator().manual_seed(3))
@@ -78,8 +78,8 @@ def test_the_image_alone_has_a_gradient() -> None:
 
 
 def test_the_file_is_small_and_in_half_precision() -> None:
-    assert SHIPPED.stat().st_size <= 4_000_000
-    assert {tensor.dtype for tensor in load_file(SHIPPED).values()} == {torch.float16}
+    assert SHIPPED_WEIGHTS.stat().st_size <= 4_000_000
+    assert {tensor.dtype for tensor in load_file(SHIPPED_WEIGHTS).values()} == {torch.float16}
 
 
 def test_a_sixth_of_the_operations() -> None:
@@ -90,7 +90,7 @@ def test_a_wider_file_works(tmp_path: Path) -> None:
     path = tmp_path / "wide.safetensors"
     width, previous = 20, 3
     tensors: dict[str, torch.Tensor] = {}
-    for number in range(1, sum(DEPTHS) + 1):
+    for number in range(1, sum(SLIM_DEPTHS) + 1):
         name = SlimVGG19()._name_in_file(number)
         tensors |= {f"{name}.weight": torch.randn(width, previous, 3, 3), f"{name}.bias": torch.zeros(width)}
         for kind in ("conv", "relu"):
@@ -118,8 +118,8 @@ def test_gram_loss_counts_each_channel_for_as_many_as_it_stands_for() -> None:
         losses = [ContentLoss(["conv_1"]), GramLoss(["conv_1"])]
         for loss in losses:
             loss.set_channel_ratios(lambda layer, channel_ratio=channel_ratio: channel_ratio)  # type: ignore[misc]
-            loss.add_target({"conv_1": target.repeat(1, copies, 1, 1)})
-        values = [loss({"conv_1": image.repeat(1, copies, 1, 1)}) for loss in losses]
+            set_target(loss, {"conv_1": target.repeat(1, copies, 1, 1)})
+        values = [term(loss, {"conv_1": image.repeat(1, copies, 1, 1)}) for loss in losses]
         if copies == 1:
             expected = values
     torch.testing.assert_close(values, expected)

@@ -50,7 +50,7 @@ def features_of(network: nn.Module, value: Tensor) -> dict[str, Tensor]:
 def test_every_layer_is_torchvisions(tmp_path: Path, network: type[VGG], convolutions: int) -> None:
     path = tmp_path / "weights.pth"
     reference = torchvision_file(path, network.__name__.lower())
-    backbone = network(weights=str(path), flavor="imagenet")
+    backbone = network(weights=str(path), preprocessing="imagenet")
     layers = [f"{kind}_{n}" for n in range(1, convolutions + 1) for kind in ("conv", "relu")]
     backbone.build(layers)
     found = backbone(IMAGE, layers)
@@ -136,7 +136,7 @@ def test_oxford_flavor_is_the_original_function_up_to_one_constant(tmp_path: Pat
     tensors = oxford_tensors(4)
     path = tmp_path / "oxford.safetensors"
     save_file(tensors, path)
-    backbone = VGG19(weights=str(path), flavor="oxford")
+    backbone = VGG19(weights=str(path), preprocessing="oxford")
     backbone.build(["conv_4"])
     torch.testing.assert_close(
         backbone(IMAGE, ["conv_4"])["conv_4"], raw_oxford(tensors, IMAGE) / (255 * 0.225), rtol=1e-4, atol=1e-4
@@ -158,7 +158,9 @@ def test_average_pooling_is_doubled() -> None:
     for pooling in ("max", "avg"):
         backbone = VGG19(weights="random", pooling=pooling)
         backbone.build(["conv_3"])
-        pooled[pooling] = backbone._pool(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), spare=False).item()
+        pooled[pooling] = backbone.rectify_and_pool(
+            torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), may_overwrite=False
+        ).item()
     assert pooled == {"max": 6.0, "avg": 2 * 3.0}
 
 
@@ -197,13 +199,13 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"features.0.weight": torch.zeros(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}, path)
     with pytest.raises(InputError, match=r"conv_1 has the shape \(8, 3, 3, 3\) instead of \(64, 3, 3, 3\)"):
-        VGG19(weights=str(path), flavor="imagenet").build(["conv_1"])
+        VGG19(weights=str(path), preprocessing="imagenet").build(["conv_1"])
 
 
 def test_a_file_that_does_not_tell_its_flavor_is_asked_about(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     save_file(oxford_tensors(1), path)
-    with pytest.raises(InputError, match=r"add --model\.backbone\.flavor imagenet or oxford"):
+    with pytest.raises(InputError, match=r"add --model\.backbone\.preprocessing imagenet or oxford"):
         VGG19(weights=str(path)).build(["conv_1"])
 
 

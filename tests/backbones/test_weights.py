@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from nst_lightning.backbones.weights import PUBLISHED, PublishedWeights, flavor_of, obtain, read_tensors
+from nst_lightning.backbones.weights import (
+    PUBLISHED,
+    PublishedWeights,
+    download_weights,
+    preprocessing_of,
+    read_tensors,
+)
 from nst_lightning.errors import InputError
 
 CONTENT = b"the weights of a network" * 1000
@@ -48,43 +54,43 @@ def published(*urls: str, sha256: str = DIGEST) -> PublishedWeights:
 
 
 def test_download_is_verified_and_kept(url: str, tmp_path: Path) -> None:
-    path = obtain(published(f"{url}/net.pth"))
+    path = download_weights(published(f"{url}/net.pth"))
     assert path == tmp_path / "home" / "hub" / "checkpoints" / "net.pth"
     assert path.read_bytes() == CONTENT
-    obtain(published(f"{url}/net.pth"))
+    download_weights(published(f"{url}/net.pth"))
     assert Counting.requests == 1
 
 
 def test_wrong_checksum_leaves_nothing_behind(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"net\.pth \(wrong checksum\)"):
-        obtain(published(f"{url}/net.pth", sha256="00000000"))
+        download_weights(published(f"{url}/net.pth", sha256="00000000"))
     assert list((tmp_path / "home").rglob("*.*")) == []
 
 
 def test_a_mirror_is_tried(url: str) -> None:
-    assert obtain(published(f"{url}/missing/net.pth", f"{url}/net.pth")).read_bytes() == CONTENT
+    assert download_weights(published(f"{url}/missing/net.pth", f"{url}/net.pth")).read_bytes() == CONTENT
 
 
 def test_without_a_network_the_folder_is_named(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        obtain(published("http://127.0.0.1:1/net.pth"))
+        download_weights(published("http://127.0.0.1:1/net.pth"))
     assert f"Put the file into {tmp_path / 'home' / 'hub' / 'checkpoints'} by hand" in str(caught.value)
     assert "--model.backbone.weights FILE" in str(caught.value)
 
 
 def test_a_damaged_file_in_the_cache_is_noticed(url: str) -> None:
-    path = obtain(published(f"{url}/net.pth"))
+    path = download_weights(published(f"{url}/net.pth"))
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(InputError, match=f"sha256 of .* that begins with {DIGEST}"):
-        obtain(published(f"{url}/net.pth"))
+        download_weights(published(f"{url}/net.pth"))
 
 
 def test_published_files_carry_their_checksum_in_their_name() -> None:
     assert len(PUBLISHED) == 4
     for (_, weights), file in PUBLISHED.items():
         assert file.sha256 in file.file_name
-        assert file.flavor == weights
-        assert flavor_of(Path(file.file_name)) == weights
+        assert file.preprocessing == weights
+        assert preprocessing_of(Path(file.file_name)) == weights
         assert all(address.startswith("https://") for address in file.urls)
 
 

@@ -6,14 +6,14 @@ import torch
 
 from nst_lightning.__main__ import main
 from nst_lightning.backbones import VGG19
-from nst_lightning.benchmark import steps
-from nst_lightning.benchmark.ceiling import ceiling
-from nst_lightning.benchmark.quality import our_course, reached
-from nst_lightning.benchmark.reference import PlainLoop
-from nst_lightning.benchmark.steps import LAYERS, Loop, pictures
-from nst_lightning.benchmark.table import table
-from nst_lightning.benchmark.turns import _kinds
-from nst_lightning.benchmark.worker import measure, served
+from nst_lightning.benchmark import timed_steps
+from nst_lightning.benchmark.bare_loop import GRAM_LAYERS, BareLoop, load_images
+from nst_lightning.benchmark.ceiling import measure_ceiling
+from nst_lightning.benchmark.interleaved import list_kinds
+from nst_lightning.benchmark.quality import find_first_time, record_curve
+from nst_lightning.benchmark.reference import ReferenceLoop
+from nst_lightning.benchmark.table import format_table
+from nst_lightning.benchmark.worker import measure, start_worker
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, Precision, native_precisions
 
@@ -44,17 +44,17 @@ def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, caps
         found["lightning"]["fit"]["mean"] / found["lightning"]["bare"]["mean"] - 1
     )
     assert found["quality"]["goal"] < found["quality"]["start"]
-    assert "Time to the objective of the reference's evaluation 6 at 32 px" in out
+    assert "Time to the objective of the reference after 6 evaluations at 32 px" in out
 
 
 @pytest.mark.parametrize("precisions", [PRECISIONS, PRECISIONS[:1]])
 def test_a_precision_that_is_not_native_is_not_measured(precisions: tuple[Precision, ...]) -> None:
-    kinds = list(_kinds(precisions, quick=False))
+    kinds = list(list_kinds(precisions, quick=False))
     ours = [kind for kind in kinds if kind.task == "step"]
     assert {kind.precision for kind in ours} == set(precisions)
     assert len(ours) == 2 * 2 * len(precisions) + 2
-    assert {kind.precision for kind in ours if not kind.comparable} == {precisions[-1]}
-    rows = ceiling("cpu", True, precisions)
+    assert {kind.precision for kind in ours if not kind.is_comparable} == {precisions[-1]}
+    rows = measure_ceiling("cpu", True, precisions)
     assert {row["precision"] for row in rows} == set(precisions)
 
 
@@ -71,10 +71,10 @@ def test_a_gpu_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> 
     assert "torch finds none" in capsys.readouterr().err
 
 
-def loops(size: int = 32) -> tuple[PlainLoop, Loop]:
+def loops(size: int = 32) -> tuple[ReferenceLoop, BareLoop]:
     backbone = VGG19(weights="random")
-    backbone.build(LAYERS)
-    return PlainLoop(backbone, *pictures(size, "cpu")), Loop("VGG19", size, "cpu", "32-true")
+    backbone.build(GRAM_LAYERS)
+    return ReferenceLoop(backbone, *load_images(size, "cpu")), BareLoop("VGG19", size, "cpu", "32-true")
 
 
 def test_the_reference_has_our_objective() -> None:
@@ -86,7 +86,7 @@ def test_the_reference_has_our_objective() -> None:
 
 def test_our_course_starts_where_the_reference_does_and_falls() -> None:
     plain, ours = loops()
-    course = our_course(ours, plain, evaluations=4, every=1)
+    course = record_curve(ours, plain, evaluations=4, every=1)
     assert course[0][0] == 0
     assert course[0][1] == pytest.approx(plain.step(), rel=1e-4)
     assert [seconds for seconds, _ in course] == sorted(seconds for seconds, _ in course)
@@ -95,29 +95,31 @@ def test_our_course_starts_where_the_reference_does_and_falls() -> None:
 
 def test_the_first_moment_counts() -> None:
     course = [(0.0, 9.0), (1.0, 4.0), (2.0, 5.0), (3.0, 1.0)]
-    assert [reached(course, value) for value in (9.0, 4.5, 3.0, 0.5)] == [0.0, 1.0, 3.0, None]
+    assert [find_first_time(course, value) for value in (9.0, 4.5, 3.0, 0.5)] == [0.0, 1.0, 3.0, None]
 
 
 def test_a_task_goes_on_when_it_is_asked_to() -> None:
-    with served("reference", size=32, device="cpu", history=10) as process:
-        assert process.answer() == "ready"
-        seconds = [process.ask("step") for _ in range(2)]
+    with start_worker("reference", size=32, device="cpu", history=10) as worker:
+        assert worker.read_result() == "ready"
+        seconds = [worker.ask("step") for _ in range(2)]
         assert min(seconds) > 0
-        assert process.ask("found")["bytes_per_pixel"] >= 0
+        assert worker.ask("details")["bytes_per_pixel"] >= 0
 
 
 def test_a_peak_is_not_below_what_was_held_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "peak_bytes", lambda: 90)
-    assert [steps._peak("cpu", before) for before in (80, 100)] == [90, 100]
+    monkeypatch.setattr(timed_steps, "peak_bytes", lambda: 90)
+    assert [timed_steps._read_peak("cpu", before) for before in (80, 100)] == [90, 100]
 
 
 def test_a_task_that_fails_says_why() -> None:
     with pytest.raises(InputError, match=r"Expected step of .* to be measured, but it failed with status 1: .*Nought"):
-        measure("step", name="VGG19", size=32, device="cpu", precision="32-true", optimizer="Adam", layers=["Nought"])
+        measure(
+            "step", network="VGG19", size=32, device="cpu", precision="32-true", optimizer="Adam", layers=["Nought"]
+        )
 
 
 def test_columns_are_of_equal_width() -> None:
-    assert table(["a", "long"], [["word", "b"]]).splitlines() == [
+    assert format_table(["a", "long"], [["word", "b"]]).splitlines() == [
         "| a    | long |",
         "|------|------|",
         "| word | b    |",

@@ -64,9 +64,9 @@ class Broken(ContentLoss):
         super().__init__(["conv_1"])
         self.left = evaluation
 
-    def parts(self, features: Any) -> dict[str, Tensor]:
+    def layer_distances(self, features: Any) -> dict[str, Tensor]:
         self.left -= "conv_1" in features
-        return {k: v * (float("nan") if self.left <= 0 else 1.0) for k, v in super().parts(features).items()}
+        return {k: v * (float("nan") if self.left <= 0 else 1.0) for k, v in super().layer_distances(features).items()}
 
 
 def painted(

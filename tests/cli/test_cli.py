@@ -270,7 +270,7 @@ def test_going_on_with_a_finished_run_changes_nothing(run: Any, capsys: pytest.C
     before = (folder() / "stylized.png").read_bytes()
     assert run("--ckpt_path=last") == 0
     assert (folder() / "stylized.png").read_bytes() == before
-    assert "nothing is left to do" in capsys.readouterr().out
+    assert "All steps of this checkpoint's plan are made" in capsys.readouterr().out
 
 
 def test_a_saved_configuration_of_a_resumed_run_starts_anew(run: Any) -> None:
@@ -305,7 +305,7 @@ def test_the_precision_of_targets_is_that_of_the_steps(run: Any) -> None:
 def test_a_native_precision_is_told_and_kept(
     run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nst_lightning.cli.lightning_cli.native_precision", lambda accelerator: "bf16-mixed")
+    monkeypatch.setattr("nst_lightning.cli.transfer_cli.native_precision", lambda accelerator: "bf16-mixed")
     run()
     assert "--trainer.precision 32-true forbids it" in capsys.readouterr().out
     assert yaml.safe_load((folder() / "config.yaml").read_text())["trainer"]["precision"] == "bf16-mixed"
@@ -320,7 +320,7 @@ def test_a_precision_that_the_machine_lacks_is_told(
 ) -> None:
     monkeypatch.setattr("nst_lightning.system.precision.native_precision", lambda accelerator: native)
     run("--trainer.precision=bf16-mixed")
-    assert ("--trainer.precision 32-true is quicker then" in capsys.readouterr().out) is (native == "32-true")
+    assert ("--trainer.precision 32-true is faster then" in capsys.readouterr().out) is (native == "32-true")
 
 
 def paint_in_another_process(*args: str, **options: Any) -> subprocess.Popen[str]:
@@ -358,7 +358,7 @@ def test_ctrl_c_keeps_all_and_can_be_resumed() -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "--ckpt_path last goes on" in errors
+    assert "--ckpt_path last resumes it" in errors
     assert "Traceback" not in errors
     step = checkpoint()["global_step"]
     assert (folder() / "stylized.png").exists()
@@ -481,7 +481,7 @@ def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> No
     assert caught.value.code == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "evaluations of the objective" in printed
-    assert "the frozen network whose features the terms compare" in printed
+    assert "the frozen network whose features the losses compare" in printed
     assert "--trainer.val_check_interval" not in printed
     assert printed.index("--data.content") < printed.index("--model.losses") < printed.index("--trainer.accelerator")
 

@@ -427,7 +427,7 @@ def test_a_missing_package_is_told(
 
 
 def test_pictures_need_none_of_the_packages_of_films() -> None:
-    code = "import sys; import nst_lightning.cli.lightning_cli; sys.exit(bool({'av', 'cv2'} & set(sys.modules)))"
+    code = "import sys; import nst_lightning.cli.transfer_cli; sys.exit(bool({'av', 'cv2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0
 
 

@@ -4,8 +4,8 @@ from torch import Tensor
 
 from nst_lightning.functional.gram import mean_and_products, moments
 from nst_lightning.functional.wasserstein import (
-    LEAST_NOISE,
-    SHARE_OF_NOISE,
+    MIN_NOISE,
+    NOISE_SHARE,
     Normal,
     covariance,
     directions,
@@ -35,7 +35,7 @@ def test_the_covariance_is_torchs() -> None:
 def test_the_root_is_a_root() -> None:
     given = mean_and_products(moments(features(2)))
     normal = Normal.of(*given)
-    noise = SHARE_OF_NOISE * covariance(*given)[0].trace() / 5
+    noise = NOISE_SHARE * covariance(*given)[0].trace() / 5
     torch.testing.assert_close(normal.noise, noise[None, None])
     torch.testing.assert_close(normal.root @ normal.root, covariance(*given) + noise * torch.eye(5))
     torch.testing.assert_close(normal.root, normal.root.mT)
@@ -46,7 +46,7 @@ def test_wasserstein_2_against_eigenvalues_of_the_product() -> None:
     # The eigenvalues of S T are those of T^1/2 S T^1/2, taken here without a root of either.
     first, second = features(3), features(4)
     (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*mean_and_products(moments(x)))[0]) for x in (first, second))
-    s, t = (x + SHARE_OF_NOISE * t.trace() / 5 * torch.eye(5) for x in (s, t))
+    s, t = (x + NOISE_SHARE * t.trace() / 5 * torch.eye(5) for x in (s, t))
     roots = torch.linalg.eigvals(s @ t).real.clamp_min(0).sqrt().sum()
     expected = ((m - n).square().sum() + s.trace() + t.trace() - 2 * roots) / 5
     torch.testing.assert_close(distance(first, second), expected)
@@ -56,7 +56,7 @@ def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
     one = torch.eye(3, dtype=torch.float64)[None]
     mean = torch.zeros(1, 3, dtype=torch.float64)
     wide, narrow = 4 * one, 1 * one
-    expected = ((4 + SHARE_OF_NOISE) ** 0.5 - (1 + SHARE_OF_NOISE) ** 0.5) ** 2
+    expected = ((4 + NOISE_SHARE) ** 0.5 - (1 + NOISE_SHARE) ** 0.5) ** 2
     assert wasserstein_2(mean, wide, Normal.of(mean, narrow)).item() == pytest.approx(expected)
 
 
@@ -76,7 +76,7 @@ def test_a_flat_target_has_a_gradient() -> None:
     given = features(15).requires_grad_()
     found = distance(given, torch.zeros(1, 5, 6, 7))
     given_mean, variance = given.mean((0, 2, 3)), covariance(*mean_and_products(moments(given)))[0]
-    roots = (torch.linalg.eigvalsh(variance) + LEAST_NOISE).sqrt() - LEAST_NOISE**0.5
+    roots = (torch.linalg.eigvalsh(variance) + MIN_NOISE).sqrt() - MIN_NOISE**0.5
     assert found.item() == pytest.approx((given_mean.square().sum() + roots.square().sum()).item() / 5)
     (gradient,) = torch.autograd.grad(found, given)
     assert bool(gradient.isfinite().all())
@@ -105,7 +105,7 @@ def test_weak_directions_count_beside_a_strong_one() -> None:
     turned = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64)).Q
     its, mine = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
     its[0] = mine[0] = 70
-    noise = SHARE_OF_NOISE * its.square().mean()
+    noise = NOISE_SHARE * its.square().mean()
     expected = ((its.square() + noise).sqrt() - (mine.square() + noise).sqrt()).square().mean().item()
     products = [((turned * values.square()) @ turned.mT)[None].float() for values in (mine, its)]
     found = wasserstein_2(torch.zeros(1, 64), products[0], Normal.of(torch.zeros(1, 64), products[1]))
@@ -120,7 +120,7 @@ def test_rounding_of_products_leaves_a_finite_gradient() -> None:
     target = Normal.of(torch.zeros(1, 2), torch.eye(2)[None])
     (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
     # What a channel has that has the noise alone: (1 - sqrt(t / s)) / channels.
-    assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + SHARE_OF_NOISE) / SHARE_OF_NOISE) ** 0.5) / 2, rel=1e-3)
+    assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
 
 
 def test_fewer_positions_than_channels() -> None:

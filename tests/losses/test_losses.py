@@ -12,6 +12,7 @@ from nst_lightning.losses.base import total
 from nst_lightning.optim import CompactLBFGS
 from nst_lightning.samples import sample_path
 from nst_lightning.training.module import StyleTransfer
+from tests.tiny import set_target, term
 
 
 def features(seed: int, size: int = 4) -> dict[str, Tensor]:
@@ -25,19 +26,19 @@ def features(seed: int, size: int = 4) -> dict[str, Tensor]:
 def test_content_loss_is_the_weighted_mean_squared_error() -> None:
     loss = ContentLoss(["conv_1", "conv_2"], weight=3.0, layer_weights=[1.0, 0.5])
     value, target = features(0), features(1)
-    loss.add_target(target)
+    set_target(loss, target)
     expected = sum(
         3.0 * w * ((value[k] - target[k]) ** 2).sum() / value[k].numel() for k, w in (("conv_1", 1.0), ("conv_2", 0.5))
     )
-    torch.testing.assert_close(loss(value), expected)
+    torch.testing.assert_close(term(loss, value), expected)
 
 
 def test_gram_loss_is_the_mean_squared_difference_of_gram_matrices() -> None:
     loss = GramLoss(["conv_2"], weight=2.0)
     value, target = features(0)["conv_2"], features(1, size=8)["conv_2"]
-    loss.add_target({"conv_2": target})
+    set_target(loss, {"conv_2": target})
     grams = [f[0].flatten(1) @ f[0].flatten(1).T / f.numel() for f in (value, target)]
-    torch.testing.assert_close(loss({"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
+    torch.testing.assert_close(term(loss, {"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
 
 
 def separate(strengths: list[float]) -> Tensor:
@@ -51,32 +52,31 @@ def separate(strengths: list[float]) -> Tensor:
 @pytest.mark.parametrize(("whitening", "strengths"), [(0.0, [1, 1, 1]), (0.5, [1, 2, 4]), (1.0, [1, 4, 16])])
 def test_whitening_measures_layers_and_directions_evenly(whitening: float, strengths: list[float]) -> None:
     loss = GramLoss(["conv_1", "conv_2"], weight=5.0, layer_weights=[1.0, 3.0], whitening=whitening)
-    loss.add_target({"conv_1": separate([16.0, 4.0, 1.0]), "conv_2": separate([8.0, 0.0])})
+    set_target(loss, {"conv_1": separate([16.0, 4.0, 1.0]), "conv_2": separate([8.0, 0.0])})
     value = {"conv_1": separate([4.0, 9.0, 1.0]), "conv_2": separate([6.0, 0.0])}
     # M T M has the diagonal 16^(1 - whitening) and so on; M D M is that of D by the same factors.
     scales = torch.tensor(strengths)
     target, difference = torch.tensor([16.0, 4.0, 1.0]) * scales, torch.tensor([-12.0, 5.0, 0.0]) * scales
     near = difference.square().sum() / target.square().sum()
     far = 4 / 64
-    parts = loss.parts(value)
+    parts = loss(value)
     torch.testing.assert_close(parts["conv_1"], 5.0 * 0.25 * near)
     torch.testing.assert_close(parts["conv_2"], torch.tensor(5.0 * 0.75 * far))
 
 
 def test_whitening_is_made_anew_for_another_style() -> None:
     loss, fresh = (GramLoss(["conv_1"], whitening=0.5) for _ in range(2))
-    loss.add_target(features(1))
-    loss(features(0))
-    loss.clear_target()
+    set_target(loss, features(1))
+    term(loss, features(0))
     for each in (loss, fresh):
-        each.add_target(features(2))
-    assert torch.equal(loss(features(0)), fresh(features(0)))
+        set_target(each, features(2))
+    assert torch.equal(term(loss, features(0)), term(fresh, features(0)))
 
 
 def test_whitening_of_a_style_without_features_is_no_distance() -> None:
     loss = GramLoss(["conv_1"], whitening=0.5)
-    loss.add_target({"conv_1": torch.zeros(1, 3, 4, 4)})
-    assert loss(features(0)) == 0
+    set_target(loss, {"conv_1": torch.zeros(1, 3, 4, 4)})
+    assert term(loss, features(0)) == 0
 
 
 def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
@@ -85,7 +85,7 @@ def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
     layers = [f"conv_{number}" for number in range(1, 9)]
     judge = StyleTransfer(SlimVGG19(), {"style": GramLoss(layers)})
     judge.set_targets(pictures)
-    start, ends = judge.objective.parts(content)["style"], []
+    start, ends = judge.objective(content)["style"], []
     for whitening in (None, 0.5):
         module = StyleTransfer(
             SlimVGG19(), {"style": GramLoss(layers, 1e6 if whitening is None else 1.0, whitening=whitening)}
@@ -103,7 +103,7 @@ def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
         for _ in range(60):
             optimizer.step(closure)
         with torch.no_grad():
-            end = judge.objective.parts(image)["style"]
+            end = judge.objective(image)["style"]
         ends.append({layer: float(end[layer] / start[layer]) for layer in layers})
     plain, even = ends
     assert all(even[layer] < plain[layer] for layer in layers)
@@ -120,55 +120,53 @@ def test_whitening_out_of_range_is_told() -> None:
 @pytest.mark.parametrize("loss_class", [ContentLoss, GramLoss])
 def test_distance_from_the_target_itself_is_zero(loss_class: type[FeatureLoss]) -> None:
     loss = loss_class(["conv_1"], weight=1e6)
-    loss.add_target(features(0))
-    assert loss(features(0)) == 0
+    set_target(loss, features(0))
+    assert term(loss, features(0)) == 0
 
 
 def test_parts_name_the_layers_and_sum_to_the_term() -> None:
     loss = GramLoss(["conv_1", "conv_2"], weight=5.0)
-    loss.add_target(features(1))
-    parts = loss.parts(features(0))
+    set_target(loss, features(1))
+    parts = loss(features(0))
     assert list(parts) == ["conv_1", "conv_2"]
-    assert torch.equal(total(parts), loss(features(0)))
+    assert torch.equal(total(parts), term(loss, features(0)))
 
 
 def test_several_styles_are_blended_in_their_gram_matrices() -> None:
     blended, first, second = (GramLoss(["conv_1"]) for _ in range(3))
-    blended.add_target(features(1), 0.25)
-    blended.add_target(features(2, size=8), 0.75)
-    first.add_target(features(1))
-    second.add_target(features(2, size=8))
+    set_target(blended, (features(1), 0.25), (features(2, size=8), 0.75))
+    set_target(first, features(1))
+    set_target(second, features(2, size=8))
     value = features(0)["conv_1"]
     gram = value[0].flatten(1) @ value[0].flatten(1).T / value.numel()
-    mixed = 0.25 * first._targets["conv_1"] + 0.75 * second._targets["conv_1"]
-    torch.testing.assert_close(blended({"conv_1": value}), (gram - mixed[0]).square().mean())
+    mixed = 0.25 * first.target("conv_1") + 0.75 * second.target("conv_1")
+    torch.testing.assert_close(term(blended, {"conv_1": value}), (gram - mixed[0]).square().mean())
 
 
-def test_cleared_target_is_forgotten() -> None:
+def test_a_new_target_replaces_the_old_one() -> None:
     loss = ContentLoss(["conv_1"])
-    loss.add_target(features(1))
-    loss.clear_target()
-    loss.add_target(features(0))
-    assert loss(features(0)) == 0
+    set_target(loss, features(1))
+    set_target(loss, features(0))
+    assert term(loss, features(0)) == 0
 
 
 def test_targets_are_no_part_of_the_state() -> None:
     loss = GramLoss(["conv_1"])
-    loss.add_target(features(0))
+    set_target(loss, features(0))
     assert not loss.state_dict()
 
 
 def test_total_variation_loss_looks_at_the_image() -> None:
     image = torch.zeros(1, 3, 2, 2)
     image[..., 1] = 0.5
-    assert TotalVariationLoss(weight=4.0)({"image": image}) == pytest.approx(4.0 * 0.25)
-    assert TotalVariationLoss(weight=4.0, exponent=1.0)({"image": image}) == pytest.approx(4.0 * 0.5)
+    assert term(TotalVariationLoss(weight=4.0), {"image": image}) == pytest.approx(4.0 * 0.25)
+    assert term(TotalVariationLoss(weight=4.0, exponent=1.0), {"image": image}) == pytest.approx(4.0 * 0.5)
 
 
 def test_a_feature_loss_may_look_at_the_pixels() -> None:
     loss = ContentLoss(["image"])
-    loss.add_target({"image": torch.zeros(1, 3, 2, 2)})
-    assert loss({"image": torch.full((1, 3, 2, 2), 0.5)}) == 0.25
+    set_target(loss, {"image": torch.zeros(1, 3, 2, 2)})
+    assert term(loss, {"image": torch.full((1, 3, 2, 2), 0.5)}) == 0.25
 
 
 @pytest.mark.parametrize(

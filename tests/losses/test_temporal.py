@@ -5,6 +5,7 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mask_nearest_first, masked_squared_error, warping_error
 from nst_lightning.losses import DisocclusionGramLoss, GramLoss, TemporalLoss
+from tests.tiny import set_target, term
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -62,7 +63,7 @@ def test_the_gradient_is_zero_where_the_mask_is_and_nowhere_else() -> None:
     mask[..., :3] = 1
     image = torch.rand(1, 3, 4, 6, requires_grad=True)
     loss.set_previous_frames({1: (torch.zeros(1, 3, 4, 6), mask)})
-    loss({"image": image}).backward()
+    term(loss, {"image": image}).backward()  # type: ignore[no-untyped-call]
     assert image.grad is not None
     assert bool((image.grad[..., :3] != 0).all())
     assert bool((image.grad[..., 3:] == 0).all())
@@ -77,17 +78,17 @@ def test_long_term_masks_are_the_closest_first() -> None:
     loss.set_previous_frames({1: (near, seen_near), 2: (torch.rand(1, 3, 2, 4), seen_near), 4: (far, seen_far)})
     image = torch.rand(1, 3, 2, 4)
     expected = (image - near)[..., :2].square().sum() + (image - far)[..., 2:3].square().sum()
-    torch.testing.assert_close(loss({"image": image}), expected / image.numel())
+    torch.testing.assert_close(term(loss, {"image": image}), expected / image.numel())
 
 
 def test_without_anything_before_it_is_zero() -> None:
     loss = TemporalLoss()
     image = torch.rand(1, 3, 2, 2, requires_grad=True)
-    assert loss({"image": image}) == 0
+    assert term(loss, {"image": image}) == 0
     loss.set_previous_frames({1: (torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2))})
-    assert loss({"image": image}) > 0
+    assert term(loss, {"image": image}) > 0
     loss.set_previous_frames({})
-    assert loss({"image": image}) == 0
+    assert term(loss, {"image": image}) == 0
 
 
 @pytest.mark.parametrize("offsets", [[], [0], [1, 1], [-1, 2]])
@@ -99,7 +100,7 @@ def test_wrong_offsets_are_told(offsets: list[int]) -> None:
 def revealed(new: Tensor) -> DisocclusionGramLoss:
     """The loss of a picture whose right part is new, against a target."""
     loss = DisocclusionGramLoss(["conv_1"], weight=3.0)
-    loss.add_target({"conv_1": random(1, 4, 5, 5, seed=3)})
+    set_target(loss, {"conv_1": random(1, 4, 5, 5, seed=3)})
     loss.set_previous_frames(
         {1: (torch.zeros(1), 1 - new * 0), 8: (torch.zeros(1), 1 - new), 9: (torch.zeros(1), 0 * new)}
     )
@@ -111,16 +112,16 @@ def test_the_gram_loss_of_what_is_new_is_that_of_the_new_part_times_its_area() -
     new[..., 6:] = 1
     features = random(1, 4, 6, 8)
     whole = GramLoss(["conv_1"], weight=3.0)
-    whole.add_target({"conv_1": random(1, 4, 5, 5, seed=3)})
-    expected = whole({"conv_1": features[..., 6:]}) * 2 / 8
-    torch.testing.assert_close(revealed(new)({"conv_1": features, "image": features}), expected)
+    set_target(whole, {"conv_1": random(1, 4, 5, 5, seed=3)})
+    expected = term(whole, {"conv_1": features[..., 6:]}) * 2 / 8
+    torch.testing.assert_close(term(revealed(new), {"conv_1": features, "image": features}), expected)
 
 
 def test_the_gram_loss_of_what_is_new_moves_nothing_else() -> None:
     new = torch.zeros(1, 1, 6, 8, dtype=torch.float64)
     new[..., 6:] = 1
     features = random(1, 4, 6, 8).requires_grad_()
-    revealed(new)({"conv_1": features, "image": features}).backward()
+    term(revealed(new), {"conv_1": features, "image": features}).backward()  # type: ignore[no-untyped-call]
     assert features.grad is not None
     assert bool((features.grad[..., :6] == 0).all())
     assert bool((features.grad[..., 6:] != 0).all())
@@ -128,11 +129,11 @@ def test_the_gram_loss_of_what_is_new_moves_nothing_else() -> None:
 
 def test_where_nothing_is_new_the_term_is_zero() -> None:
     features = random(1, 4, 6, 8)
-    assert revealed(torch.zeros(1, 1, 6, 8))({"conv_1": features, "image": features}) == 0
+    assert term(revealed(torch.zeros(1, 1, 6, 8)), {"conv_1": features, "image": features}) == 0
     loss = revealed(torch.ones(1, 1, 6, 8, dtype=torch.float64))
-    assert loss({"conv_1": features, "image": features}) > 0
+    assert term(loss, {"conv_1": features, "image": features}) > 0
     loss.set_previous_frames({})
-    assert loss({"conv_1": features, "image": features}) == 0
+    assert term(loss, {"conv_1": features, "image": features}) == 0
 
 
 def test_for_how_many_frames_something_is_new() -> None:

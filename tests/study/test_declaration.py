@@ -3,19 +3,21 @@ from typing import Any
 
 import pytest
 
-from nst_lightning.errors import UsageError
+from nst_lightning.errors import InputError, UsageError
+from nst_lightning.study.spec.config_files import locate_config
 from nst_lightning.study.spec.declaration import Section, flatten_options
-from nst_lightning.study.spec.grid import layouts, sides
-from nst_lightning.study.spec.plan import Planner, drop_missing_layers
-from nst_lightning.study.spec.read import read_study
-from nst_lightning.study.spec.words import axis_word, slug, value_word
+from nst_lightning.study.spec.grid import choose_axes, create_layouts
+from nst_lightning.study.spec.labels import axis_label, slug, value_label
+from nst_lightning.study.spec.missing_layers import drop_missing_layers
+from nst_lightning.study.spec.study_files import read_study
+from nst_lightning.study.spec.study_resolver import StudyResolver
 from tests.study.studies import ROOT, declare, paint, section
 
 CONFIGS = ROOT / "configs"
 
 
-def planned(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
-    return Planner([folder]).plan(read_study([str(declare(folder, *sections, **declared))]))
+def resolve(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
+    return StudyResolver([folder]).resolve(read_study([str(declare(folder, *sections, **declared))]))
 
 
 @pytest.fixture(autouse=True)
@@ -49,68 +51,69 @@ def test_options_are_flattened_but_classes_stay_whole() -> None:
     ],
 )
 def test_values_have_short_names(value: Any, word: str) -> None:
-    assert value_word(value) == word
+    assert value_label(value) == word
 
 
 def test_options_have_short_names() -> None:
-    assert axis_word("model.losses.style.init_args.weight") == "style weight"
-    assert axis_word("seed_everything") == "seed"
-    assert axis_word("data.plan.size") == "size"
+    assert axis_label("model.losses.style.init_args.weight") == "style weight"
+    assert axis_label("seed_everything") == "seed"
+    assert axis_label("data.plan.size") == "size"
     assert slug("Style weight: 1") == "style_weight_1"
 
 
 def test_rows_columns_and_further_figures() -> None:
     axes: dict[str, Any] = {"a": [1, 2], "b": [1, 2, 3], "c": [1, 2]}
     made = Section("t", "c.yaml", axes=axes)
-    assert sides(made) == ("b", "c")
-    assert [len(layout.rows) * len(layout.columns) for layout in layouts(made)] == [6, 6]
-    assert [list(layout.common) for layout in layouts(made)] == [["a"], ["a"]]
-    assert sides(Section("t", "c.yaml", axes=axes, rows="c")) == ("c", "b")
-    assert sides(Section("t", "c.yaml", axes={"a": [1]})) == (None, "a")
-    assert sides(Section("t", "c.yaml", snapshots=[1, 2], axes={"a": [1]})) == ("a", "step")
-    assert sides(Section("t", "c.yaml")) == (None, None)
+    assert choose_axes(made) == ("b", "c")
+    assert [len(layout.rows) * len(layout.columns) for layout in create_layouts(made)] == [6, 6]
+    assert [list(layout.common) for layout in create_layouts(made)] == [["a"], ["a"]]
+    assert choose_axes(Section("t", "c.yaml", axes=axes, rows="c")) == ("c", "b")
+    assert choose_axes(Section("t", "c.yaml", axes={"a": [1]})) == (None, "a")
+    assert choose_axes(Section("t", "c.yaml", snapshots=[1, 2], axes={"a": [1]})) == ("a", "step")
+    assert choose_axes(Section("t", "c.yaml")) == (None, None)
 
 
 def test_a_run_that_stands_twice_is_painted_once(tmp_path: Path) -> None:
-    plan = planned(tmp_path, section(), section(title="Again", axes={"model.losses.style.weight": [1e6, 1e9]}))
-    assert len(plan.runs) == 3
+    resolved = resolve(tmp_path, section(), section(title="Again", axes={"model.losses.style.weight": [1e6, 1e9]}))
+    assert len(resolved.runs) == 3
 
 
 def test_the_digest_follows_configuration_and_files(tmp_path: Path) -> None:
     def keys(**more: Any) -> list[str]:
-        return [run.key for run in planned(tmp_path, section(), **more).runs]
+        return [run.key for run in resolve(tmp_path, section(), **more).runs]
 
     first = keys()
     assert keys() == first
     assert keys(trainer={"log_every_n_steps": 3, "logger": False}) == first
     assert not set(keys(model={"initialization": "noise"})) & set(first)
     (tmp_path / "content.png").rename(tmp_path / "style2.png")
-    plan = read_study(["study.yaml"])
+    study = read_study(["study.yaml"])
     (tmp_path / "style2.png").rename(tmp_path / "content.png")
     (tmp_path / "style.png").write_bytes((tmp_path / "content.png").read_bytes())
-    assert not {run.key for run in Planner([tmp_path]).plan(plan).runs} & set(first)
+    assert not {run.key for run in StudyResolver([tmp_path]).resolve(study).runs} & set(first)
 
 
 def test_snapshots_are_an_axis_of_one_run(tmp_path: Path) -> None:
     axes = {"start": {"noise": {"model": {"initialization": "noise"}}, "short": {"data.plan.steps": 2}}}
-    (part,) = planned(tmp_path, section(axes=axes, snapshots=[2, 4])).parts
-    (figure,) = part.figures
+    (resolved_section,) = resolve(tmp_path, section(axes=axes, snapshots=[2, 4])).sections
+    (figure,) = resolved_section.figures
     assert {place: cell.step for place, cell in figure.cells.items()} == {(0, 0): 2, (0, 1): None, (1, 0): None}
     assert figure.cells[0, 0].run.key == figure.cells[0, 1].run.key
     assert figure.cells[0, 0].run.configuration["snapshots"]["at_steps"] == [2]
 
 
 def test_the_studys_options_go_before_the_recipes_and_a_sections_before_them(tmp_path: Path) -> None:
-    plan = planned(tmp_path, section(), model={"initialization": "noise"}, data={"plan": {"steps": 9, "size": 48}})
-    run = plan.runs[0]
+    resolved = resolve(tmp_path, section(), model={"initialization": "noise"}, data={"plan": {"steps": 9, "size": 48}})
+    run = resolved.runs[0]
     assert run.configuration["model"]["initialization"] == "noise"
     assert run.configuration["data"]["plan"]["steps"] == 4
-    assert Planner([tmp_path], size=20).plan(plan.study).runs[0].configuration["data"]["plan"]["size"] == 20
+    (small, *_) = StudyResolver([tmp_path], size=20).resolve(resolved.study).runs
+    assert small.configuration["data"]["plan"]["size"] == 20
 
 
 def test_another_network_for_all_of_a_study(tmp_path: Path) -> None:
     study = read_study([str(declare(tmp_path, section())), str(CONFIGS / "backbones" / "vgg19.yaml")])
-    run = Planner([tmp_path]).plan(study).runs[0]
+    run = StudyResolver([tmp_path]).resolve(study).runs[0]
     assert run.configuration["model"]["backbone"]["class_path"].endswith("VGG19")
     assert run.configuration["model"]["backbone"]["init_args"]["weights"] == "imagenet"
 
@@ -122,12 +125,20 @@ def test_another_network_for_all_of_a_study(tmp_path: Path) -> None:
         ({"axes": {"x": {"a": {"data.contnet": "y"}}}}, "the nearest is 'data.content'"),
         ({"axes": {"seed_everything": []}}, "to have values"),
         ({"axes": {"seed_everything": 3}}, "to be a list"),
+        ({"axes": {"start": {"noise": 3}}}, "options for each label"),
+        ({"axes": {"step": [1]}}, "other than 'step'"),
+        ({"axes": [1]}, "`axes` of 'Sweep' to be options, but got [1]"),
+        ({"title": 3}, "`title` of 3 to be text"),
+        ({"text": None}, "`text` of 'Sweep' to be text"),
+        ({"seed_everything": True}, "`seed_everything` of 'Sweep' to be a whole number or nothing, but got True"),
+        ({"config": [3]}, "`config` of 'Sweep' to be text or a list of texts, but got [3]"),
         ({"titel": "x"}, "'title'?"),
-        ({"rows": "seed"}, "to be an axis of it"),
-        ({"columns": "model.losses.style.weight", "rows": "model.losses.style.weight"}, "other `rows` than"),
+        ({"rows": "seed"}, "to be one of its axes"),
+        ({"columns": "model.losses.style.weight", "rows": "model.losses.style.weight"}, "to be different axes"),
         ({"model": {"initialisation": "noise"}}, "initialisation"),
         ({"data": [1]}, "`data` of 'Sweep' to be options"),
         ({"snapshots": [0]}, "to be positive"),
+        ({"snapshots": ["3"]}, "`snapshots` of 'Sweep' to be a list of whole numbers"),
         ({"missing_layers": "keep"}, "refuse or drop"),
         ({"config": "nowhere.yaml"}, "nowhere.yaml"),
         ({"axes": {"model.losses.style.weight": ["heavy"]}}, "heavy"),
@@ -145,7 +156,7 @@ def test_mistakes_are_found_before_anything_is_painted(
 
 
 @pytest.mark.parametrize(
-    "text", ["- a list", "title: [", "sections: {a: 1}", "sections: [3]", "sections: [{title: x}]"]
+    "text", ["- a list", "title: [", "sections: {a: 1}", "sections: [3]", "sections: [{title: x}]", "data: [1]"]
 )
 def test_files_that_are_no_study(text: str, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(text)
@@ -153,13 +164,21 @@ def test_files_that_are_no_study(text: str, tmp_path: Path) -> None:
         read_study(["study.yaml"])
 
 
+def test_a_bare_name_is_a_packaged_configuration(tmp_path: Path) -> None:
+    (run, *_) = resolve(tmp_path, section(config="transfer")).runs
+    assert run.key == resolve(tmp_path, section()).runs[0].key
+    assert locate_config("assignment").resolve() == CONFIGS / "assignment.yaml"
+    with pytest.raises(InputError, match=r"at nowhere/a\.yaml or b/nowhere/a\.yaml"):
+        locate_config("nowhere/a.yaml", [Path(), Path("b")])
+
+
 def test_layers_that_a_network_lacks_are_dropped_and_named(tmp_path: Path) -> None:
     layers = [f"conv_{n}" for n in range(1, 16)]
     declared = section(axes={"model.losses.style.layers": [layers]}, missing_layers="drop")
-    (part,) = planned(tmp_path, declared).parts
-    kept = part.figures[0].cells[0, 0].run.configuration["model"]["losses"]["style"]["init_args"]["layers"]
+    (resolved_section,) = resolve(tmp_path, declared).sections
+    kept = resolved_section.figures[0].cells[0, 0].run.configuration["model"]["losses"]["style"]["init_args"]["layers"]
     assert kept == layers[:13]
-    assert part.notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
+    assert resolved_section.notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
     vgg = {"class_path": "nst_lightning.backbones.VGG19", "init_args": {"weights": "random"}}
     term = {"class_path": "GramLoss", "init_args": {"layers": [*layers, "image"]}}
     assert drop_missing_layers({"model": {"backbone": vgg, "losses": {"style": term}}}) == []
@@ -167,7 +186,7 @@ def test_layers_that_a_network_lacks_are_dropped_and_named(tmp_path: Path) -> No
 
 def test_the_assignment_has_every_figure_of_the_report() -> None:
     study = read_study([str(CONFIGS / "assignment.yaml")])
-    plan = Planner([CONFIGS], 64).plan(study)
-    cells = [sum(len(figure.cells) for figure in part.figures) for part in plan.parts]
+    resolved = StudyResolver([CONFIGS], 64).resolve(study)
+    cells = [sum(len(figure.cells) for figure in part.figures) for part in resolved.sections]
     assert cells == [4, 2, 8, 4, 4, 7, 2, 2, 2]
-    assert plan.parts[2].notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
+    assert resolved.sections[2].notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]

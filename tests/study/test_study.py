@@ -15,11 +15,15 @@ from nst_lightning.__main__ import main
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.images.io import read_image
 from nst_lightning.losses import GramLoss
-from nst_lightning.study.engine.records import FAILURE, state
-from nst_lightning.study.engine.side_by_side import BatchTransfer
-from nst_lightning.study.spec.folders import RECIPE
+from nst_lightning.study.engine.batched_run import BatchTransfer
+from nst_lightning.study.engine.run_records import FAILURE_FILE, read_status
+from nst_lightning.study.spec.declaration import Study
+from nst_lightning.study.spec.folder_study import create_folder_study
+from nst_lightning.study.spec.resolve import Resolver
+from nst_lightning.study.spec.study_resolver import StudyResolver
 from nst_lightning.training.module import StyleTransfer
-from tests.study.studies import ROOT, declare, paint, results, section
+from tests.study.studies import ROOT, TRANSFER, declare, paint, results, section
+from tests.tiny import write_pair
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +60,7 @@ def wait_until_painting(output: str, runs: int, process: subprocess.Popen[str], 
 def test_a_study_leaves_a_page_sheets_curves_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declare(tmp_path, section(snapshots=[2, 4]))
     assert paint() == 0
-    assert [state(folder) for folder in run_folders()] == ["done", "done"]
+    assert [read_status(folder) for folder in run_folders()] == ["done", "done"]
     assert Path("out/index.html").exists()
     assert "<polyline" in (svg := Path("out/curves/1-sweep-1.svg").read_text()) or "<path" in svg
     with Image.open("out/sheets/1-sweep-1.png") as sheet:
@@ -135,7 +139,7 @@ def test_a_killed_study_ends_as_one_that_was_not(tmp_path: Path) -> None:
     wait_until_painting("out", 2, process)
     process.kill()
     process.communicate()
-    states = [state(folder) for folder in run_folders()]
+    states = [read_status(folder) for folder in run_folders()]
     assert states.count("done") < 3
     assert "begun" in states or "done" in states
     assert paint() == 0
@@ -156,9 +160,9 @@ def test_ctrl_c_before_the_first_step_of_a_run_ends_the_study(
     monkeypatch.setattr(StyleTransfer, "setup", lambda self, stage: signal.raise_signal(signal.SIGINT))
     declare(tmp_path, section())
     assert paint() == 130
-    assert "done" not in {state(folder) for folder in run_folders()}
-    assert not any((folder / FAILURE).exists() for folder in run_folders())
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "done" not in {read_status(folder) for folder in run_folders()}
+    assert not any((folder / FAILURE_FILE).exists() for folder in run_folders())
+    assert "run the same command to resume" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_a_page_of_what_is_done(tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ def test_ctrl_c_leaves_a_page_of_what_is_done(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on" in err
+    assert "run the same command to resume" in err
     assert "Traceback" not in err
     states = [line["state"] for line in results()]
     assert len(states) == 40
@@ -211,6 +215,15 @@ def test_a_batch_takes_over_how_its_runs_are_made(tmp_path: Path, monkeypatch: p
     assert made == [(3, False), (1, False)]
     items = [StyleTransfer(SlimVGG19(), {"style": GramLoss(["conv_1"])}, cuda_graphs=True)]
     assert BatchTransfer(items, [1]).cuda_graphs
+
+
+def test_a_batch_of_runs_with_the_default_optimizer(tmp_path: Path) -> None:
+    config = yaml.safe_load(Path(section()["config"]).read_text())
+    del config["model"]["optimizer"]
+    (tmp_path / "default.yaml").write_text(yaml.safe_dump(config))
+    declare(tmp_path, section(config="default.yaml"))
+    assert paint("--batch=2") == 0
+    assert len(list(Path("out/batches").iterdir())) == 1
 
 
 def test_runs_that_are_not_alike_are_not_put_together(tmp_path: Path) -> None:
@@ -275,14 +288,12 @@ def test_a_film_is_a_tile_that_plays(tmp_path: Path) -> None:
     assert paint() == 0
 
 
-def test_two_folders_are_painted_by_the_recipe_of_a_transfer() -> None:
-    model = yaml.safe_load((ROOT / "configs" / "transfer.yaml").read_text())["model"]
-    assert RECIPE["losses"] == {
-        "content": {"class_path": "ContentLoss", "init_args": {"layers": ["conv_3"]}},
-        "style": model["losses"]["style"],
-        "smooth": model["losses"]["smooth"],
-    }
-    assert RECIPE["backbone"] == model["backbone"]
+def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    study = create_folder_study(Study(), "content.png", "style.png")
+    (run,) = StudyResolver([Path()]).resolve(study).runs
+    pair = {"data.content": "content.png", "data.style": "style.png"}
+    assert run.configuration == Resolver().resolve([Path(TRANSFER)], pair)
 
 
 def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,5 +323,5 @@ def test_a_study_without_sections_is_refused(tmp_path: Path, capsys: pytest.Capt
 def test_a_failure_is_a_file_of_its_run(tmp_path: Path) -> None:
     declare(tmp_path, section(axes={"model.losses.style.layers": [["conv_1"], ["conv_14"]]}))
     assert paint() == 1
-    (failed,) = [folder for folder in run_folders() if state(folder) == "failed"]
-    assert "conv_14" in (failed / FAILURE).read_text()
+    (failed,) = [folder for folder in run_folders() if read_status(folder) == "failed"]
+    assert "conv_14" in (failed / FAILURE_FILE).read_text()

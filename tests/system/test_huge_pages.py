@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nst_lightning.benchmark import worker
-from nst_lightning.system.huge_pages import SWITCH, request_huge_pages
+from nst_lightning.system.huge_pages import HUGE_PAGES_VARIABLE, request_huge_pages
 
 COMMAND = """
 import sys
@@ -21,7 +21,7 @@ print(all(tensor.data_ptr() % 4096 == 0 for tensor in large))
 
 def has_pages_of_its_own(command: str, **settings: str) -> bool:
     """Whether large tensors begin where a page does, as torch has them where it asks for huge ones."""
-    environment = {name: value for name, value in os.environ.items() if name != SWITCH} | settings
+    environment = {name: value for name, value in os.environ.items() if name != HUGE_PAGES_VARIABLE} | settings
     code = [sys.executable, "-c", COMMAND, command]
     said = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
     return said.stdout.strip() == "True"
@@ -31,24 +31,24 @@ def has_pages_of_its_own(command: str, **settings: str) -> bool:
 def test_pictures_are_painted_in_huge_pages() -> None:
     assert has_pages_of_its_own("fit")
     assert not has_pages_of_its_own("benchmark")  # whose plain loop has what torch gives it
-    assert not has_pages_of_its_own("fit", **{SWITCH: "0"})
+    assert not has_pages_of_its_own("fit", **{HUGE_PAGES_VARIABLE: "0"})
 
 
 def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SWITCH, "0")
+    monkeypatch.setenv(HUGE_PAGES_VARIABLE, "0")
     request_huge_pages()
-    assert os.environ[SWITCH] == "0"
-    monkeypatch.delenv(SWITCH)
+    assert os.environ[HUGE_PAGES_VARIABLE] == "0"
+    monkeypatch.delenv(HUGE_PAGES_VARIABLE)
     request_huge_pages()
-    assert os.environ[SWITCH] == "1"
+    assert os.environ[HUGE_PAGES_VARIABLE] == "1"
 
 
 @pytest.mark.parametrize("task", ["step", "reference"])
 def test_of_a_benchmarks_steps_ours_ask_for_them(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SWITCH, "")
-    monkeypatch.delenv(SWITCH)
-    monkeypatch.setattr(worker, "_steps", lambda: {task: lambda: None})
+    monkeypatch.setenv(HUGE_PAGES_VARIABLE, "")
+    monkeypatch.delenv(HUGE_PAGES_VARIABLE)
+    monkeypatch.setattr(worker, "_step_tasks", lambda: {task: lambda: None})
     monkeypatch.setattr(sys, "argv", ["worker", json.dumps({"task": task, "options": {}})])
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     worker.main()
-    assert (SWITCH in os.environ) is (task == "step")
+    assert (HUGE_PAGES_VARIABLE in os.environ) is (task == "step")

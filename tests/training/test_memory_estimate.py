@@ -16,7 +16,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture
 from nst_lightning.losses import GramLoss
 from nst_lightning.system.precision import DTYPES, Precision
-from nst_lightning.training.memory_estimate import BESIDES, check_memory, estimate_bytes, optimizer_bytes
+from nst_lightning.training.memory_estimate import CONSTANT_BYTES, check_memory, estimate_bytes, optimizer_bytes
 from nst_lightning.training.module import StyleTransfer
 from tests.tiny import smooth_image
 
@@ -41,7 +41,7 @@ def data(size: int, height: int = 64) -> TransferData:
 
 def test_a_picture_that_does_not_fit_is_told_with_the_switches() -> None:
     with pytest.raises(
-        InputError, match=r"about 5\.0 GB of which 3\.0 GB are free: lower data\.plan\.size.*checkpointing.*Adam"
+        InputError, match=r"about 5\.0 GB and 3\.0 GB are free: lower data\.plan\.size.*checkpointing.*Adam"
     ):
         check_memory(5 * 10**9, 3 * 10**9)
     check_memory(5 * 10**9, 5 * 10**9)
@@ -54,7 +54,7 @@ def test_what_is_needed_is_what_the_layers_keep() -> None:
     pixels, values = 512**2, (2 + 2) * 64
     for precision, size in (("32-true", 4), ("bf16-mixed", 2)):
         needed = estimate_bytes(module(["conv_2"]), data(512), precision)  # type: ignore[arg-type]
-        assert (needed - BESIDES) / pixels == pytest.approx(size * values + 6 * 12, rel=0.1)
+        assert (needed - CONSTANT_BYTES) / pixels == pytest.approx(size * values + 6 * 12, rel=0.1)
 
 
 def test_checkpointing_needs_what_the_largest_block_keeps() -> None:
@@ -66,18 +66,18 @@ def test_checkpointing_needs_what_the_largest_block_keeps() -> None:
         for on in (True, False)
     )
     pixels = 512 * 384
-    assert (needed - BESIDES) / pixels == pytest.approx(2 * values + 6 * 12, rel=0.1)
-    assert needed - BESIDES < 0.7 * (without - BESIDES)
+    assert (needed - CONSTANT_BYTES) / pixels == pytest.approx(2 * values + 6 * 12, rel=0.1)
+    assert needed - CONSTANT_BYTES < 0.7 * (without - CONSTANT_BYTES)
 
 
 def test_it_grows_with_the_picture() -> None:
     small, large = (estimate_bytes(module(["conv_3"]), data(size), "bf16-mixed") for size in (512, 1024))
-    assert large - BESIDES == pytest.approx(4 * (small - BESIDES), rel=0.05)
+    assert large - CONSTANT_BYTES == pytest.approx(4 * (small - CONSTANT_BYTES), rel=0.05)
 
 
 def test_pictures_side_by_side_need_as_much_each() -> None:
     one, four = (estimate_bytes(module(["conv_3"]), data(512), "32-true", items=items) for items in (1, 4))
-    assert four - BESIDES == 4 * (one - BESIDES)
+    assert four - CONSTANT_BYTES == 4 * (one - CONSTANT_BYTES)
     # Several small ones are asked about where they are as much as a large one.
     assert estimate_bytes(module(["conv_3"]), data(256), "32-true", items=4) == pytest.approx(one, rel=0.05)
     assert estimate_bytes(module(["conv_3"]), data(256), "32-true", items=3) == 0
@@ -114,19 +114,19 @@ def test_an_optimizer_keeps_what_it_keeps() -> None:
 
 MEASURED = """
 import sys
-from nst_lightning.cli.lightning_cli import TransferCLI
+from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.training.memory_estimate import estimate_bytes
 from nst_lightning.system.memory import forget_peak, held_bytes, peak_bytes
 
-def cli(size):
-    return TransferCLI(["fit", *sys.argv[1:], f"--data.plan.size={size}"], start=False)
+def build(size):
+    return TransferCLI([*sys.argv[1:], f"--data.plan.size={size}"]).build()
 
-cli(64).begin()
-run = cli(768)
-needed = estimate_bytes(run.model, run.datamodule, run.config.fit.trainer.precision)
+build(64).fit()
+run = build(768)
+needed = estimate_bytes(run.module, run.data, run.config.trainer.precision)
 forget_peak()
 before = held_bytes()
-run.begin()
+run.fit()
 print("measured:", needed, peak_bytes() - before)
 """
 

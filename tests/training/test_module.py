@@ -16,7 +16,7 @@ from nst_lightning.images.io import Picture, read_image
 from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
 from nst_lightning.samples import sample_path
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import OXFORD, TinyBackbone, smooth_image
+from tests.tiny import OXFORD, TinyBackbone, set_target, smooth_image, term
 
 CONTENT, STYLE = smooth_image(24, 32, seed=1), torch.rand(1, 3, 30, 20, generator=torch.Generator().manual_seed(2))
 
@@ -52,11 +52,11 @@ def test_criterion_is_that_of_the_losses_alone() -> None:
     backbone, terms = TinyBackbone(), losses()
     image = torch.rand(1, 3, 24, 32)
     found = targeted().criterion(image)
-    terms["content"].add_target(backbone(CONTENT, ["conv_2"]))  # type: ignore[operator]
-    terms["style"].add_target(backbone(STYLE, ["conv_1", "conv_3"]))  # type: ignore[operator]
+    set_target(terms["content"], backbone(CONTENT, ["conv_2"]))
+    set_target(terms["style"], backbone(STYLE, ["conv_1", "conv_3"]))
     features = backbone(image, ["conv_1", "conv_2", "conv_3"]) | {"image": image}
     for name, loss in terms.items():
-        torch.testing.assert_close(found[name], loss(features))
+        torch.testing.assert_close(found[name], term(loss, features))
 
 
 def test_content_has_no_distance_from_itself_in_bfloat16() -> None:
@@ -87,7 +87,7 @@ def test_only_the_image_is_trained_and_kept() -> None:
 def test_gradient_of_a_channels_last_backbone_is_contiguous() -> None:
     # torch's L-BFGS views the gradient as a vector.
     made = targeted(backbone=TinyBackbone(channels_last=True))
-    made._set_image(CONTENT.contiguous(memory_format=torch.channels_last))
+    made.set_image(CONTENT.contiguous(memory_format=torch.channels_last))
     sum(made.criterion(made.image).values()).backward()  # type: ignore[union-attr]
     assert made.image.is_contiguous()
     assert made.image.grad is not None
@@ -125,7 +125,9 @@ def first_image(content: Tensor | None, styles: list[Tensor], size: int = 24, **
     data = TransferData.from_pictures(
         None if content is None else Picture(content), [Picture(s) for s in styles], Plan(size=size)
     )
-    return module(**options).first_image(data)
+    created = module(**options)
+    created.check_data(data)
+    return created.first_image(data)
 
 
 def test_missing_and_too_small_pictures_are_told() -> None:
@@ -207,7 +209,7 @@ def our_loop(backbone: VGG19, content: Tensor, style: Tensor, layers: range, eva
     )
     made.to(content.dtype)
     made.set_targets(StagePictures(content, [style], [1.0]))
-    made._set_image(content.clone())
+    made.set_image(content.clone())
     optimizer = made.configure_optimizers()
     history: list[list[float]] = []
 

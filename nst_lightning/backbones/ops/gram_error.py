@@ -1,4 +1,4 @@
-"""How far the moments of a feature map are from those of a style, as one operation."""
+"""Mean squared error between Gram matrices as one operation with a small gradient."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from nst_lightning.functional.gram import apply_channel_matrix, sum_products, to
 
 
 class ChannelMap(NamedTuple):
-    """``W x + b`` of the channels ``x`` of a feature map, of which products and not features are wanted.
+    """An affine map ``W x + b`` of the channels ``x`` of a feature map, applied to products instead of features.
 
     Attributes:
         weight: ``W``, ``(1 or batch, outputs, channels)``.
@@ -21,95 +21,118 @@ class ChannelMap(NamedTuple):
     offset: Tensor | None = None
 
     def to(self, dtype: torch.dtype) -> "ChannelMap":
-        """The same in another precision."""
+        """Returns the map in another data type."""
         return ChannelMap(self.weight.to(dtype), None if self.offset is None else self.offset.to(dtype))
 
-    def for_each(self, batch: int) -> "ChannelMap":
-        """One for each picture of a batch."""
-        return ChannelMap(*(None if part is None else part.expand(batch, -1, -1) for part in self))  # type: ignore[arg-type]
-
-    @property
-    def of_ones(self) -> "ChannelMap":
-        """The same of channels of which the last one is multiplied by the offset."""
-        return self if self.offset is None else ChannelMap(torch.cat(tuple(self), 2))  # type: ignore[arg-type]
+    def expand(self, batch: int) -> "ChannelMap":
+        """Returns one map for each picture of a batch."""
+        offset = None if self.offset is None else self.offset.expand(batch, -1, -1)
+        return ChannelMap(self.weight.expand(batch, -1, -1), offset)
 
 
 def gram_squared_error(
-    features: Tensor, target: Tensor, of: ChannelMap | None = None, share: Tensor | None = None, weight: float = 1.0
+    features: Tensor,
+    target: Tensor,
+    channel_map: ChannelMap | None = None,
+    position_weights: Tensor | None = None,
+    weight: float = 1.0,
 ) -> Tensor:
-    """Mean squared error of products of channels, in few operations.
+    """Computes ``weight * mean((G - target)^2)`` in few operations.
 
-    ``weight * mean((G - target)^2)`` with ``G`` the :func:`gram_matrix` or, if there is a map,
-    means over positions of the products of what it makes of the channels, ``W S W^T + W s b^T + b s^T W^T + b b^T``
-    with ``S`` the means of the channels' products and ``s`` those of the channels.
+    Without a map, ``G`` is :func:`nst_lightning.functional.gram.gram_matrix`. With a map, ``G`` holds the means over
+    positions of the products of the mapped channels, ``W S W^T + W s b^T + b s^T W^T + b b^T``, with ``S`` the means of
+    the channels' products and ``s`` the channels' means.
 
     Args:
         features: ``(batch, channels, height, width)``.
-        target: ``(1 or batch, n, n)``, symmetric; no gradient.
-        of: the map, to ``n`` channels; no gradient.
-        share: how much each position counts, ``(batch, 1, height, width)``, float32 and 1 on average.
+        target: ``(1 or batch, n, n)``, symmetric; receives no gradient.
+        channel_map: the map to ``n`` channels; receives no gradient.
+        position_weights: weight of each position, ``(batch, 1, height, width)``, float32, with mean 1.
         weight: a factor.
 
     Returns:
         A scalar, float32 or float64.
     """
     positions = features.shape[2] * features.shape[3]
-    divisor = positions if of is not None else features.shape[1] * positions
-    if share is not None:
-        root = share.sqrt().to(features.dtype)
-        channels = [features * root] if of is None or of.offset is None else [features * root, root]
-        features, of = torch.cat(channels, 1), of and of.of_ones
+    divisor = positions if channel_map is not None else features.shape[1] * positions
+    if position_weights is not None:
+        root = position_weights.sqrt().to(features.dtype)
+        features = features * root
+        if channel_map is not None and channel_map.offset is not None:
+            # The constant channel is weighted as well, so the offset becomes the weight of one more channel.
+            features = torch.cat([features, root], 1)
+            channel_map = ChannelMap(torch.cat([channel_map.weight, channel_map.offset], 2))
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _SquaredError.apply(to_summable(features), target, of, divisor, weight)
+        result: Tensor = _GramSquaredError.apply(to_summable(features), target, channel_map, divisor, weight)
     return result
 
 
-class _SquaredError(torch.autograd.Function):
-    """See :func:`squared_error`; what lies between features and the scalar is symmetric, and small."""
+def plain_gram_squared_error(
+    features: Tensor,
+    target: Tensor,
+    channel_map: ChannelMap | None = None,
+    position_weights: Tensor | None = None,
+    weight: float = 1.0,
+) -> Tensor:
+    """Plain implementation of :func:`gram_squared_error`."""
+    rows = features.flatten(2)
+    divisor = rows.shape[1] * rows.shape[2]
+    if channel_map is not None:
+        rows = channel_map.weight @ rows + (0 if channel_map.offset is None else channel_map.offset)
+        divisor = rows.shape[2]
+    weighted = rows if position_weights is None else rows * position_weights.flatten(2)
+    return weight * (weighted @ rows.mT / divisor - target).square().mean()
+
+
+class _GramSquaredError(torch.autograd.Function):
+    """See :func:`gram_squared_error`; everything between the features and the scalar is symmetric and small."""
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, target: Tensor, of: ChannelMap | None, divisor: int, weight: float
+        ctx: Any, features: Tensor, target: Tensor, channel_map: ChannelMap | None, divisor: int, weight: float
     ) -> Tensor:
-        products, sums = sum_products(features, of is not None and of.offset is not None)
-        if of is not None:
-            of = of.to(products.dtype) if of.weight.dtype != products.dtype else of
-            of = of.for_each(len(products)) if len(of.weight) != len(products) else of
-        missing = _missing(target.to(products.dtype), products, sums, of, divisor)
-        ctx.of, ctx.factor = of, -4 * weight / missing.numel() / divisor
-        ctx.save_for_backward(features, missing)
-        result: Tensor = torch.linalg.vector_norm(missing).square() * (weight / missing.numel())
+        products, sums = sum_products(features, channel_map is not None and channel_map.offset is not None)
+        if channel_map is not None:
+            channel_map = channel_map.to(products.dtype) if channel_map.weight.dtype != products.dtype else channel_map
+            channel_map = channel_map.expand(len(products)) if len(channel_map.weight) != len(products) else channel_map
+        residual = _residual(target.to(products.dtype), products, sums, channel_map, divisor)
+        ctx.channel_map, ctx.factor = channel_map, -4 * weight / residual.numel() / divisor
+        ctx.save_for_backward(features, residual)
+        result: Tensor = torch.linalg.vector_norm(residual).square() * (weight / residual.numel())
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        features, missing = ctx.saved_tensors
-        matrices, offsets = missing * (gradients[0] * ctx.factor), None
-        if ctx.of is not None:
-            weight, offset = ctx.of
+        features, residual = ctx.saved_tensors
+        matrices, offsets = residual * (gradients[0] * ctx.factor), None
+        if ctx.channel_map is not None:
+            weight, offset = ctx.channel_map
             half = torch.bmm(weight.mT, matrices)
             matrices, offsets = torch.bmm(half, weight), None if offset is None else torch.bmm(half, offset)
         return apply_channel_matrix(features, matrices, offsets), None, None, None, None
 
 
-def _missing(target: Tensor, products: Tensor, sums: Tensor | None, of: ChannelMap | None, divisor: int) -> Tensor:
-    """What a target has more than the mapped means.
+def _residual(
+    target: Tensor, products: Tensor, sums: Tensor | None, channel_map: ChannelMap | None, divisor: int
+) -> Tensor:
+    """Computes target minus mapped means.
 
     Args:
         target: ``(1 or batch, n, n)``.
-        products: over all positions, ``(batch, channels, channels)``.
-        sums: likewise, ``(batch, channels, 1)``, where there is an offset.
-        of: the map, for each picture.
-        divisor: of the products.
+        products: sums of products over all positions, ``(batch, channels, channels)``.
+        sums: sums over all positions, ``(batch, channels, 1)``, if the map has an offset.
+        channel_map: one map for each picture.
+        divisor: divisor of the products.
     """
-    if of is None:
-        # As the target was made: of the same features it has nothing more.
+    if channel_map is None:
+        # Divided as the target was, so that the residual of equal features is exactly 0.
         return target - products / divisor
-    share = -1 / divisor
-    missing = torch.baddbmm(target, torch.bmm(of.weight, products), of.weight.mT, alpha=share)
-    if sums is not None and of.offset is not None:
-        # Half of the offset's own products with each side, for they are there once.
-        half = torch.baddbmm(of.offset, of.weight, sums, beta=divisor / 2)
-        missing.baddbmm_(half, of.offset.mT, alpha=share).baddbmm_(of.offset, half.mT, alpha=share)
-    return missing
+    scale = -1 / divisor
+    residual = torch.baddbmm(target, torch.bmm(channel_map.weight, products), channel_map.weight.mT, alpha=scale)
+    if sums is not None and channel_map.offset is not None:
+        # Each of the two mixed terms takes half of the offset's product with itself, which occurs once.
+        half = torch.baddbmm(channel_map.offset, channel_map.weight, sums, beta=divisor / 2)
+        residual.baddbmm_(half, channel_map.offset.mT, alpha=scale)
+        residual.baddbmm_(channel_map.offset, half.mT, alpha=scale)
+    return residual

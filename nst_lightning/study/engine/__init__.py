@@ -1,1 +1,1 @@
-"""Paints the runs of a study."""
+"""Paints the runs of a study, in this process or on a Ray cluster."""

@@ -1,67 +1,66 @@
-"""Which runs can be painted as one batch."""
+"""Groups runs that can be painted as one batch."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
-from nst_lightning.study.engine.paint import Job
-from nst_lightning.study.spec.plan import Run
+from nst_lightning.study.engine.paint import PaintJob
+from nst_lightning.study.spec.resolved_study import StudyRun
 
-# What runs of a batch may differ in.
-_PICTURES = {"content", "style", "style_weights"}
-_WEIGHTS = {"weight", "layer_weights"}
+# Options in which the runs of a batch may differ, besides seed and snapshots.
+_PICTURE_NAMES = {"content", "style", "style_weights"}
+_WEIGHT_NAMES = {"weight", "layer_weights"}
 
 
-def group_runs(runs: Iterable[Run], output: Path, most: int = 1) -> list[Job]:
-    """Puts runs together that differ in pictures, weights and seeds alone and have one size.
+def group_runs(runs: Iterable[StudyRun], output: Path, batch_size: int = 1) -> list[PaintJob]:
+    """Groups runs of one picture size that differ only in pictures, weights, seeds and snapshots.
 
     Args:
-        runs: what to paint.
-        output: the study's folder.
-        most: how many pictures a batch may have.
+        runs: the runs to paint.
+        output: folder of the study.
+        batch_size: most runs of a job.
     """
-    if most < 2:
-        return [Job((run,), output) for run in runs]
-    alike: dict[str, list[Run]] = {}
+    if batch_size < 2:
+        return [PaintJob((run,), output) for run in runs]
+    groups: dict[str, list[StudyRun]] = {}
     for run in runs:
-        alike.setdefault(_kind(run), []).append(run)
-    return [Job(batch, output) for group in alike.values() for batch in _chunks(group, most)]
+        groups.setdefault(_group_key(run), []).append(run)
+    return [
+        PaintJob(tuple(group[start : start + batch_size]), output)
+        for group in groups.values()
+        for start in range(0, len(group), batch_size)
+    ]
 
 
-def _chunks(runs: Sequence[Run], most: int) -> list[tuple[Run, ...]]:
-    return [tuple(runs[start : start + most]) for start in range(0, len(runs), most)]
-
-
-def _kind(run: Run) -> str:
-    """What runs of a batch have in common."""
-    if _couples(run.configuration["model"]["optimizer"]):
+def _group_key(run: StudyRun) -> str:
+    """Returns what the runs of a batch have in common, or the run's own key if it cannot be in a batch."""
+    optimizer = run.configuration["model"]["optimizer"]
+    optimizer = optimizer["class_path"] if isinstance(optimizer, dict) else optimizer  # the default is a function
+    # The dot products of torch's L-BFGS are over all images of a batch, so that each step would depend on the others.
+    if optimizer.startswith("torch.") and optimizer.endswith(".LBFGS"):
         return run.key
     try:
         shapes = _shapes(run)
-    except InputError:  # it will say so itself, alone
+    except InputError:  # the run reports it when it is painted alone
         return run.key
-    rest = {name: value for name, value in run.configuration.items() if name not in ("seed_everything", "snapshots")}
-    rest["data"] = {name: value for name, value in rest["data"].items() if name not in _PICTURES}
-    return json.dumps([_without_weights(rest), shapes], sort_keys=True)
+    common = {name: value for name, value in run.configuration.items() if name not in ("seed_everything", "snapshots")}
+    common["data"] = {name: value for name, value in common["data"].items() if name not in _PICTURE_NAMES}
+    return json.dumps([_drop_weights(common), shapes], sort_keys=True)
 
 
-def _couples(optimizer: dict[str, Any]) -> bool:
-    """Whether a step for one image would depend on the others: torch's L-BFGS takes its products over all of them."""
-    return str(optimizer["class_path"]).startswith("torch.") and str(optimizer["class_path"]).endswith(".LBFGS")
-
-
-def _without_weights(value: Any) -> Any:
+def _drop_weights(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_weights(inner) for name, inner in value.items() if name not in _WEIGHTS}
+        return {name: _drop_weights(child) for name, child in value.items() if name not in _WEIGHT_NAMES}
     return value
 
 
-def _shapes(run: Run) -> list[tuple[int, int]]:
-    given = run.configuration["data"]
-    data = TransferData(given["content"], given["style"], given["style_weights"], Plan(**given["plan"]))
+def _shapes(run: StudyRun) -> list[tuple[int, int]]:
+    """Returns height and width in px of each stage."""
+    options = run.configuration["data"]
+    data = TransferData(options["content"], options["style"], options["style_weights"], Plan(**options["plan"]))
     data.setup("fit")
     return [data.shape(stage) for stage in data.stages]

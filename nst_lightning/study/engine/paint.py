@@ -1,4 +1,4 @@
-"""Painting the runs of a study."""
+"""Paints one run of a study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,91 +10,87 @@ from lightning.pytorch import Callback
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks.checkpoint import LAST
 from nst_lightning.callbacks.run_folder import CONFIGURATION
-from nst_lightning.cli.lightning_cli import TransferCLI
+from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
-from nst_lightning.study.engine.records import FAILURE, state, write_failure
-from nst_lightning.study.spec.plan import Run
+from nst_lightning.study.engine.run_records import FAILURE_FILE, read_status, write_failure
+from nst_lightning.study.spec.resolved_study import StudyRun
 from nst_lightning.system.console import quiet_lightning
 
 
 @dataclass(frozen=True)
-class Job:
-    """Runs that are painted together; most often one.
+class PaintJob:
+    """Runs that an engine paints together; usually one.
 
     Attributes:
-        runs: their pictures have one size.
-        output: the study's folder.
+        runs: one run, or several of one picture size that are painted as a batch.
+        output: folder of the study.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[StudyRun, ...]
     output: Path
 
 
-def paint(run: Run, output: Path, backbone: Backbone | None, beside: Sequence[Callback] = ()) -> bool:
-    """Paints a run in its folder, from its checkpoint where it has one; a mistake is noted in the folder.
+def paint_run(run: StudyRun, output: Path, backbone: Backbone | None, callbacks: Sequence[Callback] = ()) -> bool:
+    """Paints a run, from its checkpoint if there is one. An error is written to the run folder.
 
     Args:
-        run: what to paint.
-        output: the study's folder.
-        backbone: the run's network, or None to build it anew.
-        beside: further callbacks.
+        run: the run.
+        output: folder of the study.
+        backbone: backbone of the run, or None to build it.
+        callbacks: further callbacks.
 
     Returns:
-        Whether it was stopped by Ctrl-C before its end.
+        Whether Ctrl-C ended the run early.
     """
     folder = run.folder(output)
-    (folder / FAILURE).unlink(missing_ok=True)
+    (folder / FAILURE_FILE).unlink(missing_ok=True)
     try:
-        return _fit(run, output, backbone, list(beside))
-    except Exception as error:  # whatever it is, the other runs go on
+        return _fit(run, output, backbone, list(callbacks))
+    except Exception as error:  # the other runs of the study continue after any error
         write_failure(folder, failure_message(error))
         return False
 
 
 def failure_message(error: Exception) -> str:
-    """An exception in one line; that of a defect of ours with its class."""
+    """Returns the message of an exception in one line; unexpected exceptions with the name of their class."""
     line = " ".join(str(error).split())
     return line if isinstance(error, InputError | OSError) else f"{type(error).__name__}: {line}"
 
 
-def _fit(run: Run, output: Path, backbone: Backbone | None, beside: list[Callback]) -> bool:
+def _fit(run: StudyRun, output: Path, backbone: Backbone | None, callbacks: list[Callback]) -> bool:
     folder = run.folder(output)
-    begun = state(folder) == "begun"
+    has_checkpoint = read_status(folder) == "begun"
+    replaced = {} if backbone is None else {"backbone": backbone}
     with quiet_lightning():
-        cli = prepared(run, output, backbone, beside, folder / LAST if begun else None)
-        if cli.finished:
-            # It was stopped after its last checkpoint and before its result.
-            cli = prepared(run, output, backbone, beside, None)
-        cli.begin()
-    return cli.interrupted
+        checkpoint = folder / LAST if has_checkpoint else None
+        fit = parse_run(run, output, checkpoint).build(replaced=replaced, callbacks=callbacks)
+        if fit.is_finished:
+            # The run stopped after its last checkpoint and before its result: paint it from the start.
+            fit = parse_run(run, output, None).build(replaced=replaced, callbacks=callbacks)
+        fit.fit()
+    return fit.interrupted
 
 
-def prepared(
-    run: Run, output: Path, backbone: Backbone | None, beside: list[Callback], checkpoint: Path | None
-) -> TransferCLI:
-    """All that `fit` makes before it paints.
+def parse_run(run: StudyRun, output: Path, checkpoint: Path | None) -> TransferCLI:
+    """Parses the configuration of a run, whose logger writes to the run's folder.
 
     Args:
-        run: what to paint.
-        output: the study's folder.
-        backbone: the run's network, or None to build it anew.
-        beside: further callbacks.
-        checkpoint: to go on from.
+        run: the run.
+        output: folder of the study.
+        checkpoint: checkpoint to resume from.
     """
     write_configuration(run, output)
     logger = {"save_dir": str(output), "name": "runs", "version": run.key, "default_hp_metric": "false"}
-    args = ["fit", f"--config={run.folder(output) / CONFIGURATION}", "--trainer.logger=TensorBoardLogger"]
+    args = [f"--config={run.folder(output) / CONFIGURATION}", "--trainer.logger=TensorBoardLogger"]
     args += [f"--trainer.logger.{name}={value}" for name, value in logger.items()]
     if checkpoint is not None:
         args.append(f"--ckpt_path={checkpoint}")
-    cli = TransferCLI(args, backbone=backbone, beside=beside, start=False)
-    cli.before_fit()
-    return cli
+    return TransferCLI(args)
 
 
-def write_configuration(run: Run, output: Path) -> None:
-    """Puts the resolved configuration into the folder of a run."""
+def write_configuration(run: StudyRun, output: Path) -> None:
+    """Writes the configuration of a run into its folder."""
     folder = run.folder(output)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / CONFIGURATION, yaml.safe_dump(run.configuration, sort_keys=False).encode())

@@ -1,5 +1,5 @@
-"""The page of a study."""
+"""Writes the page of a study."""
 
-from nst_lightning.study.report.write import PAGE, is_up_to_date, write_page
+from nst_lightning.study.report.page import PAGE_FILE, is_up_to_date, write_page
 
-__all__ = ["PAGE", "is_up_to_date", "write_page"]
+__all__ = ["PAGE_FILE", "is_up_to_date", "write_page"]

@@ -1,1 +1,1 @@
-"""What a study declares, and the runs it resolves to."""
+"""Declares a study in YAML and resolves it to runs."""

@@ -1,43 +1,44 @@
-"""What a study is, as it is declared in YAML."""
+"""A study as it is declared in YAML."""
 
-from dataclasses import dataclass, field, fields
-from types import NoneType
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nst_lightning.errors import UsageError
+from nst_lightning.study.spec.field_types import check_types
 
-STEP = "step"
-"""Name of the axis of a section's snapshots."""
-
+STEP_AXIS = "step"  # name of the axis that `snapshots` adds
 
 Options = dict[str, Any]
-"""Options of `fit`, nested or in dotted words."""
+"""Options of `fit`, nested or by dotted name."""
 
 
 @dataclass
 class Section:
-    """A part of a study: runs of one recipe that differ along axes, shown as a figure.
+    """Runs of one configuration that differ along axes, shown as figures.
 
-    ``data``, ``model``, ``trainer`` and ``seed_everything`` are those of `fit` and go before the configuration's.
+    ``data``, ``model``, ``trainer`` and ``seed_everything`` are options of `fit` and override the configuration files.
 
     Args:
-        title: of the section.
-        text: a sentence that stands below the title.
-        config: configuration file of `fit`, or several, each on top of the one before; beside the study's own file or
-            in the current directory.
-        axes: what differs. An option of `fit` in dotted words with a list of values, as
-            ``model.losses.style.weight: [1, 10]``, or a name with options for each of its labels, as
+        title: title of the section.
+        text: sentence below the title.
+        config: configuration file of `fit`, or several of which later ones override earlier ones. Files are looked up
+            in the current directory, then in the folder of the study file.
+        axes: what differs between runs. Either an option of `fit` by dotted name with a list of values, as in
+            ``model.losses.style.weight: [1, 10]``, or any name with options for each label, as in
             ``start: {noise: {model.initialization: noise}, content: {model.initialization: content}}``.
-        rows: the axis that runs down a figure; the last but one unless given.
-        columns: the axis that runs along a figure; the last one unless given. Of further axes each combination is a
-            figure of its own.
-        snapshots: steps at which a run is shown besides its end; they are an axis, `step`, the last one.
-        missing_layers: what to do with a layer that the network does not have: refuse the study, or leave the layer
-            out and say so on the page.
-        data: of `fit`.
-        model: of `fit`.
-        trainer: of `fit`.
-        seed_everything: of `fit`.
+        rows: axis of a figure's rows. Default: the last axis but one.
+        columns: axis of a figure's columns. Default: the last axis. Each combination of the other axes is a figure of
+            its own.
+        snapshots: steps at which a run is shown in addition to its end. They form the last axis, named `step`.
+        missing_layers: what to do with a layer that the backbone does not have: `refuse` the study, or `drop` the layer
+            and mention it on the page.
+        data: options of `fit` below ``data``.
+        model: options of `fit` below ``model``.
+        trainer: options of `fit` below ``trainer``.
+        seed_everything: seed of the runs.
+
+    Raises:
+        UsageError: a value cannot be used.
     """
 
     title: str
@@ -54,32 +55,38 @@ class Section:
     seed_everything: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks what was declared."""
-        _check_types(self)
+        """Checks the values."""
+        check_types(self, repr(self.title))
         for name, values in self.axes.items():
             if not isinstance(values, list | dict):
                 raise UsageError(f"Expected the axis {name!r} of {self.title!r} to be a list, but got {values!r}.")
             if isinstance(values, dict) and not all(isinstance(options, dict) for options in values.values()):
-                raise UsageError(f"Expected every label of the axis {name!r} of {self.title!r} to have options.")
+                raise UsageError(
+                    f"Expected the axis {name!r} of {self.title!r} to have options for each label, but got {values!r}."
+                )
             if not values:
                 raise UsageError(f"Expected the axis {name!r} of {self.title!r} to have values, but it has none.")
-        if STEP in self.axes:
-            raise UsageError(f"Expected axes of {self.title!r} other than {STEP!r}: `snapshots` makes that one.")
-        if self.missing_layers not in ("refuse", "drop"):
-            raise UsageError(f"Expected `missing_layers` to be refuse or drop, but got {self.missing_layers!r}.")
-        if any(not isinstance(step, int) or step < 1 for step in self.snapshots):
+        if STEP_AXIS in self.axes:
+            raise UsageError(
+                f"Expected axes of {self.title!r} other than {STEP_AXIS!r}, which `snapshots` adds: rename that axis."
+            )
+        if any(step < 1 for step in self.snapshots):
             raise UsageError(f"Expected `snapshots` of {self.title!r} to be positive, but got {self.snapshots}.")
         for side, chosen in (("rows", self.rows), ("columns", self.columns)):
             if chosen is not None and chosen not in self.axis_names:
                 known = ", ".join(self.axis_names) or "none"
-                raise UsageError(f"Expected `{side}` of {self.title!r} to be an axis of it ({known}), got {chosen!r}.")
+                raise UsageError(
+                    f"Expected `{side}` of {self.title!r} to be one of its axes ({known}), but got {chosen!r}."
+                )
         if self.rows is not None and self.rows == self.columns:
-            raise UsageError(f"Expected other `rows` than `columns` in {self.title!r}, but both are {self.rows!r}.")
+            raise UsageError(
+                f"Expected `rows` and `columns` of {self.title!r} to be different axes, but both are {self.rows!r}."
+            )
 
     @property
     def axis_names(self) -> list[str]:
-        """The axes in their order, the snapshots' last."""
-        return [*self.axes, *([STEP] if self.snapshots else [])]
+        """Names of the axes in their order; the axis of the snapshots is last."""
+        return [*self.axes, *([STEP_AXIS] if self.snapshots else [])]
 
     @property
     def configs(self) -> list[str]:
@@ -87,27 +94,30 @@ class Section:
         return [self.config] if isinstance(self.config, str) else self.config
 
     @property
-    def overrides(self) -> dict[str, Any]:
-        """What goes before the configuration files, by dotted option."""
+    def overrides(self) -> Options:
+        """Options that override the configuration files, by dotted name."""
         return _overrides(self)
 
 
 @dataclass
 class Study:
-    """Runs in sections, of which a page is made.
+    """Sections of runs that are shown on one page.
 
-    ``data``, ``model``, ``trainer`` and ``seed_everything`` are those of `fit`; they go before every section's
-    configuration file, so that ``--config configs/backbones/vgg19.yaml`` after the study's own file changes the network
-    of all of it; a section's own go before them.
+    ``data``, ``model``, ``trainer`` and ``seed_everything`` are options of `fit`. They override the configuration files
+    of every section, so that ``--config configs/backbones/vgg19.yaml`` after the study file changes the backbone of all
+    runs. A section's own options override them.
 
     Args:
-        title: of the page.
-        text: a sentence that stands below the title.
-        sections: in the order of the page.
-        data: of `fit`.
-        model: of `fit`.
-        trainer: of `fit`.
-        seed_everything: of `fit`.
+        title: title of the page.
+        text: sentence below the title.
+        sections: the sections in the order of the page.
+        data: options of `fit` below ``data``.
+        model: options of `fit` below ``model``.
+        trainer: options of `fit` below ``trainer``.
+        seed_everything: seed of all runs.
+
+    Raises:
+        UsageError: a value cannot be used.
     """
 
     title: str = "Study"
@@ -119,18 +129,18 @@ class Study:
     seed_everything: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks what was declared."""
-        _check_types(self)
+        """Checks the values."""
+        check_types(self, repr(self.title))
 
     @property
-    def overrides(self) -> dict[str, Any]:
-        """What goes before every section's configuration files, by dotted option."""
+    def overrides(self) -> Options:
+        """Options that override the configuration files of every section, by dotted name."""
         return _overrides(self)
 
 
-def flatten_options(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options of `fit` as one mapping by dotted words; a class with its arguments stays whole."""
-    flat: dict[str, Any] = {}
+def flatten_options(options: Options, prefix: str = "") -> Options:
+    """Flattens nested options of `fit` to dotted names; a class with its arguments stays one value."""
+    flat: Options = {}
     for name, value in options.items():
         if isinstance(value, dict) and value and "class_path" not in value:
             flat |= flatten_options(value, f"{prefix}{name}.")
@@ -139,32 +149,7 @@ def flatten_options(options: dict[str, Any], prefix: str = "") -> dict[str, Any]
     return flat
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "title": (str,),
-    "text": (str,),
-    "config": (str, list),
-    "axes": (dict,),
-    "rows": (str, NoneType),
-    "columns": (str, NoneType),
-    "snapshots": (list,),
-    "sections": (list,),
-    "data": (dict, NoneType),
-    "model": (dict, NoneType),
-    "trainer": (dict, NoneType),
-    "seed_everything": (int, NoneType),
-}
-_WORDS = {str: "text", list: "a list", dict: "options", int: "a number", NoneType: "nothing"}
-
-
-def _check_types(declared: "Section | Study") -> None:
-    for item in fields(declared):
-        value, types = getattr(declared, item.name), _TYPES.get(item.name)
-        if types is not None and not isinstance(value, types):
-            expected = " or ".join(_WORDS[kind] for kind in types)
-            raise UsageError(f"Expected `{item.name}` of {declared.title!r} to be {expected}, but got {value!r}.")
-
-
-def _overrides(declared: Section | Study) -> dict[str, Any]:
+def _overrides(declared: Section | Study) -> Options:
     groups = {"data": declared.data, "model": declared.model, "trainer": declared.trainer}
     flat = flatten_options({name: group for name, group in groups.items() if group})
     return flat if declared.seed_everything is None else flat | {"seed_everything": declared.seed_everything}

@@ -1,74 +1,59 @@
-"""The combinations of a section's axes and the figures they make."""
+"""Combines the values of a section's axes into figures."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from nst_lightning.study.spec.declaration import STEP, Section, flatten_options
-from nst_lightning.study.spec.words import PICTURES, axis_word, value_word
+from nst_lightning.study.spec.declaration import STEP_AXIS, Options, Section, flatten_options
+from nst_lightning.study.spec.labels import PICTURE_OPTIONS, axis_label, value_label
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A place on an axis.
+    """One value of an axis.
 
     Attributes:
-        axis: its name.
-        label: what stands at the figure's edge.
-        options: options of `fit` by dotted words.
-        picture: the picture file that stands at the figure's edge, for an axis of pictures.
+        axis: name of the axis.
+        label: label at the edge of a figure.
+        options: options of `fit` by dotted name.
+        picture: picture file at the edge of a figure, if the axis is one of pictures.
     """
 
     axis: str
     label: str
-    options: Mapping[str, Any]
+    options: Options
     picture: str | None = None
 
 
 Combination = dict[str, Variant]
-"""A variant for each axis of a section, by the axis' name."""
+"""One variant of each axis of a section, by the name of the axis."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A figure: what runs down, what runs along, and what is the same in all of it."""
+    """The variants of a figure.
+
+    Attributes:
+        rows: a variant for each row; ``[None]`` without an axis of rows.
+        columns: a variant for each column; ``[None]`` without an axis of columns.
+        common: the variants that all cells share.
+    """
 
     rows: list[Variant | None]
     columns: list[Variant | None]
     common: Combination
 
     def cells(self) -> Iterator[tuple[int, int, Combination]]:
-        """Row, column and combination of every cell, row by row."""
+        """Yields row number, column number and combination of each cell, row by row."""
         for (r, row), (c, column) in itertools.product(enumerate(self.rows), enumerate(self.columns)):
-            sides = {variant.axis: variant for variant in (row, column) if variant is not None}
-            yield r, c, self.common | sides
+            own = {variant.axis: variant for variant in (row, column) if variant is not None}
+            yield r, c, self.common | own
 
 
-def variants(section: Section) -> dict[str, list[Variant]]:
-    """The variants of every axis of a section, that of its snapshots last."""
-    axes: dict[str, list[Variant]] = {}
-    for name, values in section.axes.items():
-        if isinstance(values, dict):
-            axes[name] = [Variant(name, str(label), flatten_options(options)) for label, options in values.items()]
-        else:
-            axes[name] = [_value(name, value) for value in values]
-    if section.snapshots:
-        axes[STEP] = [Variant(STEP, f"{step} steps", {STEP: step}) for step in section.snapshots]
-    return axes
-
-
-def _value(name: str, value: Any) -> Variant:
-    picture = value if name in PICTURES and isinstance(value, str) else None
-    word = value_word(value)
-    label = word if picture is not None or "conv" in word or "relu" in word else f"{axis_word(name)} {word}"
-    return Variant(name, label, {name: value}, picture)
-
-
-def layouts(section: Section) -> list[Layout]:
-    """The figures of a section, one for each combination of the axes that are neither rows nor columns."""
-    axes = variants(section)
-    rows, columns = sides(section)
+def create_layouts(section: Section) -> list[Layout]:
+    """Creates the figures of a section: one for each combination of the axes that are neither rows nor columns."""
+    axes = _create_variants(section)
+    rows, columns = choose_axes(section)
     others = [axes[name] for name in axes if name not in (rows, columns)]
     return [
         Layout(
@@ -80,9 +65,28 @@ def layouts(section: Section) -> list[Layout]:
     ]
 
 
-def sides(section: Section) -> tuple[str | None, str | None]:
-    """The axes of rows and of columns."""
-    left = [name for name in section.axis_names if name not in (section.rows, section.columns)]
-    columns = section.columns or (left.pop() if left else None)
-    rows = section.rows or (left.pop() if left else None)
+def choose_axes(section: Section) -> tuple[str | None, str | None]:
+    """Chooses the axis of rows and the axis of columns: as declared, else the last two axes."""
+    free = [name for name in section.axis_names if name not in (section.rows, section.columns)]
+    columns = section.columns or (free.pop() if free else None)
+    rows = section.rows or (free.pop() if free else None)
     return rows, columns
+
+
+def _create_variants(section: Section) -> dict[str, list[Variant]]:
+    axes: dict[str, list[Variant]] = {}
+    for name, values in section.axes.items():
+        if isinstance(values, dict):
+            axes[name] = [Variant(name, str(label), flatten_options(options)) for label, options in values.items()]
+            continue
+        axes[name] = []
+        for value in values:
+            picture = value if name in PICTURE_OPTIONS and isinstance(value, str) else None
+            label = value_label(value)
+            # Pictures and layers explain themselves; a number needs the name of its option.
+            if picture is None and "conv" not in label and "relu" not in label:
+                label = f"{axis_label(name)} {label}"
+            axes[name].append(Variant(name, label, {name: value}, picture))
+    if section.snapshots:
+        axes[STEP_AXIS] = [Variant(STEP_AXIS, f"{step} steps", {STEP_AXIS: step}) for step in section.snapshots]
+    return axes

@@ -3,18 +3,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones.ops.first_convolution import AT_ONCE, image_convolution
+from nst_lightning.backbones.ops.first_convolution import COLUMNS_AT_A_TIME, first_convolution
 
 
 def random(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-@pytest.mark.parametrize("width", range(3, 4 + 2 * AT_ONCE))
-def test_image_convolution(width: int) -> None:
+@pytest.mark.parametrize("width", range(3, 4 + 2 * COLUMNS_AT_A_TIME))
+def test_first_convolution(width: int) -> None:
     image, weight, bias = random(2, 3, 6, width).requires_grad_(), random(4, 3, 3, 3), random(4)
-    torch.testing.assert_close(image_convolution(image, weight, bias), functional.conv2d(image, weight, bias))
-    assert torch.autograd.gradcheck(image_convolution, (image, weight, bias))
+    torch.testing.assert_close(first_convolution(image, weight, bias), functional.conv2d(image, weight, bias))
+    assert torch.autograd.gradcheck(first_convolution, (image, weight, bias))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -23,12 +23,12 @@ def test_its_gradient_in_bfloat16_is_the_exact_one_rounded(layout: torch.memory_
     gradient = random(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
     expected = functional.conv_transpose2d(gradient.double(), weight.double())
     image = image.contiguous(memory_format=layout).requires_grad_()
-    (found,) = torch.autograd.grad(image_convolution(image, weight, bias), image, gradient)
+    (found,) = torch.autograd.grad(first_convolution(image, weight, bias), image, gradient)
     torch.testing.assert_close(found, expected.bfloat16(), rtol=2**-8, atol=1e-3)
 
 
 def test_on_other_devices_it_is_torchs() -> None:
     image, weight, bias = (torch.empty(*shape, device="meta") for shape in ((1, 3, 8, 9), (4, 3, 3, 3), (4,)))
-    found = image_convolution(image.requires_grad_(), weight, bias)
+    found = first_convolution(image.requires_grad_(), weight, bias)
     assert found.grad_fn is not None
     assert found.grad_fn.name() == "ConvolutionBackward0"

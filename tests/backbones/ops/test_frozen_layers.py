@@ -5,7 +5,15 @@ from torch.nn import functional
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
 from nst_lightning.backbones.ops import frozen_layers as frozen
-from nst_lightning.backbones.ops.frozen_layers import maxima, rectified_convolution
+from nst_lightning.backbones.ops.frozen_layers import (
+    InputState,
+    max_pool,
+    measure_and_max_pool,
+    plain_max_pool,
+    plain_measure_and_max_pool,
+    plain_rectified_convolution,
+    rectified_convolution,
+)
 
 LAYERS = ["conv_1", "conv_2", "relu_3", "conv_4", "conv_6"]
 IMAGE = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(3))
@@ -22,10 +30,46 @@ def test_rectified_convolution() -> None:
     assert torch.autograd.gradcheck(rectified_convolution, (value, weight, bias))
 
 
+@pytest.mark.parametrize("state", ["shared", "rectified", "free"])
+def test_rectified_convolution_is_the_plain_implementation(state: InputState) -> None:
+    value, weight, bias = random(2, 3, 6, 5), random(4, 3, 3, 3), random(4)
+    leaf = (functional.relu(value) if state == "rectified" else value).requires_grad_()
+    plain = plain_rectified_convolution(leaf, weight, bias)
+    result = rectified_convolution(leaf * 1, weight, bias, state)
+    torch.testing.assert_close(result, plain, rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(output, leaf, torch.ones_like(plain))[0] for output in (result, plain)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_max_pool_is_the_plain_implementation() -> None:
+    value = random(2, 3, 7, 6).requires_grad_()
+    pooled = [implementation(value) for implementation in (max_pool, plain_max_pool)]
+    assert torch.equal(*pooled)
+    gradients = [torch.autograd.grad(output.square().sum(), value)[0] for output in pooled]
+    assert torch.equal(*gradients)
+
+
+def test_measuring_while_pooling_is_the_plain_implementation() -> None:
+    value = random(1, 3, 7, 6).requires_grad_()
+
+    def measure(given: Tensor) -> dict[str, Tensor]:
+        return {"squares": given.square().sum(), "constant": given.detach().sum()}
+
+    results, gradients = [], []
+    for implementation in (measure_and_max_pool, plain_measure_and_max_pool):
+        pooled, measured = implementation(value, measure)
+        assert list(measured) == ["squares", "constant"]
+        results.append(pooled)
+        (gradient,) = torch.autograd.grad(pooled.pow(3).sum() + 3 * measured["squares"] + measured["constant"], value)
+        gradients.append(gradient)
+    assert torch.equal(*results)
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
 def test_maxima() -> None:
     value = random(2, 3, 7, 6).requires_grad_()
-    assert torch.equal(maxima(value), functional.max_pool2d(value, 2))
-    assert torch.autograd.gradcheck(maxima, value)
+    assert torch.equal(max_pool(value), functional.max_pool2d(value, 2))
+    assert torch.autograd.gradcheck(max_pool, value)
 
 
 @pytest.mark.parametrize("height", [2, 3, 17, 40, 41])
@@ -35,7 +79,7 @@ def test_a_spare_value_is_overwritten_by_its_gradient(height: int) -> None:
     for spare in (False, True):
         given = value.clone().requires_grad_()
         inside = given * 1
-        pooled.append(maxima(inside, spare))
+        pooled.append(max_pool(inside, spare))
         gradients.append(torch.autograd.grad((pooled[-1] ** 2).sum(), given)[0])
         assert torch.equal(inside, value) is not spare
     plain = value.clone().requires_grad_()
@@ -57,8 +101,8 @@ def test_the_gradient_of_maxima_is_the_same_however_it_is_cut(
     (expected,) = torch.autograd.grad(pooled, value, ways)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     for at_once in (1, 60, 10_000):
-        monkeypatch.setattr(frozen, "AT_ONCE", at_once)
-        assert torch.equal(torch.autograd.grad(maxima(value), value, ways)[0], expected)
+        monkeypatch.setattr(frozen, "MAXIMA_PER_STRIP", at_once)
+        assert torch.equal(torch.autograd.grad(max_pool(value), value, ways)[0], expected)
 
 
 def of_plain_operations(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
+from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error, plain_gram_squared_error
 from nst_lightning.functional.gram import gram_matrix, moments
 
 
@@ -74,3 +74,20 @@ def test_gradient_of_a_squared_error_in_bfloat16_is_the_exact_one_rounded_also_u
         gradients.append(leaf.grad.double())
     found, exact = gradients
     assert (found - exact).abs().max() < 0.01 * exact.abs().max()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", list(maps()))
+def test_it_is_the_plain_implementation(name: str, weighted: bool) -> None:
+    features, channel_map = features_with_means().requires_grad_(), maps()[name]
+    weights = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
+    weights = weights / weights.mean((2, 3), keepdim=True)
+    size = 6 if channel_map is None else 3
+    target = torch.eye(size, dtype=torch.float64)[None]
+    results, gradients = [], []
+    for implementation in (gram_squared_error, plain_gram_squared_error):
+        result = implementation(features, target, channel_map, weights if weighted else None, 2.0)
+        results.append(result)
+        gradients.append(torch.autograd.grad(result, features)[0])
+    torch.testing.assert_close(*results, rtol=1e-12, atol=0)
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)

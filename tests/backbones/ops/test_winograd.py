@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones import VGG19
 from nst_lightning.backbones.ops import winograd
-from nst_lightning.backbones.ops.winograd import Kernels, kernel_of, kernel_of_gradient
+from nst_lightning.backbones.ops.winograd import Kernels, transform_gradient_kernel, transform_kernel
 
 LAYERS = ["conv_3", "conv_5", "relu_5", "relu_6", "conv_7"]
 
@@ -17,35 +17,35 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 @pytest.mark.parametrize("strip", [1, 10_000, 2**22])
 @pytest.mark.parametrize("shape", [(2, 5, 1, 1), (1, 5, 4, 4), (1, 3, 5, 9), (2, 8, 37, 50), (1, 4, 2, 13)])
 def test_it_is_the_plain_convolution(shape: tuple[int, ...], strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "STRIP", strip)
+    monkeypatch.setattr(winograd, "STRIP_BYTES", strip)
     value, weight, bias = random(*shape), random(7, shape[1], 3, 3), random(7)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
-    torch.testing.assert_close(winograd.convolution(value, kernel_of(weight), bias, rectify=True), expected)
+    torch.testing.assert_close(winograd.convolve(value, transform_kernel(weight), bias, rectify=True), expected)
     plain = functional.conv2d(value, weight, padding=1)
-    torch.testing.assert_close(winograd.convolution(value, kernel_of(weight)), plain)
+    torch.testing.assert_close(winograd.convolve(value, transform_kernel(weight)), plain)
     transposed = functional.conv_transpose2d(plain, weight, padding=1)
-    torch.testing.assert_close(winograd.convolution(plain, kernel_of_gradient(weight)), transposed)
+    torch.testing.assert_close(winograd.convolve(plain, transform_gradient_kernel(weight)), transposed)
 
 
 @pytest.mark.parametrize("rectified", [False, True])
 def test_gradient(rectified: bool) -> None:
     value, weight, bias = random(2, 3, 6, 5), random(4, 3, 3, 3), random(4)
     value = (functional.relu(value) if rectified else value).requires_grad_()
-    kernels = Kernels(kernel_of(weight), kernel_of_gradient(weight))
-    found = winograd.rectified_convolution(value, kernels, bias, rectified)
+    kernels = Kernels(transform_kernel(weight), transform_gradient_kernel(weight))
+    found = winograd.winograd_convolution(value, kernels, bias, rectified)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
     torch.testing.assert_close(found, expected)
     direction = random(*found.shape)
     gradients = [torch.autograd.grad(result, value, direction)[0] for result in (found, expected)]
     torch.testing.assert_close(*gradients)
     if not rectified:
-        assert torch.autograd.gradcheck(lambda value: winograd.rectified_convolution(value, kernels, bias), value)
+        assert torch.autograd.gradcheck(lambda value: winograd.winograd_convolution(value, kernels, bias), value)
 
 
 def test_float32_is_near_float64() -> None:
     value, weight, bias = random(1, 96, 32, 32), random(96, 96, 3, 3), random(96)
     expected = functional.conv2d(value, weight, bias, padding=1)
-    found = winograd.convolution(value.float(), kernel_of(weight.float()), bias.float())
+    found = winograd.convolve(value.float(), transform_kernel(weight.float()), bias.float())
     assert found.dtype == torch.float32
     assert (found - expected).norm() < 4e-6 * expected.norm()
 
@@ -53,13 +53,13 @@ def test_float32_is_near_float64() -> None:
 def test_a_network_has_the_same_features_and_gradient_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     used: list[tuple[int, ...]] = []
-    convolution = winograd.convolution
+    convolution = winograd.convolve
 
     def noted(value: Tensor, *arguments: Tensor | None, **options: bool) -> Tensor:
         used.append(tuple(value.shape))
         return convolution(value, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(winograd, "convolution", noted)
+    monkeypatch.setattr(winograd, "convolve", noted)
     backbone = VGG19(weights="random")
     backbone.build(LAYERS)
     found = features_and_gradient(backbone)
@@ -84,12 +84,12 @@ def test_kernels_are_made_once_and_anew_for_other_weights() -> None:
     backbone = VGG19(weights="random")
     backbone.build(LAYERS)
     name = "convolutions.3.weight"
-    first = backbone.derived(name, kernel_of, kernel_of)
-    assert backbone.derived(name, kernel_of, kernel_of) is first
+    first = backbone.derive(name, transform_kernel, transform_kernel)
+    assert backbone.derive(name, transform_kernel, transform_kernel) is first
     with torch.no_grad():
         backbone.get_parameter(name).zero_()
     backbone.freeze()
-    assert not backbone.derived(name, kernel_of, kernel_of).any()
+    assert not backbone.derive(name, transform_kernel, transform_kernel).any()
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_it_is_used_where_it_was_measured_to_pay(
     value: tuple[int, ...], weight: tuple[int, ...], machine: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert winograd.pays(torch.empty(value), torch.empty(weight)) is expected
+    assert winograd.is_faster(torch.empty(value), torch.empty(weight)) is expected
     for other in ({"dtype": torch.bfloat16}, {"dtype": torch.float64}, {"device": "meta"}):
-        assert not winograd.pays(torch.empty(value).to(**other), torch.empty(weight))
+        assert not winograd.is_faster(torch.empty(value).to(**other), torch.empty(weight))

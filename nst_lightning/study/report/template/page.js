@@ -24,7 +24,7 @@ function compare() {
   if (!other) return;
   beneath.src = other;
   beneath.alt = `The ${against.value}`;
-  // The other picture lies on top and is cut away from the left.
+  // The other picture lies on top and is clipped from the left.
   beneath.style.clipPath = `inset(0 0 0 ${slider.value}%)`;
 }
 
@@ -35,7 +35,7 @@ against.addEventListener("change", compare);
 slider.addEventListener("input", compare);
 viewer.addEventListener("close", () => tiles[current].focus());
 document.addEventListener("keydown", (event) => {
-  // In the slider and in the list the arrows have their own meaning.
+  // The slider and the list use the arrow keys themselves.
   if (!viewer.open || event.target === slider || event.target === against) return;
   if (event.key === "ArrowLeft") show(current - 1);
   if (event.key === "ArrowRight") show(current + 1);

@@ -1,0 +1,99 @@
+"""A run: module, data and Trainer, checked and ready to fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from jsonargparse import Namespace
+
+from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
+from nst_lightning.callbacks.run_folder import run_folder
+from nst_lightning.callbacks.snapshots import check_ends
+from nst_lightning.data.transfer import TransferData
+from nst_lightning.system.precision import is_emulated
+from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
+from nst_lightning.training.memory_estimate import configure_memory
+from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.resume import read_checkpoint
+
+
+@dataclass
+class Run:
+    """A run that is checked and ready to fit. Everything that can be wrong is found before it has a folder.
+
+    Attributes:
+        module: the image and its objective.
+        data: the pictures and the plan.
+        trainer: Lightning's Trainer with all callbacks.
+        config: the parsed configuration.
+        interrupt: the callback that ends the run on Ctrl-C.
+        writer: the callback that writes the result.
+        prints: whether to print where the result is.
+        owns_process: whether the run may configure memory allocation for the whole process.
+        precision_is_chosen: whether the precision was chosen for this machine instead of by the user.
+    """
+
+    module: StyleTransfer
+    data: TransferData
+    trainer: pl.Trainer
+    config: Namespace
+    interrupt: GracefulInterrupt
+    writer: FilmWriter | ResultWriter
+    prints: bool
+    owns_process: bool
+    precision_is_chosen: bool
+    is_finished: bool = field(init=False, default=False)
+    """Whether the checkpoint is that of a plan whose steps are all made."""
+    _loaded: Mapping[str, Any] | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.config.ckpt_path is not None:
+            self._loaded = read_checkpoint(Path(self.config.ckpt_path))
+        device = self.trainer.strategy.root_device
+        if self.module.cuda_graphs:
+            check_graph_device(device)
+        check_ends(self.config.snapshots.at_steps, self.data.ends(), self.data.iterations_per_step)
+        self.module.check_data(self.data)
+        configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
+        if self._loaded is not None:
+            position = self.module.check_checkpoint(self._loaded, self.data)
+            self.is_finished = position.stage == len(self.data.stages)
+            if not self.is_finished:
+                self._loaded = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run before its plan was done."""
+        return self.interrupt.interrupted
+
+    def fit(self) -> None:
+        """Paints, unless the checkpoint is that of a plan whose steps are all made."""
+        if self.is_finished:
+            print("All steps of this checkpoint's plan are made; a larger data.plan.steps continues it.")
+            self._write_film_again()
+            return
+        if self.prints:
+            self._print_precision()
+        pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
+        self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
+
+    def _print_precision(self) -> None:
+        options = self.config.trainer
+        if self.precision_is_chosen and options.precision == "bf16-mixed":
+            print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
+        elif is_emulated(options.precision, str(options.accelerator)):
+            print(
+                "This machine is not known to support bfloat16 natively and may take a hundred times as long as in "
+                "float32: --trainer.precision 32-true is faster then."
+            )
+
+    def _write_film_again(self) -> None:
+        """Writes the film of frames that exist already, in case it failed before or is requested elsewhere."""
+        if isinstance(self.writer, FilmWriter) and self._loaded is not None:
+            self.writer.open(run_folder(self.trainer))
+            count = len(self.writer.data.timing(len(self.data.stages)).times)
+            image = self._loaded["state_dict"]["image"]
+            self.writer.complete(count, Path(self.config.ckpt_path), image)
+            self.writer.write(count)

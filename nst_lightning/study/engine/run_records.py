@@ -1,0 +1,73 @@
+"""Reads and writes the files of a run folder that tell how far the run is."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from nst_lightning.callbacks.checkpoint import LAST
+from nst_lightning.callbacks.films import COMPARED
+from nst_lightning.callbacks.films import RESULT as FILM
+from nst_lightning.callbacks.result import RESULT
+from nst_lightning.callbacks.snapshots import snapshot_name
+from nst_lightning.callbacks.summary import SUMMARY
+from nst_lightning.images.atomic import write_bytes
+from nst_lightning.video.frames import FOLDER as FRAMES
+
+FAILURE_FILE = "failure.txt"  # holds the error message of a failed run
+
+FILM_FILES = (f"{Path(FILM).stem}_{COMPARED}.mp4", FILM)  # in the order in which the page prefers them
+
+RunStatus = Literal["done", "failed", "begun", "new"]
+"""How far a run is; `begun` runs have a checkpoint. The words are written to ``results.csv``."""
+
+
+def read_status(folder: Path) -> RunStatus:
+    """Reads how far the run of a folder is."""
+    if (folder / FAILURE_FILE).exists():
+        return "failed"
+    summary = read_summary(folder)
+    if summary is not None and summary["steps"] >= summary["planned"] and picture_path(folder).exists():
+        return "done"
+    return "begun" if (folder / LAST).exists() else "new"
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """Reads the summary of a run, or returns None if there is none yet."""
+    path = folder / SUMMARY
+    if not path.exists():
+        return None
+    summary: dict[str, Any] = json.loads(path.read_text())
+    return summary
+
+
+def read_failure(folder: Path) -> str:
+    """Reads the error message of a run; empty if it has not failed."""
+    path = folder / FAILURE_FILE
+    return path.read_text().strip() if path.exists() else ""
+
+
+def write_failure(folder: Path, message: str) -> None:
+    """Writes the error message of a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / FAILURE_FILE, (message + "\n").encode())
+
+
+def picture_path(folder: Path, step: int | None = None) -> Path:
+    """Returns the path of a run's picture; of a film run, the path of the film.
+
+    Args:
+        folder: the run folder.
+        step: step of a snapshot, or None for the result.
+    """
+    if step is not None:
+        return folder / snapshot_name(step)
+    films = [folder / name for name in FILM_FILES if (folder / name).exists()]
+    return films[0] if films else folder / RESULT
+
+
+def still_path(file: Path) -> Path:
+    """Returns a picture that represents a file on a contact sheet: the middle frame of a film, else the file itself."""
+    if file.name not in FILM_FILES:
+        return file
+    frames = sorted((file.parent / FRAMES).iterdir())
+    return frames[len(frames) // 2]

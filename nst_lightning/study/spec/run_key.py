@@ -1,0 +1,97 @@
+"""The key of a run: a hash of everything that decides its pictures."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from nst_lightning.errors import InputError
+from nst_lightning.samples import locate
+from nst_lightning.study.spec.declaration import flatten_options
+from nst_lightning.study.spec.resolve import Configuration
+from nst_lightning.training.module import lbfgs
+
+# Options that do not change a picture: where files are written and what is shown during the run.
+_IGNORED = ("ckpt_path", "output", "previews", "checkpoints")
+_IGNORED_OF_TRAINER = ("logger", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
+
+# Keys contain the import path of the default optimizer. This is its path when the first keys were made; a new one would
+# make finished runs look new.
+_KEYED_DEFAULT_OPTIMIZER = "nst_lightning.module.lbfgs"
+
+# The same optimizer as the default recipe spells it out, and the losses of that recipe.
+_RECIPE_OPTIMIZER = {
+    "class_path": "nst_lightning.optim.CompactLBFGS",
+    "init_args": {"lr": 1.0, "history_size": 10, "longest": 0.05, "per_item": True},
+}
+_DETERMINISTIC_LOSSES = {"ContentLoss", "GramLoss", "TotalVariationLoss"}
+
+
+def run_key(configuration: Configuration) -> str:
+    """Returns the key of a run: 16 hexadecimal digits that depend on its options and on the content of its input files.
+
+    Args:
+        configuration: configuration of `fit` with all options.
+    """
+    decisive = {name: value for name, value in configuration.items() if name not in _IGNORED}
+    decisive["trainer"] = {k: v for k, v in configuration["trainer"].items() if k not in _IGNORED_OF_TRAINER}
+    if configuration["model"]["optimizer"] == f"{lbfgs.__module__}.{lbfgs.__name__}":
+        decisive["model"] = configuration["model"] | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
+    files = {name: _hash_file(name) for name in sorted(input_files(configuration))}
+    text = json.dumps([decisive, files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def folder_run_key(configuration: Configuration) -> str:
+    """Returns the key of a run of a folder study with the default recipe.
+
+    The first such keys were made with seed 0 and the default optimizer, which the recipe now spells out with seed 92. A
+    run without randomness keeps its first key, because its pictures are the same.
+
+    Args:
+        configuration: configuration of `fit` with all options.
+    """
+    model = configuration["model"]
+    is_deterministic = model["initialization"] == "content" and all(
+        term["class_path"].rpartition(".")[2] in _DETERMINISTIC_LOSSES for term in model["losses"].values()
+    )
+    if is_deterministic and configuration["seed_everything"] == 92 and model["optimizer"] == _RECIPE_OPTIMIZER:
+        model = model | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
+        configuration = configuration | {"model": model, "seed_everything": 0}
+    return run_key(configuration)
+
+
+def input_files(configuration: Configuration) -> set[str]:
+    """Returns every value below ``data`` and ``model`` that names an existing file or a sample."""
+    values = flatten_options(_replace_lists({group: configuration[group] for group in ("data", "model")}))
+    return {value for value in values.values() if isinstance(value, str) and _is_path(value)}
+
+
+def _replace_lists(value: Any) -> Any:
+    """Replaces lists by mappings and renames ``class_path``, so that `flatten_options` reaches every value."""
+    if isinstance(value, dict):
+        return {("class" if key == "class_path" else key): _replace_lists(v) for key, v in value.items()}
+    return {str(n): _replace_lists(item) for n, item in enumerate(value)} if isinstance(value, list) else value
+
+
+def _is_path(text: str) -> bool:
+    if text.startswith("sample:"):
+        return True
+    # Longer texts make `exists` raise an OSError.
+    return len(text) < 4096 and ("/" in text or "." in text) and Path(text).exists()
+
+
+def _hash_file(name: str) -> str:
+    """Hashes a file, or the names and contents of all files of a folder."""
+    try:
+        path = Path(locate(name))
+    except InputError:
+        return "missing"
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            total.update(file.name.encode() + b"\0")
+            with file.open("rb") as opened:
+                total.update(hashlib.file_digest(opened, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,32 @@
+"""Evaluation of an objective with activation checkpointing."""
+
+from torch import Tensor
+
+from nst_lightning.backbones.blocks import BlockNetwork
+from nst_lightning.backbones.checkpointed import measure_checkpointed
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.ops.checkpointing import Measurements
+from nst_lightning.losses.base import IMAGE
+from nst_lightning.training.evaluation.streamed import sort_layers
+from nst_lightning.training.objective import Objective, Terms
+
+
+def evaluate_checkpointed(objective: Objective, network: BlockNetwork, image: Tensor) -> Terms:
+    """Computes ``objective(image)`` and keeps only the input of each block for the backward pass.
+
+    The losses of a block are computed again with it, so that no features are kept.
+
+    Args:
+        objective: all of its losses are layerwise.
+        network: the objective's backbone.
+        image: ``(batch, 3, height, width)`` in [0, 1].
+    """
+
+    def measure(features: Features) -> Measurements:
+        terms = objective.compare(features)
+        return {(name, layer): distance for name, layers in terms.items() for layer, distance in layers.items()}
+
+    terms = objective.compare(Features({IMAGE: image}))
+    for (name, layer), distance in measure_checkpointed(network, image, objective.layers, measure).items():
+        terms[name][layer] = distance
+    return sort_layers(objective, terms)

@@ -1,0 +1,28 @@
+"""The choice of how an objective is evaluated."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from nst_lightning.backbones.blocks import BlockNetwork
+from nst_lightning.losses.base import IMAGE
+from nst_lightning.training.evaluation.checkpointed import evaluate_checkpointed
+from nst_lightning.training.evaluation.streamed import evaluate_streamed
+from nst_lightning.training.objective import Objective, Terms
+
+# Computes the terms of an objective; the plain one is the objective itself.
+Evaluate = Callable[[Tensor], Terms]
+
+
+def select_evaluation(objective: Objective) -> Evaluate:
+    """Returns the evaluation of an objective that takes least memory for the time that the user accepts.
+
+    A loss that needs several layers at a time is evaluated plainly.
+    """
+    layerwise = all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in objective.named_losses.values())
+    if not objective.layers or not layerwise:
+        return objective
+    if isinstance(objective.backbone, BlockNetwork) and objective.backbone.checkpointing:
+        return partial(evaluate_checkpointed, objective, objective.backbone)
+    return partial(evaluate_streamed, objective)

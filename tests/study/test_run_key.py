@@ -1,0 +1,78 @@
+"""Keys of runs stay what they were, so that finished runs are recognized."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nst_lightning.study.spec.folder_study import create_folder_study
+from nst_lightning.study.spec.resolve import Configuration, Resolver
+from nst_lightning.study.spec.run_key import folder_run_key, run_key
+from nst_lightning.study.spec.study_files import read_study
+from nst_lightning.study.spec.study_resolver import StudyResolver
+from tests.study.studies import TRANSFER
+
+FIRST_DEFAULT_OPTIMIZER = "nst_lightning.module.lbfgs"
+COMPACT_LBFGS = {"class_path": "nst_lightning.optim.CompactLBFGS", "init_args": {"history_size": 10}}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def replace(configuration: Configuration, **model: Any) -> Configuration:
+    return configuration | {"model": configuration["model"] | model}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key"), [(COMPACT_LBFGS, "75870be9c466fd17"), (FIRST_DEFAULT_OPTIMIZER, "1efbf2400570de8e")]
+)
+def test_keys_of_version_0_1(optimizer: Any, key: str) -> None:
+    Path("content.png").write_bytes(b"content")
+    content = {"class_path": "nst_lightning.ContentLoss", "init_args": {"layers": ["conv_3"]}}
+    configuration = {
+        "seed_everything": 92,
+        "output": "out.png",
+        "data": {"content": "content.png", "style": ["sample:none", "missing.png"]},
+        "model": {"initialization": "content", "optimizer": optimizer, "losses": {"content": content}},
+        "trainer": {"precision": "32-true", "logger": None},
+    }
+    assert run_key(configuration) == key
+
+
+def test_the_default_optimizer_has_its_first_path_in_the_key() -> None:
+    declared = yaml.safe_load(Path(TRANSFER).read_text())
+    del declared["model"]["optimizer"]
+    Path("config.yaml").write_text(yaml.safe_dump(declared))
+    configuration = Resolver().resolve([Path("config.yaml")], {})
+    assert run_key(configuration) == run_key(replace(configuration, optimizer=FIRST_DEFAULT_OPTIMIZER))
+
+
+def test_classes_have_the_paths_that_are_in_keys() -> None:
+    model = Resolver().resolve([Path(TRANSFER)], {})["model"]
+    assert model["backbone"]["class_path"] == "nst_lightning.SlimVGG19"
+    assert {name: term["class_path"] for name, term in model["losses"].items()} == {
+        "content": "nst_lightning.ContentLoss",
+        "style": "nst_lightning.GramLoss",
+        "smooth": "nst_lightning.TotalVariationLoss",
+    }
+    assert model["optimizer"]["class_path"] == "nst_lightning.optim.CompactLBFGS"
+
+
+def test_folder_studies_have_the_keys_of_their_first_recipe() -> None:
+    for name in ("content.png", "style.png"):
+        Path(name).write_bytes(name.encode())
+
+    def resolve(**model: Any) -> Configuration:
+        study = read_study([])
+        study.model = model or None
+        (run,) = StudyResolver([Path()]).resolve(create_folder_study(study, "content.png", "style.png")).runs
+        return run.configuration
+
+    first = replace(resolve(), optimizer=FIRST_DEFAULT_OPTIMIZER) | {"seed_everything": 0}
+    assert folder_run_key(resolve()) == run_key(first)
+    # The seed decides noise: such a run is another one than with the first recipe, whose seed was 0.
+    noise = resolve(initialization="noise")
+    assert folder_run_key(noise) == run_key(noise)

@@ -1,0 +1,144 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
+from nst_lightning.backbones.checkpointed import measure_checkpointed
+from nst_lightning.backbones.features import Features
+from nst_lightning.data.transfer import StagePictures
+from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
+from nst_lightning.losses.base import Loss, total
+from nst_lightning.training.module import StyleTransfer
+from tests.tiny import smooth_image
+
+PICTURE, STYLE = smooth_image(27, 22, seed=1), smooth_image(30, 24, seed=2)
+LAYERS = ["conv_1", "relu1_1", "relu_2", "conv2_2", "relu3_1", "conv_6"]
+
+
+def network(slim: bool, **options: Any) -> Backbone:
+    return SlimVGG19(**options) if slim else VGG19(weights="random", **options)
+
+
+def terms() -> dict[str, Loss]:
+    return {
+        "content": ContentLoss(["conv_4", "relu2_2"]),
+        "style": GramLoss(LAYERS, 1e4),
+        "moments": WassersteinLoss(["relu_3", "image"]),
+        "smooth": TotalVariationLoss(),
+    }
+
+
+def evaluated(
+    backbone: Backbone, precision: str, given: dict[str, Loss]
+) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
+    module = StyleTransfer(backbone, given)
+    image = (PICTURE + 0.1 * smooth_image(27, 22, seed=3)).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        module.set_targets(StagePictures(PICTURE, [STYLE], [1.0]))
+        parts = module.evaluate(image)
+        objective = total({name: total(layers) for name, layers in parts.items()})
+    objective.backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    return parts, image.grad
+
+
+@pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_checkpointing_changes_neither_the_terms_nor_the_gradient(slim: bool, precision: str, pooling: str) -> None:
+    found, expected = (
+        evaluated(network(slim, pooling=pooling, checkpointing=on), precision, terms()) for on in (True, False)
+    )
+    assert {name: list(parts) for name, parts in found[0].items()} == {
+        name: list(term.layers) for name, term in terms().items()
+    }
+    for name, parts in expected[0].items():
+        assert all(torch.equal(found[0][name][layer], part) for layer, part in parts.items())
+    assert expected[1].any()
+    assert torch.equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_layer_by_layer_is_all_at_once(checkpointing: bool) -> None:
+    class Whole(GramLoss):
+        layerwise = False
+
+    layers = ["conv_1", "relu_1", "conv_4", "relu_4"]
+    backbone = VGG19(weights="random", checkpointing=checkpointing)
+    found, expected = (evaluated(backbone, "float32", {"style": kind(layers, 1e4)}) for kind in (GramLoss, Whole))
+    assert all(torch.equal(found[0]["style"][layer], expected[0]["style"][layer]) for layer in layers)
+    torch.testing.assert_close(found[1], expected[1])
+
+
+@pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_selected_evaluation_is_the_plain_one_in_float64(slim: bool, pooling: str, checkpointing: bool) -> None:
+    module = StyleTransfer(network(slim, pooling=pooling, checkpointing=checkpointing), terms()).double()
+    picture, style = PICTURE.double(), STYLE.double()
+    module.objective.set_targets(StagePictures(picture, [style], [1.0]))
+    assert module.evaluate is not module.objective
+    image = (picture + 0.1 * smooth_image(27, 22, seed=3)).requires_grad_()
+    values, gradients = [], []
+    for evaluate in (module.objective, module.evaluate):
+        found = evaluate(image)
+        values.append(found)
+        (gradient,) = torch.autograd.grad(total({name: total(layers) for name, layers in found.items()}), image)
+        gradients.append(gradient)
+    assert [list(layers) for layers in values[1].values()] == [list(layers) for layers in values[0].values()]
+    torch.testing.assert_close(values[1], values[0], rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-9, atol=1e-12)
+
+
+def test_a_checkpointed_network_measures_each_requested_layer() -> None:
+    def measure(features: Features) -> dict[str, Tensor]:
+        return {layer: value.square().sum() for layer, value in features.items()}
+
+    layers = ["conv_1", "conv1_1", "relu_2", "conv_6"]
+    backbone = VGG19(weights="random", checkpointing=True)
+    backbone.build(layers)
+    image = PICTURE.clone().requires_grad_()
+    found = measure_checkpointed(backbone, image, layers, measure)
+    plain = measure(backbone(image, layers))
+    assert set(found) == set(layers)
+    assert all(torch.equal(found[layer], plain[layer]) for layer in layers)
+    # A layer that nothing depends on has no gradient.
+    gradients = [torch.autograd.grad(each["conv1_1"] + each["conv_6"], image)[0] for each in (found, plain)]
+    torch.testing.assert_close(*gradients)
+
+
+def kept_bytes(checkpointing: bool, layers: list[str]) -> int:
+    """What a graph keeps after its evaluation, each storage once."""
+    kept: dict[int, int] = {}
+
+    def note(value: Tensor) -> Tensor:
+        kept[value.data_ptr()] = value.untyped_storage().nbytes()
+        return value
+
+    module = StyleTransfer(VGG19(weights="random", checkpointing=checkpointing), {"style": GramLoss(layers)})
+    module.set_targets(StagePictures(None, [STYLE], [1.0]))
+    image = smooth_image(128, 128).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+        objective = total(module.criterion(image))
+    assert objective.requires_grad
+    return sum(kept.values())
+
+
+def test_of_each_block_its_input_is_kept() -> None:
+    layers = ["relu1_1", "conv_2", "relu2_1", "conv_5"]
+    # Three channels as the network sees them, and the maxima of 64 and 128 channels; without, four convolutions more.
+    inputs = 4 * (3 * 130**2 + 64 * 64**2 + 128 * 32**2)
+    assert kept_bytes(True, layers) == pytest.approx(inputs, rel=0.02)
+    assert kept_bytes(False, layers) > 5 * inputs
+
+
+def test_a_network_that_is_trained_is_not_computed_again() -> None:
+    backbone = VGG19(weights="random", checkpointing=True)
+    backbone.build(["conv_2"])
+    backbone.requires_grad_(True)
+    image = PICTURE.clone().requires_grad_()
+    found = measure_checkpointed(backbone, image, ["conv_2"], lambda features: {"sum": features["conv_2"].sum()})
+    found["sum"].backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
