@@ -85,7 +85,7 @@ def test_config_takes_yaml() -> None:
 
 
 def test_config_tells_of_an_unknown_name() -> None:
-    with pytest.raises(UsageError, match="one of assignment, .*, but got 'bset'"):
+    with pytest.raises(UsageError, match=r"one of assignment, .*, but got 'bset'"):
         parse("--config", "bset")
 
 
