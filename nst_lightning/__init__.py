@@ -3,50 +3,62 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nst_lightning.errors import DivergedError, InputError
-from nst_lightning.version import __version__
+from nst_lightning.errors import DivergedError as DivergedError
+from nst_lightning.errors import InputError as InputError
+from nst_lightning.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from nst_lightning.api import stylize
-    from nst_lightning.backbones import VGG16, VGG19, Backbone, SlimVGG19
-    from nst_lightning.data.plan import Plan
-    from nst_lightning.data.transfer import TransferData
-    from nst_lightning.losses import ContentLoss, DisocclusionGramLoss, GramLoss, Loss, TemporalLoss, TotalVariationLoss
-    from nst_lightning.training.module import StyleTransfer
+if TYPE_CHECKING:  # the table below, for type checkers
+    from nst_lightning.api import stylize as stylize
+    from nst_lightning.backbones import VGG16 as VGG16
+    from nst_lightning.backbones import VGG19 as VGG19
+    from nst_lightning.backbones import Backbone as Backbone
+    from nst_lightning.backbones import SlimVGG19 as SlimVGG19
+    from nst_lightning.data.plan import Plan as Plan
+    from nst_lightning.data.transfer import TransferData as TransferData
+    from nst_lightning.losses import ContentLoss as ContentLoss
+    from nst_lightning.losses import DisocclusionGramLoss as DisocclusionGramLoss
+    from nst_lightning.losses import FeatureLoss as FeatureLoss
+    from nst_lightning.losses import GramLoss as GramLoss
+    from nst_lightning.losses import Loss as Loss
+    from nst_lightning.losses import RevealedGramLoss as RevealedGramLoss
+    from nst_lightning.losses import SlicedWassersteinLoss as SlicedWassersteinLoss
+    from nst_lightning.losses import TemporalLoss as TemporalLoss
+    from nst_lightning.losses import TotalVariationLoss as TotalVariationLoss
+    from nst_lightning.losses import WassersteinLoss as WassersteinLoss
+    from nst_lightning.training.module import StyleTransfer as StyleTransfer
 
-__all__ = [
-    "VGG16",
-    "VGG19",
-    "Backbone",
-    "ContentLoss",
-    "DisocclusionGramLoss",
-    "DivergedError",
-    "GramLoss",
-    "InputError",
-    "Loss",
-    "Plan",
-    "SlimVGG19",
-    "StyleTransfer",
-    "TemporalLoss",
-    "TotalVariationLoss",
-    "TransferData",
-    "__version__",
-    "stylize",
-]
-
-_HOMES = {
-    "api": ("stylize",),
-    "backbones": ("VGG16", "VGG19", "Backbone", "SlimVGG19"),
-    "data.transfer": ("TransferData",),
-    "losses": ("ContentLoss", "GramLoss", "Loss", "DisocclusionGramLoss", "TemporalLoss", "TotalVariationLoss"),
-    "training.module": ("StyleTransfer",),
-    "data.plan": ("Plan",),
+# Public names and their modules. Each is imported at its first use, because torch and Lightning take seconds.
+_MODULES = {
+    "Backbone": "nst_lightning.backbones",
+    "ContentLoss": "nst_lightning.losses",
+    "DisocclusionGramLoss": "nst_lightning.losses",
+    "FeatureLoss": "nst_lightning.losses",
+    "GramLoss": "nst_lightning.losses",
+    "Loss": "nst_lightning.losses",
+    "Plan": "nst_lightning.data.plan",
+    "RevealedGramLoss": "nst_lightning.losses",  # deprecated
+    "SlicedWassersteinLoss": "nst_lightning.losses",
+    "SlimVGG19": "nst_lightning.backbones",
+    "StyleTransfer": "nst_lightning.training.module",
+    "TemporalLoss": "nst_lightning.losses",
+    "TotalVariationLoss": "nst_lightning.losses",
+    "TransferData": "nst_lightning.data.transfer",
+    "VGG16": "nst_lightning.backbones",
+    "VGG19": "nst_lightning.backbones",
+    "WassersteinLoss": "nst_lightning.losses",
+    "stylize": "nst_lightning.api",
 }
+
+__all__ = ["DivergedError", "InputError", "__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for: importing Lightning takes seconds, which `--help` is spared."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Imports a public name at its first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, including those that are not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -2,46 +2,52 @@
 
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
 from nst_lightning.version import __version__
 
+# The function of each command and a line of help. The module is imported when its command runs, so that help is quick.
 COMMANDS = {
-    "fit": "paint a picture as a configuration says",
-    "study": "paint many pictures and make a page of them: sweeps, folders, a report",
-    "benchmark": "measure speed, memory and time to quality on this machine, beside a plain loop",
-    "distill": "make the weights of SlimVGG19 anew, or measure a file of them (distill measure)",
-    "flicker": "measure how much a film flickers that was painted from another one",
-    "samples": "write the pictures that come with the package to a folder",
+    "fit": ("nst_lightning.cli.fit:main", "paint a picture or a film from a configuration"),
+    "study": ("nst_lightning.study.command:main", "paint many pictures and show them on one page"),
+    "benchmark": ("nst_lightning.benchmark.command:main", "measure speed, memory and time to quality"),
+    "distill": ("nst_lightning.distill.command:main", "train the weights of SlimVGG19, or measure them"),
+    "flicker": ("nst_lightning.cli.flicker:main", "measure the flicker of a stylized film"),
+    "samples": ("nst_lightning.samples.command:main", "write the sample pictures and the sample clip to a folder"),
 }
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs a command and returns its exit status.
+    """Runs a command.
 
-    Mistakes of the person who typed it become one line on stderr and status 1, or 2 where the line cannot be parsed.
-    Where nobody reads the output any more, as with `| head`, it ends without a word and with status 141, as others do.
+    Errors of the user and warnings are printed in one line each, without a traceback.
 
     Args:
-        args: what stands on the command line after the program's name; `sys.argv` unless given.
+        args: the command line after the name of the program. Default: `sys.argv`.
+
+    Returns:
+        The exit status: 0; 1 for an input that cannot be used; 2 for a command line that cannot be parsed; 130 after
+        Ctrl-C; 141 (128 + SIGPIPE) if nobody reads the output, as with `| head`.
     """
     try:
         try:
-            return _main(args)
+            return _main(sys.argv[1:] if args is None else args)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # What is left of the output would be tried once more when Python ends.
+        # Python flushes the rest of the output at its end, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 
-def _main(args: list[str] | None) -> int:
-    args = sys.argv[1:] if args is None else args
+def _main(args: list[str]) -> int:
     if args and args[0] in COMMANDS:
-        return _run(args)
+        return _run(args[0], args[1:])
     if args in (["-h"], ["--help"], []):
         print(_help())
         return 0 if args else 2
@@ -52,53 +58,53 @@ def _main(args: list[str] | None) -> int:
     return 2
 
 
-def _run(args: list[str]) -> int:
+def _run(name: str, args: list[str]) -> int:
     try:
-        return _command(args[0])(args[1:])
+        with _one_line_warnings():
+            return import_command(name)(args)
     except (InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
 
 
-def _command(name: str) -> Callable[[list[str]], int]:
-    """The function of a command; its room is imported only now, so that the help is quick."""
+def import_command(name: str) -> Callable[[list[str]], int]:
+    """Imports the function of a command.
+
+    Args:
+        name: one of `COMMANDS`.
+    """
     if name in {"fit", "study"}:
-        request_huge_pages()
-    if name == "fit":
-        from nst_lightning.cli.fit import main as fit
+        request_huge_pages()  # before torch is imported
+    module, _, function = COMMANDS[name][0].partition(":")
+    command: Callable[[list[str]], int] = getattr(import_module(module), function)
+    return command
 
-        return fit
-    if name == "study":
-        from nst_lightning.study.command import main as study
 
-        return study
-    if name == "benchmark":
-        from nst_lightning.benchmark.command import main as benchmark
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Prints warnings without the source line that Python adds."""
+    formatter = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {_one_line(message)}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatter
 
-        return benchmark
-    if name == "distill":
-        from nst_lightning.distill.command import main as distill
 
-        return distill
-    if name == "flicker":
-        from nst_lightning.cli.flicker import main as flicker
-
-        return flicker
-    from nst_lightning.samples.command import main as samples
-
-    return samples
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())
     return (
         "usage: python -m nst_lightning COMMAND ...\n\n"
         "Neural style transfer by optimization, as a PyTorch Lightning training run.\n\n"
         f"commands:\n{commands}\n\n"
-        "python -m nst_lightning COMMAND --help tells the options of a command."
+        "python -m nst_lightning COMMAND --help shows the options of a command."
     )
 
 

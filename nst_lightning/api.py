@@ -9,7 +9,7 @@ from PIL import Image
 
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import StageProgressBar
-from nst_lightning.cli.configs import find_config
+from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
@@ -117,7 +117,7 @@ def stylize(
 
 def _parse_recipe(options: dict[str, Any]) -> TransferCLI:
     """Parses the recipe with those options that are given."""
-    args = [f"--config={find_config('transfer')}", "--trainer.logger=false"]
+    args = [f"--config={packaged_config('transfer')}", "--trainer.logger=false"]
     for name, value in options.items():
         if value is not None:
             args.append(f"--{name}={list(value) if isinstance(value, tuple | list) else value}")

@@ -1,21 +1,21 @@
-"""The one exception that stands for a mistake of the person at the keyboard."""
+"""Exceptions for mistakes of the user. Every other exception is a defect of this package."""
 
 
 class InputError(ValueError):
-    """Something that was given (a file, a value, a name) cannot be used.
+    """An input (a file, a value, a name) cannot be used.
 
-    Its message is one line that says what was expected, what came and what to do. The command line prints it
-    without a traceback and exits with status 1; every other exception is a defect of ours and keeps its traceback.
+    The message is one line: what was expected, what was given and what to do. The command line prints it without a
+    traceback and exits with status 1.
     """
 
 
 class UsageError(InputError):
-    """A command line or a configuration file that cannot be parsed; the exit status is 2."""
+    """A command line or a configuration file cannot be parsed. The exit status is 2."""
 
 
 class TooLargeError(InputError):
-    """A run that would not fit into memory."""
+    """A run does not fit into memory."""
 
 
 class DivergedError(InputError):
-    """The objective or the image became NaN or infinite while the picture was painted."""
+    """The objective or the image became NaN or infinite during a run."""

@@ -17,7 +17,7 @@ LAYERS: dict[str, set[str]] = {
     "images": set(),
     "optim": set(),
     "video": {"functional", "images"},
-    "samples": {"video"},
+    "samples": {"images", "video"},
     "backbones": {"functional"},
     "losses": {"backbones", "functional"},
     "data": {"images", "samples", "video"},

@@ -1,19 +1,51 @@
-"""The configuration files that come with the package."""
+"""Finds configuration files by path or by name."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from nst_lightning.errors import InputError
 
+# In a wheel the configurations are inside the package, in the repository next to it.
+_PACKAGE = Path(__file__).parents[1]
+PACKAGED_CONFIGS = next(
+    (path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir()), _PACKAGE / "configs"
+)
+
 
 def find_config(name: str) -> Path:
-    """Finds a packaged configuration file by its bare name.
+    """Finds a configuration file.
+
+    An existing file is taken as it is. Any other name is looked up in ``configs/`` of the working folder, then among
+    the packaged configurations. ``configs/NAME`` means a packaged one if the working folder has no ``configs/``.
+
+    Args:
+        name: path, or name such as ``best``, ``best.yaml`` or ``backbones/vgg19``.
 
     Raises:
-        InputError: there is no configuration of that name.
+        InputError: there is no such file; the message lists the available names.
     """
-    folder = Path(__file__).parents[2] / "configs"
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise InputError(f"Expected a configuration file or a name among {known}, but got {name!r}.")
-    return path
+    given, local = Path(name), Path("configs")
+    if name and given.exists() and not given.is_dir():
+        return given
+    if given.parts[:1] == local.parts and not local.is_dir():
+        given = given.relative_to(local)
+    if name and not given.is_absolute() and ".." not in given.parts:
+        file = given if given.suffix in {".yaml", ".yml", ".json"} else Path(f"{given}.yaml")
+        for folder in (local, PACKAGED_CONFIGS):
+            if (folder / file).is_file():
+                return folder / file
+    known = ", ".join(sorted({*_names(local), *_names(PACKAGED_CONFIGS)}))
+    raise InputError(f"Expected a configuration file or one of {known}, but got {name!r}.")
+
+
+def packaged_config(name: str) -> Path:
+    """Returns a configuration file of the package, whatever the working folder contains.
+
+    Args:
+        name: such as ``transfer``.
+    """
+    return PACKAGED_CONFIGS / f"{name}.yaml"
+
+
+def _names(folder: Path) -> Iterator[str]:
+    return (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))

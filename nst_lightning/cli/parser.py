@@ -1,16 +1,42 @@
-"""The parser of our commands."""
+"""The argument parser of the commands."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # public, but not in `__all__`
 from lightning.pytorch.cli import LightningArgumentParser
 
+from nst_lightning.cli.configs import find_config
 from nst_lightning.cli.trainer_options import advise
-from nst_lightning.errors import UsageError
+from nst_lightning.errors import InputError, UsageError
+
+
+class NamedConfigFile(ActionConfigFile):
+    """``--config`` that accepts the name of a configuration as well as a path; see :func:`find_config`."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Finds the file and applies it."""
+        # Only YAML in place of a file has these characters.
+        is_yaml = any(character in values for character in "{:\n")
+        try:
+            found = values if is_yaml else str(find_config(values))
+        except InputError as error:
+            raise UsageError(str(error)) from error
+        super().__call__(parser, cfg, found, option_string)  # type: ignore[no-untyped-call]
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
+    """Parser whose errors are one line and whose ``--config`` accepts names."""
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds an argument; a configuration file can be given by its name."""
+        if kwargs.get("action") is ActionConfigFile:
+            kwargs["action"] = NamedConfigFile
+        return super().add_argument(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises what :func:`nst_lightning.__main__.main` prints."""
+        """Raises an error that :func:`nst_lightning.__main__.main` prints.
+
+        Raises:
+            UsageError: always.
+        """
         raise UsageError(advise(message) or message)

@@ -2,6 +2,7 @@
 
 from nst_lightning.losses.base import FeatureLoss, Loss
 from nst_lightning.losses.content import ContentLoss
+from nst_lightning.losses.deprecated import RevealedGramLoss
 from nst_lightning.losses.disocclusion import DisocclusionGramLoss
 from nst_lightning.losses.gram import GramLoss
 from nst_lightning.losses.regularization import TotalVariationLoss
@@ -14,6 +15,7 @@ __all__ = [
     "FeatureLoss",
     "GramLoss",
     "Loss",
+    "RevealedGramLoss",
     "SlicedWassersteinLoss",
     "TemporalLoss",
     "TotalVariationLoss",

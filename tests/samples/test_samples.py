@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from nst_lightning.errors import InputError
-from nst_lightning.samples import CONTENTS, SAMPLES, STYLES, gallery, locate, render, sample_path, write_samples
+from nst_lightning.samples import CONTENTS, SAMPLES, STYLES, locate, sample_path, write_samples
 from nst_lightning.samples.command import main
-from nst_lightning.samples.drawing.remake import main as remake
+from nst_lightning.samples.drawing import remake
 
 QUICK = ("waves", "geometric")
 
@@ -46,8 +46,8 @@ def test_files_are_small() -> None:
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_render_is_the_shipped_picture_every_time(name: str) -> None:
-    first, second = render(name), render(name)
+def test_drawing_gives_the_shipped_picture_every_time(name: str) -> None:
+    first, second = remake.draw(name), remake.draw(name)
     assert first.tobytes() == second.tobytes()
     with Image.open(sample_path(name)) as image:
         shipped = np.asarray(image.convert("RGB"), dtype=np.float32)
@@ -56,7 +56,7 @@ def test_render_is_the_shipped_picture_every_time(name: str) -> None:
     assert np.abs(shipped - drawn).mean() < 8
 
 
-@pytest.mark.parametrize("function", [render, sample_path])
+@pytest.mark.parametrize("function", [remake.draw, sample_path])
 def test_unknown_name(function: object) -> None:
     assert callable(function)
     with pytest.raises(ValueError, match=r"^Expected a sample among harbour, .*, but got 'nothing'\.$"):
@@ -85,7 +85,7 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("nst_lightning.samples.gallery.os.replace", fail)
+    monkeypatch.setattr("nst_lightning.images.atomic.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_samples(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -97,16 +97,11 @@ def test_command_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / name) for name in names]
 
 
-def test_command_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[str] = []
-
-    def draw(name: str) -> Image.Image:
-        drawn.append(name)
-        return Image.new("RGB", (4, 4))
-
-    monkeypatch.setattr(gallery, "render", draw)
+def test_the_old_option_of_the_command_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path), "--render", "true"]) == 0
-    assert tuple(drawn) == SAMPLES
+    assert len(list(tmp_path.iterdir())) == len(SAMPLES) + 1
+    (notice,) = capsys.readouterr().err.splitlines()
+    assert "--render" in notice
 
 
 @pytest.mark.parametrize("args", [[], ["--output"], ["--unknown", "1"], ["--output", "x", "--render", "perhaps"]])
@@ -124,6 +119,14 @@ def test_command_folder_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_remake_replaces_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nst_lightning.samples.gallery.FILES", tmp_path)
+    monkeypatch.setattr(remake, "SAMPLES", ("waves",))
+    assert remake.main([]) == 0
+    with Image.open(tmp_path / "waves.webp") as image:
+        assert max(image.size) == 768
+
+
 def test_remake_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert remake(["nothing"]) == 2
+    assert remake.main(["nothing"]) == 2
     assert capsys.readouterr().err.startswith("error: Expected a sample among ")

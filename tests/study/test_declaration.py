@@ -168,7 +168,7 @@ def test_a_bare_name_is_a_packaged_configuration(tmp_path: Path) -> None:
     (run, *_) = resolve(tmp_path, section(config="transfer")).runs
     assert run.key == resolve(tmp_path, section()).runs[0].key
     assert locate_config("assignment").resolve() == CONFIGS / "assignment.yaml"
-    with pytest.raises(InputError, match=r"at nowhere/a\.yaml or b/nowhere/a\.yaml"):
+    with pytest.raises(InputError, match=r"one of assignment, .*, but got 'nowhere/a\.yaml'"):
         locate_config("nowhere/a.yaml", [Path(), Path("b")])
 
 

@@ -50,6 +50,34 @@ def test_the_default_optimizer_has_its_first_path_in_the_key() -> None:
     assert run_key(configuration) == run_key(replace(configuration, optimizer=FIRST_DEFAULT_OPTIMIZER))
 
 
+@pytest.mark.parametrize(
+    ("now", "first"),
+    [
+        ("nst_lightning.WassersteinLoss", "nst_lightning.losses.WassersteinLoss"),
+        ("nst_lightning.SlicedWassersteinLoss", "nst_lightning.losses.SlicedWassersteinLoss"),
+        ("nst_lightning.DisocclusionGramLoss", "nst_lightning.RevealedGramLoss"),
+    ],
+)
+def test_renamed_classes_have_their_first_paths_in_the_key(now: str, first: str) -> None:
+    configuration = Resolver().resolve([Path(TRANSFER)], {"model.losses.style.class_path": now})
+    losses = configuration["model"]["losses"]
+    style = losses["style"]
+    assert style["class_path"] == now
+    old = replace(configuration, losses=losses | {"style": style | {"class_path": first}})
+    assert run_key(configuration) == run_key(old)
+    assert run_key(configuration) != run_key(replace(configuration, losses=losses | {"style": losses["content"]}))
+
+
+@pytest.mark.parametrize("given", ["imagenet", "oxford", None])
+def test_a_renamed_option_has_its_first_name_in_the_key(given: str | None) -> None:
+    configuration = Resolver().resolve([Path(TRANSFER)], {"model.backbone": "VGG19"})
+    backbone = configuration["model"]["backbone"]
+    rest = {name: value for name, value in backbone["init_args"].items() if name not in {"flavor", "preprocessing"}}
+    now = backbone | {"init_args": rest | {"flavor": None, "preprocessing": given}}
+    first = backbone | {"init_args": rest | {"flavor": given}}
+    assert run_key(replace(configuration, backbone=now)) == run_key(replace(configuration, backbone=first))
+
+
 def test_classes_have_the_paths_that_are_in_keys() -> None:
     model = Resolver().resolve([Path(TRANSFER)], {})["model"]
     assert model["backbone"]["class_path"] == "nst_lightning.SlimVGG19"

@@ -11,8 +11,8 @@ from nst_lightning.system.huge_pages import HUGE_PAGES_VARIABLE, request_huge_pa
 
 COMMAND = """
 import sys
-from nst_lightning.__main__ import _command
-_command(sys.argv[1])
+from nst_lightning.__main__ import import_command
+import_command(sys.argv[1])
 import torch
 large = [torch.empty(2**20 + 1000 * number) for number in range(8)]
 print(all(tensor.data_ptr() % 4096 == 0 for tensor in large))

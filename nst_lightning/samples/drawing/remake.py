@@ -1,37 +1,59 @@
-"""Remake the files that come with the package: `python -m nst_lightning.samples.drawing.remake [NAME ...]`."""
+"""Draws the sample pictures and replaces their files: `python -m nst_lightning.samples.drawing.remake [NAME ...]`."""
 
+import importlib
+import io
 import sys
 
-from nst_lightning.samples.gallery import FILES, SAMPLES, render, sample_path, save_whole
+from PIL import Image
 
-# A quality below which the fine strokes of the styles begin to smear.
+from nst_lightning.errors import InputError
+from nst_lightning.images.atomic import write_bytes
+from nst_lightning.samples.gallery import SAMPLES, sample_path
+
+# WebP quality: the fine strokes of the styles smear below it.
 QUALITY = 86
 
 
-def remake(name: str) -> int:
-    """Draw a sample and replace its file.
+def draw(name: str) -> Image.Image:
+    """Draws a sample picture. The same name always gives the same picture.
 
     Args:
-        name: One of `SAMPLES`.
-
-    Returns:
-        The size of the file, in bytes.
+        name: one of `SAMPLES`.
 
     Raises:
-        InputError: There is no such sample.
+        InputError: there is no such picture.
     """
-    path = sample_path(name)
-    FILES.mkdir(exist_ok=True)
-    save_whole(render(name), path, quality=QUALITY)
-    return path.stat().st_size
+    if name not in SAMPLES:
+        raise InputError(f"Expected a sample among {', '.join(SAMPLES)}, but got {name!r}.")
+    module = importlib.import_module(f"nst_lightning.samples.drawing.{name}")
+    picture: Image.Image = getattr(module, name)()
+    return picture
+
+
+def remake(name: str) -> int:
+    """Draws a sample picture and replaces its file.
+
+    Args:
+        name: one of `SAMPLES`.
+
+    Returns:
+        The size of the file in bytes.
+
+    Raises:
+        InputError: there is no such picture.
+    """
+    encoded = io.BytesIO()
+    draw(name).save(encoded, "WEBP", quality=QUALITY, method=6)
+    write_bytes(sample_path(name), encoded.getvalue())
+    return len(encoded.getvalue())
 
 
 def main(names: list[str]) -> int:
-    """Remake the named samples, or all; return the exit status."""
+    """Remakes the named pictures, or all of them, and returns the exit status."""
     try:
         for name in names or SAMPLES:
             print(f"{name}: {remake(name)} bytes", flush=True)
-    except (OSError, ValueError) as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

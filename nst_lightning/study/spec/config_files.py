@@ -3,25 +3,20 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from nst_lightning.errors import InputError
+from nst_lightning.cli.configs import find_config
 
 
 def locate_config(name: str, folders: Iterable[Path] = (Path(),)) -> Path:
-    """Locates a file in one of several folders; a bare name that none of them has is a packaged configuration.
+    """Locates a file in one of several folders, or a configuration by its name; see :func:`find_config`.
 
     Args:
-        name: absolute path, path relative to a folder, or bare name such as ``transfer``.
+        name: absolute path, path relative to a folder, or name such as ``transfer``.
         folders: the folders in the order of their precedence.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file; the message lists the names.
     """
-    candidates = [folder / name for folder in folders]
-    for path in candidates:
-        if path.is_file():
-            return path
-    if len(Path(name).parts) == 1 and not Path(name).suffix:
-        from nst_lightning.cli.configs import find_config
-
-        return find_config(name)
-    raise InputError(f"Expected a configuration file at {' or '.join(map(str, candidates))}, but there is none.")
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    return find_config(name)

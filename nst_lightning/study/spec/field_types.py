@@ -32,7 +32,9 @@ def check_keys(declared: Mapping[str, Any], schema: type[Any], owner: str) -> No
     for key in declared:
         if key not in known:
             nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
-            raise UsageError(f"Expected keys of {owner} among {', '.join(known)}, but got {key!r}: {nearest!r}?")
+            raise UsageError(
+                f"Expected keys of {owner} among {', '.join(known)}, but got {key!r}: did you mean {nearest!r}?"
+            )
     for key, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and key not in declared:
             raise UsageError(f"Expected `{key}` in {owner}, but it is missing: add it.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst_lightning.cli.configs import packaged_config
 from nst_lightning.errors import InputError
 from nst_lightning.study.spec.declaration import Section, Study
 
@@ -29,7 +30,7 @@ def create_folder_study(
         missing = "--styles" if styles is None else "--contents"
         raise InputError(f"Expected --contents and --styles, but {missing} is missing: add it.")
     axes = {"data.content": find_pictures(contents), "data.style": find_pictures(styles)}
-    section = Section("Every content in every style", recipe or DEFAULT_RECIPE, axes=dict(axes))
+    section = Section("Every content in every style", recipe or str(packaged_config(DEFAULT_RECIPE)), axes=dict(axes))
     return Study(study.title, study.text, [section], study.data, study.model, study.trainer, study.seed_everything)
 
 

@@ -19,6 +19,13 @@ _IGNORED_OF_TRAINER = ("logger", "default_root_dir", "log_every_n_steps", "enabl
 # make finished runs look new.
 _KEYED_DEFAULT_OPTIMIZER = "nst_lightning.module.lbfgs"
 
+# The same holds for paths of classes and names of options that had others when the first keys were made.
+_KEYED_CLASS_PATHS = {
+    "nst_lightning.DisocclusionGramLoss": "nst_lightning.RevealedGramLoss",
+    "nst_lightning.SlicedWassersteinLoss": "nst_lightning.losses.SlicedWassersteinLoss",
+    "nst_lightning.WassersteinLoss": "nst_lightning.losses.WassersteinLoss",
+}
+
 # The same optimizer as the default recipe spells it out, and the losses of that recipe.
 _RECIPE_OPTIMIZER = {
     "class_path": "nst_lightning.optim.CompactLBFGS",
@@ -35,9 +42,9 @@ def run_key(configuration: Configuration) -> str:
     """
     decisive = {name: value for name, value in configuration.items() if name not in _IGNORED}
     decisive["trainer"] = {k: v for k, v in configuration["trainer"].items() if k not in _IGNORED_OF_TRAINER}
-    decisive["model"] = configuration["model"] | {"backbone": _restore_flavor(configuration["model"]["backbone"])}
     if configuration["model"]["optimizer"] == f"{lbfgs.__module__}.{lbfgs.__name__}":
-        decisive["model"]["optimizer"] = _KEYED_DEFAULT_OPTIMIZER
+        decisive["model"] = configuration["model"] | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
+    decisive = _restore_first_names(decisive)
     files = {name: _hash_file(name) for name in sorted(input_files(configuration))}
     text = json.dumps([decisive, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -62,14 +69,18 @@ def folder_run_key(configuration: Configuration) -> str:
     return run_key(configuration)
 
 
-def _restore_flavor(backbone: dict[str, Any]) -> dict[str, Any]:
-    """Returns the description of a backbone with the first spelling of `preprocessing`, which keys contain."""
-    options = dict(backbone.get("init_args", {}))
-    if "preprocessing" in options:
-        preprocessing = options.pop("preprocessing")
-        options["flavor"] = preprocessing or options.get("flavor")
-        return backbone | {"init_args": options}
-    return backbone
+def _restore_first_names(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_restore_first_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    restored = {name: _restore_first_names(item) for name, item in value.items()}
+    if "class_path" in restored:
+        restored["class_path"] = _KEYED_CLASS_PATHS.get(restored["class_path"], restored["class_path"])
+    if "preprocessing" in restored:  # of VGG, once called `flavor`
+        preprocessing = restored.pop("preprocessing")
+        restored["flavor"] = preprocessing or restored.get("flavor")
+    return restored
 
 
 def input_files(configuration: Configuration) -> set[str]:

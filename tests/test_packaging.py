@@ -1,0 +1,115 @@
+"""The wheel, the lowest versions of the dependencies, and what the project says of itself."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from nst_lightning.samples.gallery import CLIPS, SAMPLES, sample_path
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+DRAWING = "nst_lightning.samples.drawing"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the sources, because a build leaves files next to them."""
+    source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("nst_lightning", "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(output), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = output.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the unpacked wheel, which is what pip makes of a wheel without compiled code."""
+    folder = tmp_path_factory.mktemp("site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def test_the_wheel_has_everything_that_runs_need(installed: Path) -> None:
+    package = installed / "nst_lightning"
+    for name in ("py.typed", "backbones/slim_vgg19.safetensors", *_files("study/report/template")):
+        assert (package / name).is_file()
+    for name in SAMPLES + CLIPS:
+        assert (package / "samples" / "files" / sample_path(name).name).is_file()
+    configs = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")}
+    assert {path.relative_to(package) for path in (package / "configs").rglob("*") if path.is_file()} == configs
+    modules = {path.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py") if "drawing" not in path.parts}
+    assert {path.relative_to(installed) for path in installed.rglob("*.py")} == modules
+
+
+def test_the_wheel_has_nothing_else(installed: Path) -> None:
+    assert {path.name.split("-")[0] for path in installed.iterdir()} == {"nst_lightning"}
+    assert not (installed / "nst_lightning" / "samples" / "drawing").exists()
+    suffixes = {path.suffix for path in (installed / "nst_lightning").rglob("*") if path.is_file()}
+    assert suffixes <= {".py", ".typed", ".yaml", ".safetensors", ".webp", ".mp4", ".html", ".css", ".js"}
+
+
+def test_the_wheel_paints_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    command = [sys.executable, "-m", "nst_lightning", "fit", "--config", "transfer", "--data.plan.size=32"]
+    subprocess.run([*command, "--data.plan.steps=1"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "logs" / "transfer" / "version_0" / "stylized.png").is_file()
+    code = "import nst_lightning; print(nst_lightning.__file__)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert Path(run.stdout.strip()) == installed / "nst_lightning" / "__init__.py"
+
+
+def test_the_packages_are_the_folders_with_code() -> None:
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py")}
+    names = {".".join(folder.parts) for folder in folders} - {DRAWING}
+    configs = {"nst_lightning.configs", "nst_lightning.configs.backbones"}
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == names | configs
+
+
+def test_only_drawing_imports_drawing() -> None:
+    users = [path for path in (ROOT / "nst_lightning").rglob("*.py") if DRAWING in path.read_text()]
+    assert {path.parent.name for path in users} == {"drawing"}
+
+
+def test_the_lowest_versions_are_the_lower_bounds() -> None:
+    extras = PROJECT["optional-dependencies"]
+    requirements = [Requirement(text) for text in PROJECT["dependencies"] + extras["ray"] + extras["video"]]
+    bounds = {
+        requirement.name: Version(bound.version)
+        for requirement in requirements
+        for bound in requirement.specifier
+        if bound.operator == ">="
+    }
+    lines = (ROOT / ".ci" / "lowest.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert len(bounds) == len(requirements)
+    assert {name: Version(version) for name, version in pinned.items()} == bounds
+
+
+def test_the_citation_is_valid() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"title", "message", "type", "authors", "license", "references"} <= set(citation)
+    assert citation["license"] == PROJECT["license"]
+    assert citation["repository-code"] == PROJECT["urls"]["Homepage"]
+    assert re.search(r'__version__ = "(.*)"', (ROOT / "nst_lightning/version.py").read_text())[1] == citation["version"]  # type: ignore[index]
+
+
+def _files(folder: str) -> list[str]:
+    package = ROOT / "nst_lightning"
+    return [str(path.relative_to(package)) for path in (package / folder).iterdir()]
