@@ -19,6 +19,7 @@ from nst_lightning.callbacks import (
     SnapshotWriter,
 )
 from nst_lightning.callbacks.config import RunConfig
+from nst_lightning.cli.old_names import replace_old_options
 from nst_lightning.cli.parser import Parser
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.run_versions import find_last_run, resume_version, share_version
@@ -106,7 +107,10 @@ class TransferCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, chooses the precision unless it is given, and finds the checkpoint that `last` names."""
-        config = parser.parse_object(args) if isinstance(args, dict | Namespace) else parser.parse_args(args)
+        if isinstance(args, dict | Namespace):
+            config = parser.parse_object(args)
+        else:
+            config = parser.parse_args(None if args is None else replace_old_options(args))
         check_devices(config.trainer.devices)
         self.precision_is_chosen = config.trainer.precision is None
         if self.precision_is_chosen:

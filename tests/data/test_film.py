@@ -47,7 +47,7 @@ TINY = [
     "--model.backbone=tests.tiny.TinyBackbone",
     "--model.losses.content.layers=[conv_2]",
     "--model.losses.style.layers=[conv_1,conv_3]",
-    "--model.losses.revealed.layers=[conv_1,conv_3]",
+    "--model.losses.disocclusion.layers=[conv_1,conv_3]",
     "--trainer.precision=32-true",
 ]
 
@@ -105,10 +105,10 @@ def test_the_summary_is_what_it_says(run: Any) -> None:
     assert [record["steps"] for record in found["per_frame"]] == [4, 3, 3, 3, 3]
     assert [record["time"] for record in found["per_frame"]] == pytest.approx([n / RATE for n in range(5)], abs=1e-3)
     assert found["per_frame"][0]["warping_error"] is None
-    assert set(found["losses"]) == {"total", "content", "style", "revealed", "temporal"}
+    assert set(found["losses"]) == {"total", "content", "style", "disocclusion", "temporal"}
     last = found["per_frame"][-1]["losses"]
     assert last["total"] == pytest.approx(sum(value for name, value in last.items() if name != "total"), rel=1e-5)
-    assert last["revealed"] > 0
+    assert last["disocclusion"] > 0
     assert found["losses"]["style"] == pytest.approx(sum(r["losses"]["style"] for r in found["per_frame"]) / 5)
     assert all(record["seconds"] > 0 for record in found["per_frame"])
     assert found["warping_error"] == pytest.approx(flicker_of_the_frames(), rel=1e-4)
