@@ -1,8 +1,8 @@
-"""Where a run is, and how a checkpoint says so.
+"""The position of a run in its checkpoint.
 
-Lightning restores its loops from their counters and guesses from them at which point of the loop the run had been
-stopped. We write down the position in our own words and, on loading, set the counters to what Lightning's guess reads
-as exactly that position. So a run goes on right wherever it was cut, and also where its plan was made longer meanwhile.
+Lightning restores its loops from counters and infers from them where in a loop the run had stopped. The checkpoint also
+states the position explicitly; on loading, the counters are set to values that Lightning reads as exactly this position.
+A run therefore resumes correctly wherever it stopped, also with a plan that has been extended since.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,63 +15,63 @@ from nst_lightning.data.plan import Position
 from nst_lightning.errors import InputError
 from nst_lightning.version import __version__
 
-KEY = "nst_lightning"
-"""Where a checkpoint has what is ours."""
+# The entry of a checkpoint that this package adds.
+CHECKPOINT_KEY = "nst_lightning"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint with ``weights_only=True``.
 
     Raises:
-        InputError: there is no such file, or it is no checkpoint.
+        InputError: there is no such file, or it is not a checkpoint.
     """
     if not path.is_file():
         raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler happens to meet
-        raise InputError(f"Expected a checkpoint, but {path} is none that can be read.") from error
+    except Exception as error:  # torch.load raises many kinds of exceptions
+        raise InputError(f"Expected a checkpoint, but {path} cannot be read as one.") from error
     if not isinstance(checkpoint, dict):
         raise InputError(f"Expected a checkpoint, but {path} holds something else.")
     return checkpoint
 
 
-def write_position(checkpoint: dict[str, Any], at: Position, optimizer: str) -> None:
-    """Notes in a checkpoint where the run is and the name of the optimizer whose state it holds."""
-    checkpoint[KEY] = {"version": __version__, "stage": at.stage, "step": at.step, "optimizer": optimizer}
+def write_position(checkpoint: dict[str, Any], position: Position, optimizer: str) -> None:
+    """Adds to a checkpoint the position of the run and the name of the optimizer whose state it holds."""
+    entry = {"version": __version__, "stage": position.stage, "step": position.step, "optimizer": optimizer}
+    checkpoint[CHECKPOINT_KEY] = entry
 
 
 def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int]], optimizer: str) -> Position:
-    """Where the run of a checkpoint was, if the checkpoint fits the run that is to go on from it.
+    """Returns the position of a checkpoint and checks that the checkpoint fits the run.
 
     Args:
-        checkpoint: as :func:`write_position` left it, with the image in its state dict.
+        checkpoint: a checkpoint with the entry of :func:`write_position` and the image in its state dict.
         shapes: height and width in px of each stage of the run.
         optimizer: name of the run's optimizer.
 
     Raises:
-        InputError: the checkpoint is another program's, or of a run with another plan, other proportions or another
-            optimizer.
+        InputError: another program wrote the checkpoint, or its plan, shape or optimizer differs from the run's.
     """
-    kept = checkpoint.get(KEY)
-    if kept is None:
-        raise InputError("Expected a checkpoint of nst_lightning, but got another program's.")
-    at = Position(kept["stage"], kept["step"])
-    if at.stage >= len(shapes):
+    entry = checkpoint.get(CHECKPOINT_KEY)
+    if entry is None:
+        raise InputError("Expected a checkpoint of nst_lightning, but another program wrote this one.")
+    position = Position(entry["stage"], entry["step"])
+    if position.stage >= len(shapes):
         raise InputError(
-            f"Expected a checkpoint of a plan with {len(shapes)} stages, but this one is in stage {at.stage + 1}: "
-            "give the configuration it was made with."
+            f"Expected a checkpoint of a plan with {len(shapes)} stages, but this one is in stage "
+            f"{position.stage + 1}: give the configuration it was made with."
         )
-    (height, width), found = shapes[at.stage], checkpoint["state_dict"]["image"].shape
+    (height, width), found = shapes[position.stage], checkpoint["state_dict"]["image"].shape
     if tuple(found[-2:]) != (height, width):
         raise InputError(
             f"Expected a checkpoint with an image of {width}x{height} px, but its image has {found[-1]}x{found[-2]} "
             "px: give the content and the size it was made with, or start from a picture with "
             "--model.initialization FILE."
         )
-    if kept["optimizer"] != optimizer:
+    if entry["optimizer"] != optimizer:
         raise InputError(
-            f"Expected a checkpoint of {optimizer}, but this one was made with {kept['optimizer']}: "
+            f"Expected a checkpoint of {optimizer}, but this one was made with {entry['optimizer']}: "
             "give --model.optimizer as it was."
         )
-    return at
+    return position
