@@ -17,8 +17,8 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, from_pil, read_image, to_pil
 from nst_lightning.losses import Loss
 from nst_lightning.samples import locate
-from nst_lightning.system.console import quiet_lightning
 from nst_lightning.system.precision import Precision
+from nst_lightning.training.console import quiet_lightning
 
 PictureSource = str | os.PathLike[str] | Image.Image
 

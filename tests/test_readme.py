@@ -1,90 +1,240 @@
+"""What the README files say is true: commands run, names exist, links resolve, the map shows the folders that exist."""
+
 import re
 import shlex
 import shutil
 import tomllib
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from nst_lightning import backbones, callbacks, losses
 from nst_lightning.__main__ import main
 from nst_lightning.images.io import write_image
+from nst_lightning.samples import locate
 from tests.cli.test_cli import QUICK, QUICK_FILM
+from tests.test_imports import LAYERS
 from tests.tiny import smooth_image
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [part.strip() for block in BLOCKS for line in block.splitlines() for part in line.split("&&")]
-OURS = [command for command in COMMANDS if command.startswith("python -m nst_lightning")]
+PACKAGE = ROOT / "nst_lightning"
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("configs/**/README.md")), *sorted(PACKAGE.rglob("README.md"))]
+TEXTS = {path: path.read_text() for path in READMES}
+README = TEXTS[ROOT / "README.md"]
+MAP = TEXTS[PACKAGE / "README.md"]
+
+# Options that would leave the machine or need a GPU, and those that the quick options below replace.
+SLOW = {
+    "fit": ("--trainer.accelerator", "--model.cuda_graphs", "--data.first", "--data.last", "--data.stride"),
+    "study": ("--size", "--engine", "--ray.address", "--ray.gpus_per_run"),
+    "benchmark": ("--sizes", "--steps", "--evaluations", "--quality_size", "--device", "--vgg"),
+}
 
 
-def test_the_first_two_lines_are_those_that_are_promised() -> None:
-    assert BLOCKS[0].startswith("pip install . && python -m nst_lightning fit --config configs/transfer.yaml")
-    assert BLOCKS[1] == 'pip install -e ".[dev]" && pytest\n'
-    assert len(OURS) >= 6
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", OURS)
-def test_the_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def commands(text: str) -> list[list[str]]:
+    """The words of every command in a README, without comments."""
+    lines = [line for block in blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part for line in lines for part in line.split("&&")]
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def without(words: list[str], options: tuple[str, ...]) -> list[str]:
+    """A command without these options and their values."""
+    kept, is_dropping = [], False
+    for word in words:
+        if word.startswith("--"):
+            is_dropping = word.split("=")[0] in options
+        if not is_dropping:
+            kept.append(word)
+    return kept
+
+
+OURS = list(
+    dict.fromkeys(
+        tuple(without(words[3:], SLOW.get(words[3], ())))
+        for text in TEXTS.values()
+        for words in commands(text)
+        if words[:3] == ["python", "-m", "nst_lightning"]
+    )
+)
+SWEEPS = [block for text in TEXTS.values() for block in blocks(text, "yaml") if block.startswith("title:")]
+YAML = [block for text in TEXTS.values() for block in blocks(text, "yaml") if not block.startswith("title:")]
+PYTHON = [block for text in TEXTS.values() for block in blocks(text, "python")]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the files that the commands name, small."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
-    write_image("draft.png", smooth_image(40, 50, seed=2))  # what the command before the one that names it leaves
-    for folder, name in (("photos", "photo.jpg"), ("paintings", "painting.jpg")):
-        (tmp_path / folder).mkdir()
-        shutil.copy(name, folder)
-    args = shlex.split(command)[3:]
+    write_image("draft.png", smooth_image(40, 50, seed=2))
+    for name, picture in (("photos", "photo.jpg"), ("paintings", "painting.jpg")):
+        (tmp_path / name).mkdir()
+        shutil.copy(picture, name)
+    for film in ("clip.mp4", "film.mp4"):
+        shutil.copy(locate("sample:clip"), film)
+    (tmp_path / "sweep.yaml").write_text(SWEEPS[0] if SWEEPS else "")
+    return tmp_path
+
+
+def quick_options(args: list[str]) -> list[str]:
+    """What makes a command so quick that a test can afford it, and keeps it from downloading."""
+    configs = [value for option, value in pairwise(args) if option == "--config"]
+    has_vgg19 = any("vgg19" in config for config in configs)
     if args[0] == "fit":
-        args += QUICK
-    if args[0] == "benchmark":
-        args += ["--quick"]
+        film = QUICK_FILM if any("video" in config for config in configs) else []
+        return [*QUICK, *film, *(["--model.backbone.weights=random"] if has_vgg19 else [])]
     if args[0] == "study":
-        args += ["--config=short.yaml", "--size=32"]
-        (tmp_path / "short.yaml").write_text("trainer: {max_steps: 2}")
-    if "configs/video.yaml" in args:
-        args += QUICK_FILM
-    if "configs/backbones/vgg19.yaml" in args:
-        args += ["--model.backbone.weights=random"]
-    assert main(args) == 0
+        short: dict[str, Any] = {"trainer": {"max_steps": 2}}
+        if has_vgg19:
+            short["model"] = {"backbone": {"class_path": "VGG19", "init_args": {"weights": "random"}}}
+        Path("short.yaml").write_text(yaml.safe_dump(short))
+        return ["--config=short.yaml", "--size=32"]
+    return ["--quick"] if args[0] == "benchmark" else []
 
 
-@pytest.mark.parametrize("name", re.findall(r"`(configs/[\w/]+\.yaml)`", README))
-def test_the_configurations_exist(name: str) -> None:
-    assert (ROOT / name).exists()
+def run(args: list[str]) -> None:
+    """Runs a command; ``--print_config`` ends it by SystemExit."""
+    if "--print_config" in args:
+        with pytest.raises(SystemExit, match="0"):
+            main(args)
+    else:
+        assert main(args) == 0
+
+
+# The setup commands
+
+
+def test_the_first_two_commands_are_the_promised_ones() -> None:
+    first, second, *_ = blocks(README, "bash")
+    assert first == "pip install . && python -m nst_lightning fit --config configs/transfer.yaml\n"
+    assert second == 'pip install -e ".[dev]" && pytest\n'
+    assert "\nInstall and run the tests:\n\n```bash\npip install -e" in README  # `.ci/run` looks for it
 
 
 def test_the_other_commands_are_installed() -> None:
-    others = {command.split()[0] for command in COMMANDS} - {"pip", "python"}
-    assert others == {"pytest", "tensorboard"}
+    names = {words[0] for text in TEXTS.values() for words in commands(text)} - {"pip", "python"}
+    assert {"pytest", "tensorboard"} <= names
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = " ".join(project["dependencies"] + project["optional-dependencies"]["dev"])
-    assert all(other in needed for other in others)
+    assert all(name in needed for name in names)
 
 
-def test_the_sweep_is_ten_lines_and_paints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (sweep,) = re.findall(r"```yaml\n(title: .*?)```", README, re.DOTALL)
-    assert len(sweep.splitlines()) == 10
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    write_image("photo.jpg", smooth_image(40, 50))
-    write_image("painting.jpg", smooth_image(45, 35, seed=1))
-    write_image("draft.png", smooth_image(40, 50, seed=2))  # what the command before the one that names it leaves
-    Path("sweep.yaml").write_text(sweep)
+# The commands
+
+
+@pytest.mark.parametrize("command", OURS, ids=" ".join)
+def test_the_commands_run(command: tuple[str, ...], desk: Path) -> None:
+    if any("configs/" in word for word in command):
+        (desk / "configs").symlink_to(ROOT / "configs")
+    args = ["dis" if word == "raft" else word for word in command]
+    quick = quick_options(args)
+    if "--ckpt_path" in args:
+        run([*without(args, ("--ckpt_path",)), *quick])  # the run that is resumed
+    run([*args, *quick])
+
+
+def test_the_sweep_is_ten_lines_and_paints(desk: Path) -> None:
+    assert len(SWEEPS) == 1
+    assert len(SWEEPS[0].splitlines()) == 10
+    (desk / "configs").symlink_to(ROOT / "configs")
     Path("short.yaml").write_text("trainer: {max_steps: 2}")
     assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
     assert len(list(Path("out/runs").iterdir())) == 6
 
 
-def test_the_python_example_compiles() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    compile(example, "README.md", "exec")
-    assert "stylize(" in example
+@pytest.mark.parametrize("block", [block for block in YAML if set(yaml.safe_load(block)) <= {"model", "trainer"}])
+def test_the_yaml_examples_go_on_top_of_a_recipe(block: str, desk: Path) -> None:
+    Path("example.yaml").write_text(block)
+    recipe = ROOT / "configs" / "transfer.yaml"
+    random = ["--model.backbone.weights=random"] if "VGG1" in block else []
+    assert main(["fit", f"--config={recipe}", "--config=example.yaml", *QUICK, *random]) == 0
 
 
-def test_the_classes_that_are_named_are_ours() -> None:
-    from nst_lightning import callbacks, losses
+@pytest.mark.parametrize("example", PYTHON)
+def test_the_python_examples_run(example: str, desk: Path) -> None:
+    assert any("stylize(" in block for block in PYTHON)
+    assert any("Trainer().fit(module, datamodule=data)" in block for block in PYTHON)
+    quick = re.sub(r"\bsteps=\d+", "steps=2", re.sub(r"\bsize=\d+", "size=32", example))
+    exec(compile(quick, "README.md", "exec"), {"__name__": "example"})
+    for result in re.findall(r'"(result\.\w+)"', example):
+        assert Path(result).exists()
 
-    named = re.findall(r"class_path: (\w+)", README)
-    assert len(named) >= 4
-    assert all(name in [*losses.__all__, *callbacks.__all__] for name in named)
+
+# The names
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_configurations_exist(path: Path) -> None:
+    named = re.findall(r"(?<![\w/.])configs/[a-z][\w/]*\.yaml", TEXTS[path])
+    bare = re.findall(r"--config[ =]([a-z][\w/]*)(?![\w/.])", TEXTS[path])
+    missing = [name for name in [*named, *(f"configs/{name}.yaml" for name in bare)] if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_the_classes_in_yaml_exist() -> None:
+    named = {name for text in [*YAML, *SWEEPS] for name in re.findall(r"class_path: ([\w.]+)", text)}
+    ours = {*backbones.__all__, *callbacks.__all__, *losses.__all__}
+    assert len(named & ours) >= 4
+    for name in named - ours:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute)
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_links_resolve(path: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", TEXTS[path], flags=re.DOTALL | re.MULTILINE)
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    assert broken == []
+
+
+def anchors(text: str) -> set[str]:
+    """The names by which GitHub links to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# The shape of the documentation
+
+
+def test_the_first_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 130
+    assert len(README.split()) <= 900
+
+
+def test_every_large_folder_has_a_readme() -> None:
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    large = {path for path in folders if len([file for file in path.glob("*.py") if file.name != "__init__.py"]) > 5}
+    assert [str(path.relative_to(ROOT)) for path in sorted(large) if not (path / "README.md").exists()] == []
+
+
+def test_the_map_shows_exactly_the_folders_that_exist() -> None:
+    files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    folders = {path.parent.relative_to(PACKAGE) for path in files} - {Path()}
+    (tree,) = re.findall(r"^```\nnst_lightning/\n(.*?)^```", MAP, re.DOTALL | re.MULTILINE)
+    shown: list[Path] = []
+    for indent, name in re.findall(r"^((?:  )+)(\w+)/ ", tree, re.MULTILINE):
+        parents = [path for path in shown if len(path.parts) == len(indent) // 2 - 1]
+        shown.append(parents[-1] / name if parents else Path(name))
+    assert sorted(shown) == sorted(folders)
+
+
+def test_the_map_shows_the_order_of_imports() -> None:
+    (order,) = re.findall(r"^## Imports\n.*?^```\n(.*?)^```", MAP, re.DOTALL | re.MULTILINE)
+    assert order.split() == list(LAYERS)

@@ -11,8 +11,8 @@ import lightning.pytorch as pl
 from nst_lightning.benchmark.bare_loop import GRAM_LAYERS, BareLoop, load_images
 from nst_lightning.benchmark.clock import WARM_UP_STEPS, summarize, time_call
 from nst_lightning.images.io import write_image
-from nst_lightning.system.console import quiet_lightning
 from nst_lightning.system.memory import keep_freed_memory
+from nst_lightning.training.console import quiet_lightning
 
 
 class StepClock(pl.Callback):

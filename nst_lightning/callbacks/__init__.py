@@ -1,4 +1,4 @@
-"""What happens beside the steps of a run."""
+"""Callbacks: what a run does next to its steps."""
 
 from nst_lightning.callbacks.averaging import ImageAveraging
 from nst_lightning.callbacks.checkpoint import CheckpointWriter

@@ -1,4 +1,4 @@
-"""The average of the images on the way."""
+"""The running average of the images of a stage."""
 
 from typing import Any
 
@@ -7,18 +7,21 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import InputError
+from nst_lightning.training.run_state import RunState
 
 
+# Lightning's `WeightAveraging` does not serve here: it copies the whole module with the frozen network, and keeps
+# the size of the first stage.
 class ImageAveraging(pl.Callback):
-    """Ends each stage with a running average of its images, from which the next stage starts.
+    """Replaces the image at the end of each stage by a running average of the images of that stage.
 
-    ``v <- d v + (1 - d) x`` after each step, read as ``v / (1 - d^steps)``: the exponential average of Kingma and Ba
-    2014, section 7.2. Adam's image trembles by about its learning rate; its average does not. In the run it is a
-    callback, `trainer.callbacks: [{class_path: ImageAveraging}]`. Of a training step with several evaluations it takes
-    the last image, for all of them.
+    After each step ``v <- d v + (1 - d) x``, corrected for the start at zero as ``v / (1 - d^steps)``: the exponential
+    average of Kingma and Ba 2014, section 7.2. Adam moves each pixel back and forth by about its learning rate; the
+    average does not. The next stage starts from it. A training step with several evaluations counts its last image once
+    for each of them. Used as `trainer.callbacks: [{class_path: ImageAveraging}]`.
 
     Args:
-        decay: ``d``; about the last ``1 / (1 - d)`` images count.
+        decay: ``d``, from 0 to below 1; the average covers about the last ``1 / (1 - d)`` images.
     """
 
     def __init__(self, decay: float = 0.99) -> None:
@@ -29,25 +32,25 @@ class ImageAveraging(pl.Callback):
         self._steps = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The sum and how many images are in it."""
+        """Returns the weighted sum and the number of images in it."""
         return {"sum": self._sum, "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with them."""
+        """Restores the weighted sum and the number of images in it."""
         self._sum, self._steps = state_dict["sum"], state_dict["steps"]
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Takes the image in and, after the last step of a stage, puts the average in its place."""
-        image: Tensor = pl_module.image.detach()  # type: ignore[operator]
-        before = self._sum.to(image.device) if self._sum is not None else torch.zeros_like(image)
-        at_once: int = pl_module.step_evaluations  # type: ignore[assignment]
-        self._sum = before.lerp(image, 1 - self.decay**at_once)
-        self._steps += at_once
-        if self._steps == trainer.datamodule.stages[trainer.current_epoch].steps:  # type: ignore[attr-defined]
+    def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Adds the image to the average and, after the last step of a stage, replaces the image by the average."""
+        run = RunState.of(trainer)
+        image, evaluations = run.image, run.module.step_evaluations
+        previous = self._sum.to(image.device) if self._sum is not None else torch.zeros_like(image)
+        self._sum = previous.lerp(image, 1 - self.decay**evaluations)
+        self._steps += evaluations
+        if self._steps == run.stage.steps:
             image.copy_(self.average())
             self._sum, self._steps = None, 0
 
     def average(self) -> Tensor:
-        """The average of the stage so far, in the image's shape."""
+        """Returns the average over the stage so far, in the shape of the image."""
         assert self._sum is not None
         return self._sum / (1 - self.decay**self._steps)

@@ -15,38 +15,40 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.errors import DivergedError, InputError
+from nst_lightning.training.run_state import RunState
 
-LAST = Path("checkpoints") / "last.ckpt"
-"""Where the checkpoint of a run is in its folder."""
+# Path of the checkpoint in a run folder.
+LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
-EVERY_N_STEPS, SECONDS_BETWEEN = 100, 10.0
-"""How often a run is saved, and how long it paints at least until it is saved again, unless it is said."""
+# Without `checkpoints.every_n_steps`: steps between two checkpoints, and the least seconds between them. On a fast GPU
+# a hundred steps take less time than one checkpoint.
+DEFAULT_INTERVAL = 100
+LEAST_SECONDS = 10.0
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint straight into its file.
+    """Writes a checkpoint directly into its file.
 
-    Lightning's own makes the whole file in memory and in another place first, which takes three times as long; that a
-    file which is cut short takes no other's place is seen to where it is written.
+    Lightning builds the whole file in memory and in a temporary file first, which takes three times as long.
+    :meth:`CheckpointWriter.save` makes sure that an incomplete file does not replace a complete one.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Makes the folder and writes the file.
+        """Creates the folder and writes the file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file:
-            _reserve(file, _bytes(checkpoint))
+            _reserve(file, _count_bytes(checkpoint))
             torch.save(checkpoint, file)
             file.truncate()
 
 
 def _reserve(file: BufferedWriter, size: int) -> None:
-    """Takes the room on the disk, where that can be: twice as fast, and a full disk says so at once."""
+    """Reserves space on the disk if the system can: writing is twice as fast, and a full disk raises at once."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -56,86 +58,77 @@ def _reserve(file: BufferedWriter, size: int) -> None:
             raise
 
 
-def _bytes(value: Any) -> int:
-    """Of the tensors in nested dictionaries and sequences, and a little for what is beside them."""
+def _count_bytes(value: Any) -> int:
+    """Returns the bytes of all tensors in nested mappings and sequences, and one for each other value."""
     if isinstance(value, Tensor):
         return value.nbytes
     values = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return sum(map(_bytes, values)) + 1
+    return sum(map(_count_bytes, values)) + 1
 
 
 class CheckpointWriter(Checkpoint):
-    """Writes ``checkpoints/last.ckpt`` into the run folder, from which ``--ckpt_path last`` goes on.
+    """Writes ``checkpoints/last.ckpt`` into the run folder, from which ``--ckpt_path last`` resumes.
 
-    Also at the end, on Ctrl-C and on an error. It is written beside and renamed.
+    The checkpoint is also written at the end, at Ctrl-C and at an error. It is written to a temporary file that is then
+    renamed, so that the previous checkpoint stays until the new one is complete.
 
     Args:
-        every_n_steps: how often; unless given at every hundredth step, but with ten seconds of painting in between.
+        every_n_steps: steps between two checkpoints; every hundredth step unless given, but at least ten seconds apart.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
             raise InputError(f"Expected `checkpoints.every_n_steps` to be positive, but got {every_n_steps}.")
         self.every_n_steps = every_n_steps
-        self._between_steps = False
-        self._started = False
+        self._is_between_steps = False
+        self._has_steps = False
         self._saved_at = time.monotonic()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Has checkpoints written directly, unless the run was given another way."""
+        """Uses :class:`DirectCheckpointIO`, unless the run has another plugin than Lightning's default."""
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = DirectCheckpointIO()
 
     def on_train_batch_start(self, *unused: Any) -> None:
-        """Notes that a step is being made."""
-        self._between_steps = False
+        """Records that a step is in progress."""
+        self._is_between_steps = False
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Saves when it is due."""
-        self._between_steps = self._started = True
-        if self._is_due(pl_module) or _frame_ends(trainer, pl_module):
-            self.save(trainer, pl_module)
+    def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Saves a checkpoint if one is due, and at the end of each frame of a film, which takes long to paint."""
+        self._is_between_steps = self._has_steps = True
+        run = RunState.of(trainer)
+        if self._is_due(run) or (run.is_film and run.is_stage_done):
+            self.save(run)
             self._saved_at = time.monotonic()
 
-    def _is_due(self, pl_module: pl.LightningModule) -> bool:
+    def _is_due(self, run: RunState) -> bool:
         if self.every_n_steps is not None:
-            return bool(pl_module.is_due(self.every_n_steps))  # type: ignore[operator]
-        # On a fast GPU a hundred steps take less time than to save them.
-        rested = time.monotonic() - self._saved_at >= SECONDS_BETWEEN
-        return rested and bool(pl_module.is_due(EVERY_N_STEPS))  # type: ignore[operator]
+            return run.is_due(self.every_n_steps)
+        return time.monotonic() - self._saved_at >= LEAST_SECONDS and run.is_due(DEFAULT_INTERVAL)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves the end."""
-        self.save(trainer, pl_module)
+    def on_train_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Saves the final checkpoint."""
+        self.save(RunState.of(trainer))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Saves what was reached, where that is whole.
+        """Saves a checkpoint when an error or Ctrl-C ends the run, if the image is complete.
 
-        A second Ctrl-C may fall into the middle of an update; then, and after a NaN, the last checkpoint stays.
+        A second Ctrl-C may interrupt an update. After it and after a NaN the last checkpoint stays.
         """
-        torn = isinstance(exception, KeyboardInterrupt) and not self._between_steps
-        if self._started and not torn and not isinstance(exception, DivergedError):
-            # What ended the run is the more telling error, and on a full disk the one that is caught here as well.
+        is_incomplete = isinstance(exception, KeyboardInterrupt) and not self._is_between_steps
+        if self._has_steps and not is_incomplete and not isinstance(exception, DivergedError):
+            # The error that ended the run says more; on a full disk it is the same one.
             with suppress(OSError):
-                self.save(trainer, pl_module)
+                self.save(RunState.of(trainer))
 
-    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the checkpoint, unless the image is spoilt or the run has no folder."""
-        folder = run_folder(trainer)
-        if folder is None or not bool(torch.isfinite(pl_module.image).all()):  # type: ignore[arg-type]
+    def save(self, run: RunState) -> None:
+        """Writes the checkpoint, unless the image is not finite or the run has no folder."""
+        if run.folder is None or not bool(torch.isfinite(run.image).all()):
             return
-        path = folder / LAST
-        beside = path.with_name(f".{path.name}.part")
+        path = run.folder / LAST_CHECKPOINT
+        temporary = path.with_name(f".{path.name}.part")
         try:
-            trainer.save_checkpoint(beside, weights_only=False)
-            os.replace(beside, path)
+            run.trainer.save_checkpoint(temporary, weights_only=False)
+            os.replace(temporary, path)
         finally:
-            beside.unlink(missing_ok=True)
-
-
-def _frame_ends(trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
-    """Whether a frame of a film is done, which is never to be painted again."""
-    stages = trainer.datamodule.stages  # type: ignore[attr-defined]
-    if stages[-1].frame == 0:
-        return False
-    return bool(pl_module.stage_step == stages[trainer.current_epoch].steps)
+            temporary.unlink(missing_ok=True)

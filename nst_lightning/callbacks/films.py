@@ -1,4 +1,4 @@
-"""The frames of a film as they are done, and the film when all of them are."""
+"""Writes each frame of a film after its last step, and the film at the end of the run."""
 
 import shutil
 import time
@@ -12,203 +12,214 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from nst_lightning.callbacks.frame_records import RECORDS, FrameRecord, means, read_records, write_records
-from nst_lightning.callbacks.run_folder import run_folder
-from nst_lightning.data.film import FilmData
+from nst_lightning.callbacks.frame_records import (
+    RECORDS_FILE,
+    FrameRecord,
+    read_records,
+    summarize_records,
+    write_records,
+)
+from nst_lightning.data.film_content import FilmContent
 from nst_lightning.data.plan import Stage
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import to_pil
 from nst_lightning.images.resize import fit_long_edge, resize
-from nst_lightning.video.flicker import WarpingError, error_of
-from nst_lightning.video.frames import FOLDER
-from nst_lightning.video.source import Pixels
+from nst_lightning.training.run_state import RunState
+from nst_lightning.video.flicker import WarpingError, measure_frame
+from nst_lightning.video.frames import FRAMES_FOLDER
+from nst_lightning.video.reader import Pixels
 from nst_lightning.video.writer import check_film_writable, write_film
 
-RESULT = "film.mp4"
+FILM_FILE = "film.mp4"
 """Name of the result in the run folder."""
 
-COMPARED = "compare"
-"""What is added to the name of a film that shows content and result side by side."""
+COMPARE_SUFFIX = "_compare"
+"""Added to the name of a film that shows content and result next to each other."""
 
-SHOWN = 100
-"""How many frames TensorBoard gets at most; of longer films every so many-th."""
+MAX_LOGGED_FRAMES = 100
+"""Maximum number of frames in TensorBoard; longer films are sampled evenly."""
 
-STRIP = 8
-"""How many frames the strip has at most."""
+STRIP_FRAMES = 8
+"""Maximum number of frames in the film strip in TensorBoard."""
 
 
 class FilmWriter(pl.Callback):
-    """Writes each frame when it is done, and the film at the end, also when that comes early.
+    """Writes each frame after its last step, and the film when the run ends, also if it is stopped early.
 
     Args:
-        data: the film.
-        output: file to write besides ``film.mp4`` in the run folder: mp4, mov, mkv, webm, gif or webp by its ending; a
-            folder for PNG files without one.
-        announce: whether to say where the result is.
+        data: the data of the run, set up, with a film as content.
+        output: file to write in addition to ``film.mp4`` in the run folder: mp4, mov, mkv, webm, gif or webp, or a
+            folder for PNG files if there is no ending.
+        announce: whether to print where the result is.
     """
 
-    def __init__(self, data: FilmData, output: str | None = None, announce: bool = True) -> None:
+    def __init__(self, data: TransferData, output: str | None = None, announce: bool = True) -> None:
+        if data.film is None:
+            raise TypeError("Expected data with a film as content, but got other content or data that is not set up.")
         self.data = data
+        self.film: FilmContent = data.film
         self.announce = announce
         self.output = None if output is None else check_film_writable(output)
         self._folder: Path | None = None
         self._records: list[FrameRecord] = []
-        self._began = self._frame_began = time.monotonic()
+        self._run_start = self._frame_start = time.monotonic()
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Finds the place of the frames."""
-        self.open(run_folder(trainer))
-
-    def numbers(self) -> dict[str, Any]:
-        """The film in numbers; see :func:`nst_lightning.callbacks.frame_records.means`."""
-        return means(self._records)
+    def summarize(self) -> dict[str, Any]:
+        """See :func:`nst_lightning.callbacks.frame_records.summarize_records`."""
+        return summarize_records(self._records)
 
     def open(self, folder: Path | None) -> None:
-        """Takes the frames to be in a run folder; without one they are nowhere when the run is over."""
+        """Uses a run folder for the frames and the film; without one, the frames are deleted after the run."""
         self._folder = folder
         if folder is not None:
-            self.data.keep_frames(folder / FOLDER)
+            self.film.keep_frames(folder / FRAMES_FOLDER)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Uses the run folder."""
+        self.open(RunState.of(trainer).folder)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Makes sure that a resumed run has the frames that were painted before."""
-        self._began = self._frame_began = time.monotonic()
-        frame = self._stage(trainer).frame
+        """Checks that a resumed run has its painted frames."""
+        run = RunState.of(trainer)
+        self._run_start = self._frame_start = time.monotonic()
         if trainer.ckpt_path is not None:
-            self.complete(frame, Path(trainer.ckpt_path), pl_module.image)  # type: ignore[arg-type]
-        self._records = [] if self._folder is None else read_records(self._folder / RECORDS, frame)
+            self.complete(run.stage.frame, Path(trainer.ckpt_path), run.image)
+        self._records = [] if self._folder is None else read_records(self._folder / RECORDS_FILE, run.stage.frame)
 
     def complete(self, count: int, checkpoint: Path, image: Tensor) -> None:
-        """Makes sure that the first frames are there.
+        """Restores missing frames of a resumed run.
+
+        Frames are copied from the run folder of the checkpoint if that is another one. A missing last frame is the
+        image of the checkpoint: the run was stopped because that frame could not be written.
 
         Args:
-            count: how many.
-            checkpoint: that the run goes on from; the frames of its run are taken where that was another one.
-            image: of that checkpoint: where only the last frame is missing, it could not be written, and is this.
+            count: number of frames that are painted.
+            checkpoint: file that the run is resumed from.
+            image: image in the checkpoint.
 
         Raises:
-            InputError: there are others missing.
+            InputError: Other frames are missing.
         """
-        frames, others = self.data.frames, checkpoint.parent.parent / FOLDER
+        frames, source = self.film.frames, checkpoint.parent.parent / FRAMES_FOLDER
         for number in frames.missing(count):
-            found = others / frames.path(number).name
-            if found.exists():
+            copy = source / frames.path(number).name
+            if copy.exists():
                 frames.folder.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(found, frames.path(number))
+                shutil.copyfile(copy, frames.path(number))
             elif number == count - 1:
                 frames.write(number, image)
             else:
                 raise InputError(
                     f"Expected the painted frames 0 to {count - 1} in {frames.folder}, but number {number} is missing: "
-                    "start the film anew, without --ckpt_path."
+                    "start the film again, without --ckpt_path."
                 )
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Writes the frame after its last step."""
-        stages, number = self.data.stages, trainer.current_epoch
-        stage = stages[number]
-        last_of_frame = number + 1 == len(stages) or stages[number + 1].frame != stage.frame
-        if pl_module.stage_step == stage.steps and last_of_frame:
-            self._write_frame(trainer, stage, pl_module.image)  # type: ignore[arg-type]
+        run, stages, number = RunState.of(trainer), self.data.stages, trainer.current_epoch
+        is_last_size = number + 1 == len(stages) or stages[number + 1].frame != run.stage.frame
+        if run.is_stage_done and is_last_size:
+            self._write_frame(run)
 
-    def _write_frame(self, trainer: pl.Trainer, stage: Stage, image: Tensor) -> None:
-        frames = self.data.frames
+    def _write_frame(self, run: RunState) -> None:
+        frames, number = self.film.frames, run.stage.frame
         try:
-            frames.write(stage.frame, image)
+            frames.write(number, run.image)
         except OSError as error:
             raise InputError(
-                f"Expected to write {frames.path(stage.frame)}, but {error}. The {stage.frame} frames before it are "
-                "kept: make room, and the same command with --ckpt_path last goes on."
+                f"Expected to write {frames.path(number)}, but {error}. The {number} frames before it are kept: free "
+                "some disk space and resume with the same command and --ckpt_path last."
             ) from error
-        self._records.append(self._record(trainer, stage))
-        self._frame_began = time.monotonic()
+        record = self._measure(run)
+        self._records.append(record)
+        self._frame_start = time.monotonic()
         if self._folder is not None:
-            write_records(self._folder / RECORDS, self._records)
-        self._show(trainer, self._records[-1])
+            write_records(self._folder / RECORDS_FILE, self._records)
+        self._log(run.trainer, record)
 
-    def _record(self, trainer: pl.Trainer, stage: Stage) -> FrameRecord:
-        terms: dict[str, Tensor] = trainer.lightning_module.terms  # type: ignore[assignment]
-        error, compared = self._flicker(stage.frame)
+    def _measure(self, run: RunState) -> FrameRecord:
+        number, frames = run.stage.frame, self.film.frames
+        motion = self.film.motion(number)
+        error, compared = None, 0.0
+        if motion is not None:
+            error, compared = measure_frame(WarpingError(), frames.read(number), frames.read(number - 1), motion)
         return FrameRecord(
-            frame=stage.frame,
-            time=float(self.data.timing(stage.frame + 1).times[-1]),
-            steps=stage.steps,
-            seconds=time.monotonic() - self._frame_began,
-            losses={name: float(value) for name, value in terms.items()},
+            frame=number,
+            time=float(self.film.timing(number + 1).times[-1]),
+            steps=run.stage.steps,
+            seconds=time.monotonic() - self._frame_start,
+            losses={name: float(value) for name, value in run.terms.items()},
             warping_error=error,
             compared=compared,
         )
 
-    def _flicker(self, frame: int) -> tuple[float | None, float]:
-        motion, frames = self.data.motion(frame), self.data.frames
-        if motion is None:
-            return None, 0.0
-        return error_of(WarpingError(), frames.read(frame), frames.read(frame - 1), motion)
-
-    def _show(self, trainer: pl.Trainer, record: FrameRecord) -> None:
-        numbers = {"seconds": record.seconds} | {f"loss/{name}": value for name, value in record.losses.items()}
+    def _log(self, trainer: pl.Trainer, record: FrameRecord) -> None:
+        curves = {"seconds": record.seconds} | {f"loss/{name}": value for name, value in record.losses.items()}
         if record.warping_error is not None:
-            numbers["warping_error"] = record.warping_error
-        for logger in _tensorboards(trainer):
-            for name, value in numbers.items():
+            curves["warping_error"] = record.warping_error
+        every = -(-self._total_frames // MAX_LOGGED_FRAMES)
+        for logger in _tensorboard_loggers(trainer):
+            for name, value in curves.items():
                 logger.experiment.add_scalar(f"film/{name}", value, record.frame)
-            if record.frame % -(-(self._stage(trainer, -1).frame + 1) // SHOWN) == 0:
-                logger.experiment.add_image("film/frame", self.data.frames.read(record.frame)[0], record.frame)
+            if record.frame % every == 0:
+                logger.experiment.add_image("film/frame", self.film.frames.read(record.frame)[0], record.frame)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the film of all frames that are done, and says where it is."""
-        count = self.data.frames.count()
+        """Writes the film from all painted frames, and prints where it is."""
+        count = self.film.frames.count()
         if count == 0:
-            print("No frame of the film is done yet.")
+            print("No frame of the film is finished yet.")
             return
-        for logger in _tensorboards(trainer):
-            logger.experiment.add_image("film/strip", self._strip(count), trainer.global_step)
+        for logger in _tensorboard_loggers(trainer):
+            logger.experiment.add_image("film/strip", self._make_strip(count), trainer.global_step)
         self.write(count)
 
     def write(self, count: int) -> None:
-        """Writes the film of the first frames, where that is wanted, and says where it is."""
-        paths = [path for path in (self._folder and self._folder / RESULT, self.output) if path is not None]
+        """Writes the film from the first ``count`` frames into the run folder and to `output`, and prints where."""
+        paths = [path for path in (self._folder and self._folder / FILM_FILE, self.output) if path is not None]
         for path in paths:
-            self._write_film(path, self.data.frames.pixels(count), count)
-            if self.data.compare:
-                self._write_film(_compared(path), self._side_by_side(count), count)
+            self._write_film(path, self.film.frames.pixels(count), count)
+            if self.film.options.compare:
+                compare_path = path.with_name(f"{path.stem}{COMPARE_SUFFIX}{path.suffix}")
+                self._write_film(compare_path, self._compare(count), count)
         if self.announce:
-            self._announce(paths, count)
-
-    def _announce(self, paths: list[Path], count: int) -> None:
-        total, took = self.data.stages[-1].frame + 1, time.monotonic() - self._began
-        height, width = self.data.shape(self.data.stages[-1])
-        places = ", ".join(map(str, paths)) or "not written to a file"
-        print(f"{width}x{height} px, {count} of {total} frames, {took:.0f} s: {places}")
+            seconds = time.monotonic() - self._run_start
+            height, width = self.data.shape(self._last_stage)
+            places = ", ".join(map(str, paths)) or "not written to a file"
+            print(f"{width}x{height} px, {count} of {self._total_frames} frames, {seconds:.0f} s: {places}")
 
     def _write_film(self, path: Path, pictures: Iterator[Pixels], count: int) -> None:
         try:
-            write_film(path, pictures, self.data.timing(count), self.data.sound(count))
+            write_film(path, pictures, self.film.timing(count), self.film.sound(count))
         except OSError as error:
             raise InputError(
-                f"Expected to write {path}, but {error}. The {count} frames are kept in {self.data.frames.folder}: "
-                "make room, and the same command with --ckpt_path last writes the film."
+                f"Expected to write {path}, but {error}. The {count} frames are kept in {self.film.frames.folder}: "
+                "free some disk space, and the same command with --ckpt_path last writes the film."
             ) from error
 
-    def _side_by_side(self, count: int) -> Iterator[Pixels]:
-        contents = self.data.contents(self.data.stages[-1])
-        for content, pixels in zip(contents, self.data.frames.pixels(count), strict=False):
+    def _compare(self, count: int) -> Iterator[Pixels]:
+        """Yields the first frames with content and result next to each other."""
+        contents = self.film.content_frames(self._last_stage)
+        for content, pixels in zip(contents, self.film.frames.pixels(count), strict=False):
             yield np.hstack([np.asarray(to_pil(content)), pixels])
 
-    def _strip(self, count: int) -> Tensor:
-        """Some frames side by side, ``(3, height, width)``."""
-        numbers = sorted({round(number * (count - 1) / (STRIP - 1)) for number in range(STRIP)})
-        images = [self.data.frames.read(number) for number in numbers]
+    def _make_strip(self, count: int) -> Tensor:
+        """Puts evenly sampled frames next to each other, ``(3, height, width)``."""
+        numbers = sorted({round(number * (count - 1) / (STRIP_FRAMES - 1)) for number in range(STRIP_FRAMES)})
+        images = [self.film.frames.read(number) for number in numbers]
         height, width = images[0].shape[-2:]
         height, width = fit_long_edge(height, width, min(256, max(height, width)))
         return torch.cat([resize(image, height, width)[0] for image in images], dim=2)
 
-    def _stage(self, trainer: pl.Trainer, number: int | None = None) -> Stage:
-        return self.data.stages[trainer.current_epoch if number is None else number]
+    @property
+    def _last_stage(self) -> Stage:
+        return self.data.stages[-1]
+
+    @property
+    def _total_frames(self) -> int:
+        return self._last_stage.frame + 1
 
 
-def _compared(path: Path) -> Path:
-    return path.with_name(f"{path.stem}_{COMPARED}{path.suffix}")
-
-
-def _tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
+def _tensorboard_loggers(trainer: pl.Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]

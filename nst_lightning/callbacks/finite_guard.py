@@ -1,4 +1,4 @@
-"""Stops a run that went wrong, and a run that shall stop."""
+"""Stops a run that diverges."""
 
 from typing import Any
 
@@ -7,42 +7,49 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import DivergedError
+from nst_lightning.training.run_state import RunState
 
 
 class FiniteGuard(pl.Callback):
-    """Stops when the objective or the image becomes NaN or infinite, with the image as it last was.
+    """Stops a run when the objective or the image becomes NaN or infinite, and restores the last good image.
 
     Args:
-        every_n_steps: how often to look on a GPU, where a look waits for the step; on a CPU each step is looked at.
+        every_n_steps: steps between two checks on a GPU, where a check waits for the device; on a CPU every step is
+            checked.
     """
 
     def __init__(self, every_n_steps: int = 10) -> None:
         self.every_n_steps = every_n_steps
         self._last_good: Tensor | None = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets the image of another size."""
+    def on_train_epoch_start(self, *unused: Any) -> None:
+        """Forgets the image of the previous stage, which may have another size."""
         self._last_good = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Keeps the image that a stage or a resumed run begins with."""
+    def on_train_batch_start(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Copies the image at the start of a stage or of a resumed run."""
         if self._last_good is None:
-            self._last_good = pl_module.image.detach().clone()  # type: ignore[operator]
+            self._last_good = RunState.of(trainer).image.clone()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *unused: Any
     ) -> None:
-        """Looks at the loss and the image."""
-        image: Tensor = pl_module.image  # type: ignore[assignment]
+        """Checks the loss and the image.
+
+        Raises:
+            DivergedError: one of them is not finite.
+        """
+        run = RunState.of(trainer)
+        image = run.image
         assert self._last_good is not None
-        if image.device.type != "cpu" and not pl_module.is_due(self.every_n_steps):  # type: ignore[operator]
+        if image.device.type != "cpu" and not run.is_due(self.every_n_steps):
             return
-        if bool(outputs["loss"].isfinite() & image.detach().sum().isfinite()):
-            self._last_good.copy_(image.detach())
+        if bool(outputs["loss"].isfinite() & image.sum().isfinite()):
+            self._last_good.copy_(image)
             return
         with torch.no_grad():
             image.copy_(self._last_good)
         raise DivergedError(
-            f"Expected a finite loss, but it became {float(outputs['loss'])} at step {trainer.global_step}: "
+            f"Expected a finite loss, but it became {float(outputs['loss'])} at step {run.step}: "
             "lower the learning rate or the weights. The last good image is kept."
         )

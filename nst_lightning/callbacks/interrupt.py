@@ -1,38 +1,36 @@
 """Ctrl-C during a run."""
 
-import signal
 import sys
-import threading
-from types import FrameType
-from typing import Any
 
 import lightning.pytorch as pl
 
+from nst_lightning.system.interrupts import InterruptHandler
+
 
 class GracefulInterrupt(pl.Callback):
-    """Lets Ctrl-C end a run between two steps, where everything can be saved; a second one ends it at once."""
+    """Ends a run between two steps at Ctrl-C, so that everything is saved; a second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
-        self.interrupted = False
-        self._previous: Any = None
+        self._handler: InterruptHandler | None = None
 
-    # Not before: Lightning has then noted whose Ctrl-C was, and gives it back after errors, when it calls no teardown.
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed during the run."""
+        return self._handler is not None and self._handler.is_pressed
+
+    # Not in an earlier hook: Lightning has recorded the previous handler by now and restores it after an error, when it
+    # calls no teardown.
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes Ctrl-C over, where this is the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            return
+        """Installs the handler of Ctrl-C."""
 
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self.interrupted:
-                signal.default_int_handler(number, frame)
-            self.interrupted = True
+        def stop() -> None:
             trainer.should_stop = True
             print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
 
-        self._previous = signal.signal(signal.SIGINT, stop)
+        self._handler = InterruptHandler(stop)
+        self._handler.install()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Gives Ctrl-C back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Restores the previous handler of Ctrl-C."""
+        if self._handler is not None:
+            self._handler.remove()

@@ -10,66 +10,68 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import to_pil
+from nst_lightning.training.run_state import RunState
 
-PREVIEW = 1024
-"""Longest edge in px of a picture in TensorBoard."""
+# Longest edge in px of a preview. TensorBoard sums its bytes in Python while the run waits.
+PREVIEW_SIZE = 1024
 
 
 class ImageLogger(pl.Callback):
-    """Shows the image in TensorBoard while it is painted, and once what it is painted from.
+    """Shows the image in TensorBoard during the run, and content and styles once at its start.
 
     Args:
-        every_n_steps: how often.
+        every_n_steps: steps between two previews.
     """
 
     def __init__(self, every_n_steps: int = 25) -> None:
         if every_n_steps < 1:
             raise InputError(f"Expected `previews.every_n_steps` to be positive, but got {every_n_steps}.")
         self.every_n_steps = every_n_steps
-        self._shown_at = -1
+        self._last_step = -1
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows content, styles and start, unless a resumed run has shown them."""
-        if trainer.global_step > 0:
+    def on_train_start(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Shows content, styles and the initial image, except in a resumed run."""
+        run = RunState.of(trainer)
+        if run.step > 0:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        pictures = data.pictures([stage for stage in data.stages if stage.frame == 0][-1])
+        pictures = run.data.pictures([stage for stage in run.data.stages if stage.frame == 0][-1])
         if pictures.content is not None:
-            self._show(trainer, "image/content", pictures.content)
+            _show(run, "image/content", pictures.content)
         for number, style in enumerate(pictures.styles, 1):
-            self._show(trainer, "image/style" if len(pictures.styles) == 1 else f"image/style_{number}", style)
-        self._show(trainer, "image/start", pl_module.image)  # type: ignore[arg-type]
+            _show(run, "image/style" if len(pictures.styles) == 1 else f"image/style_{number}", style)
+        _show(run, "image/start", run.image)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Shows the image when it is due; of a film the first frame alone, for each is shown when it is done."""
-        first = trainer.datamodule.stages[trainer.current_epoch].frame == 0  # type: ignore[attr-defined]
-        if pl_module.is_due(self.every_n_steps) and first:  # type: ignore[operator]
-            self._show_image(trainer, pl_module)
+    def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Shows the image if it is due. Of a film this is only the first frame: FilmWriter shows complete frames."""
+        run = RunState.of(trainer)
+        if run.is_due(self.every_n_steps) and run.stage.frame == 0:
+            self._show_image(run)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Shows the result."""
-        self._show_image(trainer, pl_module)
+        self._show_image(RunState.of(trainer))
 
-    def _show_image(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._shown_at != trainer.global_step:
-            self._show(trainer, "image/stylized", pl_module.image)  # type: ignore[arg-type]
-            self._shown_at = trainer.global_step
-
-    def _show(self, trainer: pl.Trainer, name: str, image: Tensor) -> None:
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                writer = logger.experiment.file_writer
-                assert writer is not None
-                writer.add_summary(_preview(name, image), trainer.global_step)
+    def _show_image(self, run: RunState) -> None:
+        if self._last_step != run.step:
+            _show(run, "image/stylized", run.image)
+            self._last_step = run.step
 
 
-def _preview(name: str, image: Tensor) -> Summary:
-    """A picture for TensorBoard as JPEG: its own PNG takes fifteen times as long and has five times the bytes.
+def _show(run: RunState, name: str, image: Tensor) -> None:
+    for logger in run.trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            writer = logger.experiment.file_writer
+            assert writer is not None
+            writer.add_summary(encode_preview(name, image), run.step)
 
-    It is kept small, since TensorBoard sums its bytes in Python, while the steps wait.
+
+def encode_preview(name: str, image: Tensor) -> Summary:
+    """Encodes an image ``(1, 3, height, width)`` in [0, 1] for TensorBoard, as a JPEG of at most ``PREVIEW_SIZE`` px.
+
+    The PNG that TensorBoard writes takes fifteen times as long and has five times the bytes.
     """
     picture, buffer = to_pil(image.detach().float()), io.BytesIO()
-    picture.thumbnail((PREVIEW, PREVIEW))
+    picture.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
     picture.save(buffer, "JPEG", quality=90)
     encoded = Summary.Image(
         height=picture.height, width=picture.width, colorspace=3, encoded_image_string=buffer.getvalue()

@@ -1,15 +1,18 @@
-"""The progress bar."""
+"""The progress bar of a run."""
 
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from nst_lightning.training.run_state import RunState
+
 
 class StageProgressBar(TQDMProgressBar):
-    """A bar for each stage with its size and the loss, which is read only when the bar is drawn.
+    """Shows a bar for each stage with the size of the image and the loss.
 
-    A value that is logged for Lightning's own bar is fetched from the device at every step.
+    The loss is read from the device only when the bar is drawn; a value that is logged for Lightning's own bar is read
+    at every step.
     """
 
     train_description = ""
@@ -19,35 +22,34 @@ class StageProgressBar(TQDMProgressBar):
         self._loss: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Makes the bar; a run that is resumed in the middle of a stage begins no stage."""
+        """Creates the bar. A run that resumes within a stage does not call `on_train_epoch_start`."""
         super().on_train_start()
-        self._begin(trainer)
+        self._start_stage(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Begins a stage."""
-        self._begin(trainer)
+        """Resets the bar for the next stage."""
+        self._start_stage(trainer)
 
-    def _begin(self, trainer: pl.Trainer) -> None:
-        stage = trainer.datamodule.stages[trainer.current_epoch]  # type: ignore[attr-defined]
-        self.train_progress_bar.reset(total=stage.steps)
-        self.train_progress_bar.set_description(self._description(trainer), refresh=False)
+    def _start_stage(self, trainer: pl.Trainer) -> None:
+        run = RunState.of(trainer)
+        stages, number = run.data.stages, trainer.current_epoch
+        description = f"{run.stage.size} px"
+        if run.is_film:
+            description = f"Frame {run.stage.frame + 1}/{stages[-1].frame + 1}, {description}"
+        elif len(stages) > 1:
+            description = f"Stage {number + 1}/{len(stages)}, {description}"
+        self.train_progress_bar.reset(total=run.stage.steps)
+        self.train_progress_bar.set_description(description, refresh=False)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *rest: Any) -> None:
-        """Keeps the loss where it is and draws the bar when it is due, which counts evaluations."""
+        """Keeps the loss on its device and draws the bar if it is due; the bar counts evaluations."""
         self._loss = outputs["loss"]
-        bar, made = self.train_progress_bar, pl_module.stage_step
-        if self.is_enabled and (pl_module.is_due(self.refresh_rate) or made == bar.total):  # type: ignore[operator]
-            bar.n = made  # type: ignore[assignment]
+        run = RunState.of(trainer)
+        bar = self.train_progress_bar
+        if self.is_enabled and (run.is_due(self.refresh_rate) or run.is_stage_done):
+            bar.n = run.module.stage_step
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """The loss."""
+        """Returns the loss, which the bar shows."""
         return {} if self._loss is None else {"loss": f"{float(self._loss):.4g}"}
-
-    def _description(self, trainer: pl.Trainer) -> str:
-        stages = trainer.datamodule.stages  # type: ignore[attr-defined]
-        number = trainer.current_epoch
-        prefix = f"Stage {number + 1}/{len(stages)}, " if len(stages) > 1 else ""
-        if stages[-1].frame > 0:
-            prefix = f"Frame {stages[number].frame + 1}/{stages[-1].frame + 1}, "
-        return f"{prefix}{stages[number].size} px"

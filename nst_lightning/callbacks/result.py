@@ -1,74 +1,66 @@
-"""The picture while it is painted, and when it is done."""
+"""The result of a still image."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
 
-from nst_lightning.callbacks.run_folder import CONFIGURATION, run_folder, steps_planned
 from nst_lightning.images.io import check_writable, write_image
+from nst_lightning.training.run_folder import CONFIG_NAME
+from nst_lightning.training.run_state import RunState
 
-RESULT = "stylized.png"
-"""Name of the result in the run folder."""
+# Name of the stylized image in a run folder.
+IMAGE_NAME = "stylized.png"
 
 
 class ResultWriter(pl.Callback):
-    """Writes the image when the run ends, also when it ends early, with the configuration in the file.
+    """Writes the image when the run ends, also when it ends early; the file includes the configuration.
 
     Args:
         output: file to write besides ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
-        announce: whether to say where the result is.
+        announce: whether to print the size, the number of steps, the seconds and the paths.
     """
 
     def __init__(self, output: str | None = None, announce: bool = True) -> None:
         self.announce = announce
         self.output = None if output is None else check_writable(output)
-        self._began = time.monotonic()
-        self._started = False
+        self._start_time = time.monotonic()
+        self._has_steps = False
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, *unused: Any) -> None:
         """Starts the clock."""
-        self._began = time.monotonic()
+        self._start_time = time.monotonic()
 
     def on_train_batch_end(self, *unused: Any) -> None:
-        """Notes that there is something to write."""
-        self._started = True
+        """Records that there is a result to write."""
+        self._has_steps = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the result and says where it is."""
-        self._write(trainer, pl_module)
+        """Writes the result."""
+        self._write(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Writes what was reached."""
-        if self._started:
-            self._write(trainer, pl_module)
+        """Writes the image as it is when an error or Ctrl-C ends the run."""
+        if self._has_steps:
+            self._write(trainer)
 
-    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        image: Tensor = pl_module.image  # type: ignore[assignment]
-        folder = run_folder(trainer)
-        paths = [path for path in (folder and folder / RESULT, self.output) if path is not None]
+    def _write(self, trainer: pl.Trainer) -> None:
+        run = RunState.of(trainer)
+        paths = [path for path in (run.folder and run.folder / IMAGE_NAME, self.output) if path is not None]
         for path in paths:
-            write_result(trainer, pl_module, path)
+            write_result(run, path)
         if self.announce:
-            self._announce(trainer, image, paths)
-
-    def _announce(self, trainer: pl.Trainer, image: Tensor, paths: list[Path]) -> None:
-        took = time.monotonic() - self._began
-        print(
-            f"{image.shape[-1]}x{image.shape[-2]} px, step {trainer.global_step} of {steps_planned(trainer)}, "
-            f"{took:.0f} s: {', '.join(map(str, paths)) or 'not written to a file'}"
-        )
+            height, width = run.image.shape[-2:]
+            seconds = time.monotonic() - self._start_time
+            print(
+                f"{width}x{height} px, step {run.step} of {run.planned_steps}, "
+                f"{seconds:.0f} s: {', '.join(map(str, paths)) or 'not written to a file'}"
+            )
 
 
-def write_result(trainer: pl.Trainer, pl_module: pl.LightningModule, path: Path) -> None:
-    """Writes the image as it is, with the content's transparency and the run's configuration in the file."""
-    image: Tensor = pl_module.image  # type: ignore[assignment]
-    alpha = trainer.datamodule.alpha(*image.shape[-2:])  # type: ignore[attr-defined]
-    write_image(path, image, alpha, _configuration(run_folder(trainer)))
-
-
-def _configuration(folder: Path | None) -> str:
-    path = None if folder is None else folder / CONFIGURATION
-    return path.read_text() if path is not None and path.exists() else ""
+def write_result(run: RunState, path: Path) -> None:
+    """Writes the present image with the content's transparency; the file includes the configuration of the run."""
+    config = None if run.folder is None else run.folder / CONFIG_NAME
+    text = config.read_text() if config is not None and config.exists() else ""
+    write_image(path, run.image, run.data.alpha(*run.image.shape[-2:]), text)

@@ -1,31 +1,30 @@
-"""The picture on the way."""
+"""Copies of the image after given steps."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
 from nst_lightning.callbacks.result import write_result
-from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.errors import InputError
+from nst_lightning.training.run_state import RunState
 
 
 def snapshot_name(step: int) -> str:
-    """Name in the run folder of the picture after a step."""
+    """Returns the file name of the snapshot after a step, ``step_000100.png``."""
     return f"step_{step:06d}.png"
 
 
 def check_ends(steps: Collection[int], ends: Collection[int], iterations_per_step: int) -> None:
-    """Says which picture on the way is wanted in the middle of a training step.
+    """Checks that every snapshot falls on the end of a training step.
 
     Args:
-        steps: numbers of the steps after which there is to be one.
-        ends: those that end a training step.
-        iterations_per_step: how many steps a training step has.
+        steps: steps after which a snapshot is written.
+        ends: steps that end a training step.
+        iterations_per_step: steps in one training step, `data.plan.iterations_per_step`.
 
     Raises:
-        InputError: one is.
+        InputError: a snapshot falls between two ends.
     """
     missed = [step for step in steps if step <= max(ends) and step not in ends]
     if missed:
@@ -36,10 +35,10 @@ def check_ends(steps: Collection[int], ends: Collection[int], iterations_per_ste
 
 
 class SnapshotWriter(pl.Callback):
-    """Writes the image into the run folder as it is after certain steps, to compare a run with itself.
+    """Writes the image into the run folder after given steps, to compare the stages of one run.
 
     Args:
-        at_steps: numbers of steps, counted over all stages from 1.
+        at_steps: steps after which the image is written, counted from 1 over all stages.
     """
 
     def __init__(self, at_steps: Sequence[int] = ()) -> None:
@@ -47,8 +46,8 @@ class SnapshotWriter(pl.Callback):
             raise InputError(f"Expected `snapshots.at_steps` to be positive, but got {list(at_steps)}.")
         self.at_steps = frozenset(at_steps)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Writes when it is due."""
-        folder = run_folder(trainer)
-        if folder is not None and trainer.global_step in self.at_steps:
-            write_result(trainer, pl_module, Path(folder) / snapshot_name(trainer.global_step))
+    def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Writes a snapshot if one is due."""
+        run = RunState.of(trainer)
+        if run.folder is not None and run.step in self.at_steps:
+            write_result(run, run.folder / snapshot_name(run.step))

@@ -1,4 +1,4 @@
-"""What a run came to, as numbers in a file."""
+"""The summary of a run: its numbers in a file."""
 
 import json
 import time
@@ -6,27 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
 
 from nst_lightning.callbacks.films import FilmWriter
-from nst_lightning.callbacks.run_folder import run_folder, steps_planned
 from nst_lightning.images.atomic import write_bytes
+from nst_lightning.training.run_state import RunState
 
-SUMMARY = "summary.json"
-"""Name of the summary in a run folder."""
+# Name of the summary in a run folder.
+SUMMARY_NAME = "summary.json"
 
-POINTS = 200
-"""About as many points does a curve have."""
+# Approximate number of points in a curve, so that the file stays small whatever the number of steps.
+CURVE_POINTS = 200
 
 
 class RunSummary(pl.Callback):
     """Writes ``summary.json`` into the run folder when the run ends, also when it ends early.
 
-    It has the steps made and planned, the seconds they took (over all starts of a run that was resumed), the size of
-    the picture in px, the terms of the objective at the last step, and their curves. The curves are in the checkpoint,
-    so that those of a resumed run are whole. Of a film it has the frames in numbers as well.
+    The file holds the steps made and planned, the seconds (over all starts of a resumed run), the size of the image in
+    px, the terms of the objective at the last step, their curves and, for a film, the numbers of its frames. The
+    checkpoint holds the curves too, so that a resumed run has them from its first step.
     """
 
+    # The curves are no CSVLogger's: it deletes `metrics.csv` when a run resumes, and the user's choice of loggers would
+    # decide whether a study has curves.
     def __init__(self) -> None:
         self._curves: dict[str, list[float]] = {"step": []}
         self._seconds = 0.0
@@ -34,38 +35,35 @@ class RunSummary(pl.Callback):
         self._since: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Curves and clock."""
+        """Returns the curves, the seconds and the number of starts."""
         curves = {name: list(values) for name, values in self._curves.items()}
         return {"curves": curves, "seconds": self._elapsed(), "starts": self._starts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the curves and the clock of the checkpoint."""
+        """Restores the curves, the seconds and the number of starts."""
         self._curves = {name: list(values) for name, values in state_dict["curves"].items()}
         self._seconds, self._starts = state_dict["seconds"], state_dict["starts"]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, *unused: Any) -> None:
         """Starts the clock."""
         self._since = time.monotonic()
         self._starts += 1
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
-        """Takes a point of the curves when it is due."""
-        planned = steps_planned(trainer)
-        first = trainer.global_step == pl_module.step_evaluations
-        if first or trainer.global_step == planned or pl_module.is_due(max(1, planned // POINTS)):  # type: ignore[operator]
-            self._take(trainer)
+    def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Adds a point to the curves if one is due, and at the first and the last step."""
+        run = RunState.of(trainer)
+        is_first, is_last = run.step == run.module.step_evaluations, run.step == run.planned_steps
+        if is_first or is_last or run.is_due(max(1, run.planned_steps // CURVE_POINTS)):
+            self._curves["step"].append(run.step)
+            for name, value in self.losses(trainer).items():
+                self._curves.setdefault(name, []).append(value)
 
-    def _take(self, trainer: pl.Trainer) -> None:
-        self._curves["step"].append(trainer.global_step)
-        for name, value in self.losses(trainer).items():
-            self._curves.setdefault(name, []).append(value)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Writes the summary."""
         self._write(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Writes what was reached."""
+    def on_exception(self, trainer: pl.Trainer, *unused: Any) -> None:
+        """Writes the summary so far when an error or Ctrl-C ends the run."""
         if self._since is not None:
             self._write(trainer)
 
@@ -73,36 +71,33 @@ class RunSummary(pl.Callback):
         folder = self.folder(trainer)
         if folder is not None:
             text = json.dumps(self.summary(trainer), indent=1)
-            write_bytes(folder / SUMMARY, f"{text}\n".encode())
+            write_bytes(folder / SUMMARY_NAME, f"{text}\n".encode())
 
     def summary(self, trainer: pl.Trainer) -> dict[str, Any]:
-        """What is written."""
-        image: Tensor = trainer.lightning_module.image  # type: ignore[assignment]
-        height, width = image.shape[-2:]
-        return {
-            "steps": trainer.global_step,
-            "planned": steps_planned(trainer),
+        """Returns the content of the file."""
+        run = RunState.of(trainer)
+        height, width = run.image.shape[-2:]
+        summary = {
+            "steps": run.step,
+            "planned": run.planned_steps,
             "starts": self._starts,
             "seconds": round(self._elapsed(), 2),
             "size": [width, height],
             "losses": self.losses(trainer),
             "curves": self._curves,
-        } | _film(trainer)
+        }
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, FilmWriter):
+                summary["film"] = callback.summarize()
+        return summary
 
     def _elapsed(self) -> float:
         return self._seconds + (0.0 if self._since is None else time.monotonic() - self._since)
 
     def folder(self, trainer: pl.Trainer) -> Path | None:
-        """Where the summary is written."""
-        return run_folder(trainer)
+        """Returns the folder of the file; a subclass may choose another one."""
+        return RunState.of(trainer).folder
 
     def losses(self, trainer: pl.Trainer) -> dict[str, float]:
-        """The terms of the objective and their ``total`` at the step just made, by name."""
-        terms: dict[str, Tensor] = trainer.lightning_module.terms  # type: ignore[assignment]
-        return {name: float(value) for name, value in terms.items()}
-
-
-def _film(trainer: pl.Trainer) -> dict[str, Any]:
-    """The film in numbers, where it is one."""
-    writers = [callback for callback in trainer.callbacks if isinstance(callback, FilmWriter)]  # type: ignore[attr-defined]
-    return {"film": writers[0].numbers()} if writers else {}
+        """Returns the terms of the objective and their ``total`` at the last step, by name."""
+        return {name: float(value) for name, value in RunState.of(trainer).terms.items()}

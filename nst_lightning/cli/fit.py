@@ -2,13 +2,12 @@
 
 import sys
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nst_lightning.cli.transfer_cli import TransferCLI
-from nst_lightning.data.film import FilmData
 from nst_lightning.errors import InputError
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
+from nst_lightning.training.private_api import is_out_of_memory
 
 
 def main(args: list[str]) -> int:
@@ -24,7 +23,7 @@ def main(args: list[str]) -> int:
     except MisconfigurationException as error:
         raise InputError(str(error)) from error
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise InputError(
             "Expected the picture to fit into memory, but it does not: lower data.plan.size, use shallower layers, "
@@ -34,9 +33,10 @@ def main(args: list[str]) -> int:
     if run.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last resumes it.", file=sys.stderr)
         return 130
-    if isinstance(run.data, FilmData) and run.data.problem is not None:
+    film = run.data.film
+    if film is not None and film.problem is not None:
         raise InputError(
-            f"Expected a whole film, but {run.data.content_file} has a problem: {run.data.problem}. "
-            "The frames that exist are painted."
+            f"Expected a complete film, but {run.data.content_file} is incomplete: {film.problem}. "
+            "The frames before that are painted."
         )
     return 0

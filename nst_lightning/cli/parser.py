@@ -6,6 +6,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # publi
 from lightning.pytorch.cli import LightningArgumentParser
 
 from nst_lightning.cli.configs import find_config
+from nst_lightning.cli.trainer_options import advise
 from nst_lightning.errors import InputError, UsageError
 
 
@@ -38,4 +39,4 @@ class Parser(LightningArgumentParser):
         Raises:
             UsageError: always.
         """
-        raise UsageError(message)
+        raise UsageError(advise(message) or message)

@@ -9,14 +9,15 @@ import lightning.pytorch as pl
 from jsonargparse import Namespace
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
-from nst_lightning.callbacks.run_folder import run_folder
 from nst_lightning.callbacks.snapshots import check_ends
+from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import configure_memory
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.resume import read_checkpoint
+from nst_lightning.training.run_folder import run_folder
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Run:
     precision_is_chosen: bool
     is_finished: bool = field(init=False, default=False)
     """Whether the checkpoint is that of a plan whose steps are all made."""
+    _resumed_step: int | None = field(init=False, default=None, repr=False)
     _loaded: Mapping[str, Any] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -54,11 +56,12 @@ class Run:
         device = self.trainer.strategy.root_device
         if self.module.cuda_graphs:
             check_graph_device(device)
-        check_ends(self.config.snapshots.at_steps, self.data.ends(), self.data.iterations_per_step)
+        check_ends(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)
         self.module.check_data(self.data)
         configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
         if self._loaded is not None:
             position = self.module.check_checkpoint(self._loaded, self.data)
+            self._resumed_step = self._loaded["global_step"]
             self.is_finished = position.stage == len(self.data.stages)
             if not self.is_finished:
                 self._loaded = None
@@ -76,6 +79,8 @@ class Run:
             return
         if self.prints:
             self._print_precision()
+        if self._resumed_step is not None:
+            keep_csv_curves(self.trainer.loggers, self._resumed_step)
         pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
         self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
 
@@ -93,7 +98,7 @@ class Run:
         """Writes the film of frames that exist already, in case it failed before or is requested elsewhere."""
         if isinstance(self.writer, FilmWriter) and self._loaded is not None:
             self.writer.open(run_folder(self.trainer))
-            count = len(self.writer.data.timing(len(self.data.stages)).times)
+            count = self.data.stages[-1].frame + 1
             image = self._loaded["state_dict"]["image"]
             self.writer.complete(count, Path(self.config.ckpt_path), image)
             self.writer.write(count)

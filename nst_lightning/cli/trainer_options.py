@@ -1,6 +1,14 @@
-"""What of Lightning's Trainer a run can be told, and what it is told unless a person says otherwise."""
+"""The options of Lightning's Trainer in `fit`: their defaults, and which ones do not apply to style transfer."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar
+
+from nst_lightning.callbacks import StageProgressBar
+from nst_lightning.errors import UsageError
+from nst_lightning.training.private_api import unknown_option
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
@@ -12,31 +20,95 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     },
 }
 
-# Options of Lightning's Trainer that have no meaning where one image is trained and nothing is validated, or that the
-# plan decides.
-NOT_OURS = (
-    "accumulate_grad_batches",
-    "barebones",
-    "check_val_every_n_epoch",
-    "enable_autolog_hparams",
-    "enable_checkpointing",
-    "enable_model_summary",
-    "fast_dev_run",
-    "inference_mode",
-    "limit_predict_batches",
-    "limit_test_batches",
-    "limit_train_batches",
-    "limit_val_batches",
-    "max_epochs",
-    "min_epochs",
-    "min_steps",
-    "model_registry",
-    "num_nodes",
-    "num_sanity_val_steps",
-    "overfit_batches",
-    "reload_dataloaders_every_n_epochs",
-    "strategy",
-    "sync_batchnorm",
-    "use_distributed_sampler",
-    "val_check_interval",
-)
+_NO_VALIDATION = "there is nothing to validate or test: use --data.plan.steps to choose the length of a run"
+_ONE_EPOCH = "each stage of the plan is one epoch: use --data.plan.steps and --data.plan.ladder"
+_ONE_IMAGE = "one image is optimized on one device: use --trainer.accelerator to choose it"
+_SHORT_RUN = "a run has no data set to take a part of: use --data.plan.steps and --data.plan.size for a short run"
+
+# Options of the Trainer that do not apply where one image is optimized and nothing is validated, or that the plan
+# decides: the reason and the option to use instead, as the end of an error message.
+REJECTED_OPTIONS: dict[str, str] = {
+    "accumulate_grad_batches": "each step has the gradient of the whole image: use --data.plan.iterations_per_step for "
+    "several evaluations in one training step",
+    "barebones": "a run writes its result with callbacks: use --trainer.logger false and "
+    "--trainer.enable_progress_bar false for less work next to the steps",
+    "check_val_every_n_epoch": _NO_VALIDATION,
+    "enable_autolog_hparams": "hyperparameters are the configuration: use --trainer.logger to choose a logger",
+    "enable_checkpointing": "each run writes checkpoints: use --checkpoints.every_n_steps to choose how often",
+    "enable_model_summary": "the only parameter is the image: use --data.plan.size to choose its size",
+    "fast_dev_run": _SHORT_RUN,
+    "inference_mode": _NO_VALIDATION,
+    "limit_predict_batches": _SHORT_RUN,
+    "limit_test_batches": _SHORT_RUN,
+    "limit_train_batches": _SHORT_RUN,
+    "limit_val_batches": _SHORT_RUN,
+    "max_epochs": _ONE_EPOCH,
+    "min_epochs": _ONE_EPOCH,
+    "min_steps": "a run makes all steps of its plan: use --data.plan.steps",
+    "model_registry": "the result is an image, not a model: use --output to choose where it is written",
+    "num_nodes": _ONE_IMAGE,
+    "num_sanity_val_steps": _NO_VALIDATION,
+    "overfit_batches": _SHORT_RUN,
+    "reload_dataloaders_every_n_epochs": "the plan decides when the images change: use --data.plan.ladder",
+    "strategy": _ONE_IMAGE,
+    "sync_batchnorm": _ONE_IMAGE,
+    "use_distributed_sampler": _ONE_IMAGE,
+    "val_check_interval": _NO_VALIDATION,
+}
+
+
+def advise(message: str) -> str | None:
+    """Returns the advice for a rejected Trainer option that a parser reports as unknown, or None.
+
+    Args:
+        message: error of the parser, for an option on the shell or a key in a configuration file.
+    """
+    name = (unknown_option(message) or "").removeprefix("trainer.")
+    if name not in REJECTED_OPTIONS:
+        return None
+    return f"Expected no trainer.{name}, because {REJECTED_OPTIONS[name]}."
+
+
+def check_devices(devices: int | str | Sequence[int]) -> None:
+    """Checks the configured devices before Lightning looks for them.
+
+    Args:
+        devices: value of `trainer.devices`; ``"auto"`` and -1 pass, see :func:`check_device_count`.
+
+    Raises:
+        UsageError: there is more than one.
+    """
+    if isinstance(devices, str):
+        # Lightning reads "2" as a number of devices and "0,1" as their indices.
+        indices = [part for part in devices.split(",") if part.strip()]
+        count = int(devices) if devices.strip().isdigit() else len(indices)
+    else:
+        count = devices if isinstance(devices, int) else len(devices)
+    if count > 1:
+        raise UsageError(f"Expected trainer.devices to be 1, because {_ONE_IMAGE}, but got {devices}.")
+
+
+def check_device_count(trainer: pl.Trainer) -> None:
+    """Checks how many devices a Trainer uses, which ``devices: auto`` leaves to Lightning.
+
+    Raises:
+        UsageError: there is more than one.
+    """
+    if trainer.num_devices > 1:
+        raise UsageError(
+            f"Expected trainer.devices to be 1, because {_ONE_IMAGE}, but this machine has {trainer.num_devices}."
+        )
+
+
+def choose_progress_bar(
+    callbacks: pl.Callback | Sequence[pl.Callback] | None, enable_progress_bar: bool | None
+) -> list[pl.Callback]:
+    """Returns the progress bar of a run as a list: ours, or none if it is disabled or the user has chosen another one.
+
+    Args:
+        callbacks: value of `trainer.callbacks`.
+        enable_progress_bar: value of `trainer.enable_progress_bar`; None stands for true.
+    """
+    given = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
+    has_bar = any(isinstance(callback, ProgressBar) for callback in given)
+    return [] if has_bar or enable_progress_bar is False else [StageProgressBar()]

@@ -1,11 +1,9 @@
 """LightningCLI configured for style transfer: from a command line to a run."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 # Imported so that YAML may name their classes by short names.
@@ -19,19 +17,23 @@ from nst_lightning.callbacks import (
     ResultWriter,
     RunSummary,
     SnapshotWriter,
-    StageProgressBar,
 )
-from nst_lightning.callbacks.checkpoint import LAST
 from nst_lightning.callbacks.config import RunConfig
+from nst_lightning.cli.old_names import replace_old_options
 from nst_lightning.cli.parser import Parser
 from nst_lightning.cli.run import Run
-from nst_lightning.cli.trainer_options import NOT_OURS, TRAINER_DEFAULTS
-from nst_lightning.data.film import FilmData
+from nst_lightning.cli.run_versions import find_last_run, resume_version, share_version
+from nst_lightning.cli.trainer_options import (
+    REJECTED_OPTIONS,
+    TRAINER_DEFAULTS,
+    check_device_count,
+    check_devices,
+    choose_progress_bar,
+)
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, native_precision
 from nst_lightning.training.module import StyleTransfer
-from nst_lightning.training.resume import newest_checkpoint
 from nst_lightning.version import __version__
 
 USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
@@ -47,13 +49,13 @@ class TransferCLI(LightningCLI):
         args: arguments of the command line, or a configuration.
     """
 
-    _shared_parser: ClassVar[LightningArgumentParser | None] = None
+    cached_parser: ClassVar[LightningArgumentParser | None] = None
 
     def __init__(self, args: ArgsType = None) -> None:
         self.precision_is_chosen = False
         super().__init__(
             model_class=StyleTransfer,
-            datamodule_class=FilmData,
+            datamodule_class=TransferData,
             save_config_callback=RunConfig,
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=0,
@@ -74,10 +76,10 @@ class TransferCLI(LightningCLI):
 
     def setup_parser(self, *arguments: Any) -> None:
         """Builds the parser once per process: a study parses many configurations."""
-        if TransferCLI._shared_parser is None:
+        if TransferCLI.cached_parser is None:
             super().setup_parser(*arguments)
-            TransferCLI._shared_parser = self.parser
-        self.parser = TransferCLI._shared_parser
+            TransferCLI.cached_parser = self.parser
+        self.parser = TransferCLI.cached_parser
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options in the order in which a person looks for them: pictures, objective, results, Trainer."""
@@ -93,19 +95,23 @@ class TransferCLI(LightningCLI):
             help="checkpoint to resume from; `last` is that of the newest run of the logger, in the same run folder",
         )
         parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold tensors alone")
-        parser.add_lightning_class_args(FilmData, "data")
+        parser.add_lightning_class_args(TransferData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
         parser.add_lightning_class_args(SnapshotWriter, "snapshots")
         parser.add_class_arguments(
-            Trainer, "trainer", skip=set(NOT_OURS), instantiate=False, fail_untyped=False, sub_configs=True
+            Trainer, "trainer", skip=set(REJECTED_OPTIONS), instantiate=False, fail_untyped=False, sub_configs=True
         )
         parser.set_defaults({f"trainer.{name}": value for name, value in TRAINER_DEFAULTS.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, chooses the precision unless it is given, and finds the checkpoint that `last` names."""
-        config = parser.parse_object(args) if isinstance(args, dict | Namespace) else parser.parse_args(args)
+        if isinstance(args, dict | Namespace):
+            config = parser.parse_object(args)
+        else:
+            config = parser.parse_args(None if args is None else replace_old_options(args))
+        check_devices(config.trainer.devices)
         self.precision_is_chosen = config.trainer.precision is None
         if self.precision_is_chosen:
             config.trainer.precision = native_precision(str(config.trainer.accelerator))
@@ -113,8 +119,12 @@ class TransferCLI(LightningCLI):
             raise InputError(
                 f"Expected `trainer.precision` to be {' or '.join(PRECISIONS)}, but got {config.trainer.precision}."
             )
+        logger, root = config.trainer.logger, config.trainer.default_root_dir
         if config.ckpt_path == "last":
-            _resume_last_run(config)
+            path, version = find_last_run(logger, root)
+            config.ckpt_path = str(path)
+            resume_version(logger, version, root)
+        share_version(logger, root)
         self.config = config
 
     def instantiate_classes(self) -> None:
@@ -148,13 +158,18 @@ class TransferCLI(LightningCLI):
         prints = callbacks is None
         interrupt = GracefulInterrupt()
         writer = _result_writer(data, self.config.output, prints)
-        self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *self._shown(callbacks), writer]}
+        if callbacks is None:
+            options = self.config_init.trainer
+            callbacks = choose_progress_bar(options.callbacks, options.enable_progress_bar)
+        # The writer is last, so that what it prints stands below the finished bar.
+        self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
         trainer = self.instantiate_trainer(
             max_epochs=len(data.stages),
             reload_dataloaders_every_n_epochs=1,
             enable_model_summary=False,
             **({} if prints or callbacks else {"enable_progress_bar": False}),
         )
+        check_device_count(trainer)
         return Run(
             module=module,
             data=data,
@@ -167,7 +182,7 @@ class TransferCLI(LightningCLI):
             precision_is_chosen=self.precision_is_chosen,
         )
 
-    def build_parts(self, replaced: dict[str, Any] | None = None) -> tuple[StyleTransfer, FilmData]:
+    def build_parts(self, replaced: dict[str, Any] | None = None) -> tuple[StyleTransfer, TransferData]:
         """Creates the module and the data module; see :meth:`build`."""
         seed_everything(self.config.seed_everything, workers=True, verbose=False)
         config = self.config.clone()
@@ -176,29 +191,8 @@ class TransferCLI(LightningCLI):
         self.config_init = self.parser.instantiate_classes(config)
         return self.config_init.model, self.config_init.data
 
-    def _shown(self, callbacks: list[Callback] | None) -> list[Callback]:
-        """Returns the given callbacks, or our progress bar unless the user disables it or brings another one."""
-        if callbacks is not None:
-            return callbacks
-        given = self.config_init.trainer.callbacks or []
-        has_bar = any(isinstance(callback, ProgressBar) for callback in (given if isinstance(given, list) else [given]))
-        return [] if has_bar or self.config.trainer.enable_progress_bar is False else [StageProgressBar()]
-
 
 def _result_writer(data: TransferData, output: str | None, prints: bool) -> FilmWriter | ResultWriter:
-    if isinstance(data, FilmData) and data.film is not None:
+    if data.film is not None:
         return FilmWriter(data, output, prints)
     return ResultWriter(output, prints)
-
-
-def _resume_last_run(config: Namespace) -> None:
-    """Replaces `last` by the newest checkpoint and the version of the logger by that of its run."""
-    logger = config.trainer.logger
-    if not isinstance(logger, Namespace):
-        raise InputError(
-            "Expected one logger with a save_dir for `--ckpt_path last`: name the checkpoint file instead."
-        )
-    runs = Path(logger.init_args.save_dir) / (logger.init_args.get("name") or "")
-    newest = newest_checkpoint(runs, LAST)
-    config.ckpt_path = str(newest)
-    logger.init_args.version = newest.parts[-3]

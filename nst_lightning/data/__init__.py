@@ -1,1 +1,1 @@
-"""What is painted: pictures, films and the plan of stages."""
+"""The data module of a run: content, styles, and the plan of stages."""

@@ -1,4 +1,4 @@
-"""The plan of a run: which picture is painted at which size for how many steps, and in what order."""
+"""The plan of a run: a list of stages, each of which paints one frame at one size for a number of steps."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ from typing import Literal
 from nst_lightning.errors import InputError
 
 RATIOS = {"sqrt2": 2**0.5, "octaves": 2.0}
+"""Ratio of two consecutive sizes of a ladder."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One picture at one size for a number of steps; one epoch of Lightning's.
+    """One frame at one size for a number of steps; one epoch of Lightning.
 
     Attributes:
-        frame: which picture, from 0; a still has frame 0 alone.
+        frame: number of the frame, from 0; a still has only frame 0.
         size: long edge in px.
-        steps: evaluations of the objective, each with one update.
+        steps: evaluations of the objective, each followed by one update of the image.
     """
 
     frame: int
@@ -26,11 +27,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        stage: number of the stage it is in, from 0.
-        step: evaluations that were made in that stage.
+        stage: number of the current stage, from 0.
+        step: evaluations made in that stage.
     """
 
     stage: int
@@ -38,7 +39,15 @@ class Position:
 
 
 def next_position(position: Position, stages: Sequence[Stage]) -> Position:
-    """The same position, at the start of the next stage where its own is finished."""
+    """Returns the position of the next evaluation.
+
+    Args:
+        position: position after an evaluation.
+        stages: all stages of the plan.
+
+    Returns:
+        The start of the next stage if all steps of the current one are made, else `position`.
+    """
     if position.stage < len(stages) and position.step >= stages[position.stage].steps:
         return Position(position.stage + 1, 0)
     return position
@@ -46,20 +55,20 @@ def next_position(position: Position, stages: Sequence[Stage]) -> Position:
 
 @dataclass
 class Plan:
-    """How large and how long to paint.
+    """Sizes and numbers of steps.
 
     Args:
         size: long edge of the result in px.
-        steps: evaluations of the objective at the last size, and at every size unless `first_steps` says otherwise.
-        ladder: sizes to paint at before the last one: ``none``, or down from it in steps of ``sqrt2`` or in
-            ``octaves`` to `smallest`. Large pictures want it: large shapes of the style are found at small sizes.
-        smallest: long edge in px below which a ladder does not go.
-        first_steps: evaluations at the first size of a ladder.
-        following_steps: evaluations for each frame of a film that goes on from the one before; `steps` unless given.
-            Those that begin a shot are painted as a still picture is.
-        iterations_per_step: evaluations, each with its update, that are one training step to Lightning, whose own work
-            for a step (curves, bar, hooks) takes as long as an evaluation on a fast GPU. What is due in between
-            happens at the end of it.
+        steps: evaluations of the objective at the last size, and at every other size except for `first_steps`.
+        ladder: sizes before the last one: ``none``, or smaller sizes down to `smallest` with a ratio of ``sqrt2`` or
+            of 2 (``octaves``). Recommended for large pictures: small sizes form the large shapes of the style.
+        smallest: long edge in px of the smallest size that a ladder may contain.
+        first_steps: evaluations at the first size of a ladder; `steps` by default.
+        following_steps: evaluations for each frame of a film that starts from the previous frame; `steps` by default.
+            The first frame of a shot is painted like a still.
+        iterations_per_step: evaluations, each with one update, in one training step of Lightning. On a fast GPU,
+            Lightning's own work for a step (curves, progress bar, hooks) takes as long as an evaluation. Curves,
+            previews and checkpoints that are due between the evaluations follow at the end of the step.
     """
 
     size: int = 512
@@ -77,7 +86,7 @@ class Plan:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
 
     def sizes(self) -> list[int]:
-        """Long edges in px, ascending; the last one is ``size``."""
+        """Lists the long edges in px, ascending; the last one is ``size``."""
         if self.ladder == "none":
             return [self.size]
         sizes = [self.size]
@@ -86,10 +95,10 @@ class Plan:
         return sizes[::-1]
 
     def stages(self, frame: int = 0) -> list[Stage]:
-        """The stages of a picture in their order.
+        """Lists the stages of a still, or of the first frame of a shot.
 
         Args:
-            frame: its number.
+            frame: number of the frame.
         """
         sizes = self.sizes()
         stages = [Stage(frame=frame, size=size, steps=self.steps) for size in sizes]
@@ -97,12 +106,12 @@ class Plan:
             stages[0] = Stage(frame=frame, size=sizes[0], steps=self.first_steps)
         return stages
 
-    def film(self, frames: int, cuts: Collection[int]) -> list[Stage]:
-        """The stages of a film in their order.
+    def film_stages(self, frames: int, cuts: Collection[int]) -> list[Stage]:
+        """Lists the stages of a film.
 
         Args:
-            frames: how many it has.
-            cuts: numbers of the frames that begin a shot, 0 among them.
+            frames: number of frames.
+            cuts: numbers of the frames that begin a shot, including 0.
         """
         following = self.steps if self.following_steps is None else self.following_steps
         return [

@@ -1,57 +1,64 @@
-"""What is painted: the pictures of a run and its plan."""
+"""The data module: content, styles and plan of a run."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from nst_lightning.data.content_source import ContentSource, NoContent, StillContent
+from nst_lightning.data.film_content import FilmContent, FilmOptions
 from nst_lightning.data.plan import Plan, Position, Stage
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
 from nst_lightning.images.resize import fit_long_edge, resize
 from nst_lightning.samples import locate
+from nst_lightning.video.film import FrameSelection, is_film
+from nst_lightning.video.flow import Flow, resolve_flow
 
 DEFAULT_PLAN = Plan()
 
 
 @dataclass(frozen=True)
 class StagePictures:
-    """The pictures of a stage at its size.
+    """The pictures of a stage, at the size of the stage.
 
     Attributes:
-        content: ``(1, 3, height, width)``, or None.
-        styles: ``(1, 3, any, any)`` each, with the same long edge.
-        shares: how much each style counts; they sum to 1.
-        before: of a film, the painted frames before this one in its shot; see
-            :meth:`nst_lightning.losses.base.Loss.look_back`.
-        start: what a frame that goes on from another one starts from, ``(1, 3, height, width)``; None elsewhere.
+        content: ``(1, 3, height, width)`` in [0, 1], or None.
+        styles: ``(1, 3, any, any)`` each, all with the same long edge.
+        blend_weights: weight of each style; they sum to 1.
+        previous: painted frames before this one in its shot, by their distance in frames. Each is warped to this frame,
+            ``(1, 3, height, width)``, with the reliability of the warp, ``(1, 1, height, width)`` in [0, 1].
+        start: image that the stage starts from, ``(1, 3, height, width)``, if it follows a painted frame; else None.
     """
 
     content: Tensor | None
     styles: list[Tensor]
     blend_weights: list[float]
-    before: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    previous: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     start: Tensor | None = None
 
     def to(self, device: torch.device) -> "StagePictures":
-        """The same on a device."""
+        """Moves all pictures to a device."""
         return StagePictures(
             content=None if self.content is None else self.content.to(device),
             styles=[style.to(device) for style in self.styles],
             blend_weights=self.blend_weights,
-            before={offset: (image.to(device), mask.to(device)) for offset, (image, mask) in self.before.items()},
-            start=self.start,
+            previous={offset: (image.to(device), mask.to(device)) for offset, (image, mask) in self.previous.items()},
+            start=None if self.start is None else self.start.to(device),
         )
 
 
 class StepLoader:
-    """A loader that counts the training steps of a stage.
+    """Counts the training steps of a stage, in the place of a data loader.
 
-    It can be taken up in the middle: the loop knows how many steps were made, so there is nothing to keep, and having
-    these two methods tells Lightning so.
+    Has a state only because Lightning refuses to resume a stage in the middle with a loader that has none; the
+    training loop itself knows how many steps are made.
+
+    Args:
+        steps: number of training steps.
     """
 
     def __init__(self, steps: int) -> None:
@@ -64,24 +71,36 @@ class StepLoader:
         return iter(range(self.steps))
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing to keep."""
+        """Returns an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing to restore."""
+        """Ignores the state, which is empty."""
 
 
 class TransferData(pl.LightningDataModule):
-    """The pictures to paint from and the plan to paint by.
+    """Content, styles and plan of a run.
+
+    The content is a still or a film: mp4, mov, mkv, webm, avi, animated gif or webp, a folder of numbered frames, or
+    `sample:clip`. The arguments from `first` to `compare` only affect films, whose frames are painted in order.
 
     Args:
-        content: image file, or `sample:NAME`, whose shapes are kept; none for texture synthesis.
-        style: image file, or `sample:NAME`, or a list of them, whose look is taken; none for content reconstruction.
-            The looks of several styles are blended.
-        style_weights: how much each of several styles counts, in their order; only their ratio matters. Equal unless
-            given.
-        plan: how large and how long to paint.
-        style_scale: size of the styles over that of the image. Larger ones give larger strokes.
+        content: image file, film, or `sample:NAME`, whose shapes are kept; omit it for texture synthesis.
+        style: image file, `sample:NAME`, or a list of them, whose colors and texture are transferred; several styles
+            are blended. Omit it for content reconstruction.
+        style_weights: weights of several styles, in their order; only their ratio matters. Equal by default.
+        plan: sizes and numbers of steps.
+        first: number of the first frame to paint, from 0.
+        last: number of the last frame to paint; the last frame of the film by default.
+        stride: paint every stride-th frame.
+        frame_rate: frames per second of a folder of frames; other films store their own.
+        flow: optical flow of the film: `dis` (OpenCV, fast), `raft` (torchvision, slower, downloads its weights once),
+            `none` (nothing moves), or a path of .flo files with {frame} and {to} for the numbers of two painted frames,
+            such as `flow/{frame}_{to}.flo`.
+        blend: start of a frame: 0 is its content, 1 the previous painted frame, warped along the flow. Where the flow
+            is unreliable, half of this value applies.
+        compare: whether to also write a film with content and result next to each other.
+        style_scale: size of the styles relative to the image. Larger values give larger strokes.
     """
 
     def __init__(
@@ -90,105 +109,162 @@ class TransferData(pl.LightningDataModule):
         style: list[str] | str | None = None,
         style_weights: list[float] | None = None,
         plan: Plan = DEFAULT_PLAN,
+        first: int = 0,
+        last: int | None = None,
+        stride: int = 1,
+        frame_rate: float = 24.0,
+        flow: Flow | str = "dis",
+        blend: float = 1.0,
+        compare: bool = False,
         style_scale: float = 1.0,
     ) -> None:
         super().__init__()
         if not 0 < style_scale < math.inf:
             raise InputError(f"Expected `style_scale` to be positive, but got {style_scale}.")
-        self.style_scale = style_scale
-        self.content_file = content
         self.style_files = [style] if isinstance(style, str) else style or []
-        self.blend_weights = _shares(len(self.style_files), style_weights)
-        self.stages = plan.stages()
+        self.blend_weights = _normalize(style_weights, len(self.style_files))
+        self.content_file = content
+        selection = FrameSelection(first, last, stride)
+        self.film_options = FilmOptions(selection, frame_rate, resolve_flow(flow), blend, compare)
+        self.style_scale = style_scale
+        self.plan = plan
         self.iterations_per_step = plan.iterations_per_step
-        self._taken_up = Position(0, 0)
-        self.content: Picture | None = None
+        self.stages = plan.stages()
+        self.source: ContentSource | None = None
         self.styles: list[Picture] = []
+        self._resized_styles: tuple[int, list[Tensor]] = (0, [])
+        self._resumed_at = Position(0, 0)
 
     @classmethod
     def from_pictures(
         cls, content: Picture | None, styles: Sequence[Picture], plan: Plan, style_weights: list[float] | None = None
     ) -> "TransferData":
-        """The data of a run whose pictures are at hand instead of in files."""
-        data = cls(plan=plan)
-        data.content, data.styles = content, list(styles)
-        data.blend_weights = _shares(len(styles), style_weights)
-        return data
-
-    def setup(self, stage: str) -> None:
-        """Reads the pictures, once.
-
-        Raises:
-            InputError: neither content nor style is given, or a file is none that can be read.
-        """
-        if self.content_file is not None and self.content is None:
-            self.content = read_image(locate(self.content_file))
-        self._read_styles()
-        if self.content is None and not self.styles:
-            raise InputError("Expected a content or a style, but got neither: add --data.content FILE.")
-
-    def _read_styles(self) -> None:
-        if self.style_files and not self.styles:
-            self.styles = [read_image(locate(style)) for style in self.style_files]
-
-    def set_previous_frames(self, offsets: Collection[int]) -> None:
-        """Says which frames before the one that is painted will be wanted; a still picture has none.
+        """Creates the data of a run from pictures in memory.
 
         Args:
-            offsets: how many frames before.
+            content: picture whose shapes are kept, or None.
+            styles: pictures whose colors and texture are transferred.
+            plan: sizes and numbers of steps.
+            style_weights: weights of the styles; equal by default.
+        """
+        data = cls(plan=plan)
+        data.styles = list(styles)
+        data.blend_weights = _normalize(style_weights, len(styles))
+        if content is not None:
+            data.source = StillContent(content)
+        elif styles:
+            data.source = NoContent(*styles[0].image.shape[-2:])
+        return data
+
+    @property
+    def content(self) -> Picture | None:
+        """The content if it is a still, after :meth:`setup`; else None."""
+        return None if self.source is None else self.source.picture
+
+    @property
+    def film(self) -> FilmContent | None:
+        """The content if it is a film, after :meth:`setup`; else None."""
+        return self.source if isinstance(self.source, FilmContent) else None
+
+    def setup(self, stage: str) -> None:
+        """Reads the pictures once. A film is decoded completely, in order to know its frames.
+
+        Args:
+            stage: ignored; the argument is Lightning's.
 
         Raises:
-            InputError: they cannot be given.
+            InputError: Neither content nor style is given, or a file cannot be read.
         """
+        if not self.styles:
+            self.styles = [read_image(locate(style)) for style in self.style_files]
+        if self.source is None:
+            self.source = self._open_content()
+            self.stages = self.source.stages(self.plan)
+
+    def _open_content(self) -> ContentSource:
+        if self.content_file is not None:
+            path = locate(self.content_file)
+            if is_film(path):
+                return FilmContent(path, self.film_options, self.plan.size)
+            return StillContent(read_image(path))
+        if not self.styles:
+            raise InputError("Expected a content or a style, but got neither: add --data.content FILE.")
+        return NoContent(*self.styles[0].image.shape[-2:])
+
+    def teardown(self, stage: str) -> None:
+        """Closes a film."""
+        if self.source is not None:
+            self.source.close()
+
+    def require_previous_frames(self, offsets: Collection[int]) -> None:
+        """See :meth:`ContentSource.require_previous_frames`."""
+        self._require_source().require_previous_frames(offsets)
 
     def shape(self, stage: Stage) -> tuple[int, int]:
-        """Height and width of the image in px: the content's, or the first style's where there is no content."""
-        canvas = self.styles[0] if self.content is None else self.content
-        height, width = canvas.image.shape[-2:]
-        return fit_long_edge(height, width, stage.size)
+        """Returns height and width of the image in px: the proportions of the content, or else of the first style."""
+        return self._require_source().shape(stage.size)
 
     def pictures(self, stage: Stage) -> StagePictures:
-        """The pictures at the size of a stage, on the CPU; after :meth:`setup`."""
-        content = None if self.content is None else _at_size(self.content.image, stage.size)
-        return StagePictures(content, self.styles_at(stage.size), self.blend_weights)
+        """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
+        given = self._require_source().pictures(stage)
+        return StagePictures(given.content, self.styles_at(stage.size), self.blend_weights, given.previous, given.start)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Original height and width in px of the picture that gives the image its proportions, after :meth:`setup`."""
+        return self._require_source().height, self._require_source().width
 
     def styles_at(self, size: int) -> list[Tensor]:
-        """The styles for an image with a long edge of ``size`` px."""
-        return [_at_size(style.image, max(1, round(size * self.style_scale))) for style in self.styles]
+        """Resizes the styles for an image with a long edge of ``size`` px, ``(1, 3, any, any)`` each."""
+        # Consecutive frames of a film have the same size.
+        if self._resized_styles[0] != size:
+            long_edge = max(1, round(size * self.style_scale))
+            resized = []
+            for style in self.styles:
+                height, width = style.image.shape[-2:]
+                resized.append(resize(style.image, *fit_long_edge(height, width, long_edge)))
+            self._resized_styles = size, resized
+        return self._resized_styles[1]
 
     def alpha(self, height: int, width: int) -> Tensor | None:
-        """The transparency of the content at the size of the image, ``(1, 1, height, width)``, or None."""
+        """Returns the opacity of the content, ``(1, 1, height, width)`` in [0, 1], or None if it is opaque."""
         if self.content is None or self.content.alpha is None:
             return None
         return resize(self.content.alpha, height, width)
 
     def resume_at(self, position: Position) -> None:
-        """Says where a run goes on."""
-        self._taken_up = position
+        """Makes :meth:`train_dataloader` start at a position inside a stage."""
+        self._resumed_at = position
 
     def train_dataloader(self) -> StepLoader:
-        """The training steps of the stage that Lightning's current epoch is."""
+        """Counts the training steps of the stage that Lightning's current epoch stands for."""
         assert self.trainer is not None
         number = min(self.trainer.current_epoch, len(self.stages) - 1)
-        made = self._taken_up.step if number == self._taken_up.stage else 0
+        made = self._resumed_at.step if number == self._resumed_at.stage else 0
         left = self.stages[number].steps - made
         return StepLoader(self.training_steps(made) + self.training_steps(left))
 
-    def ends(self) -> set[int]:
-        """After how many evaluations in all a training step ends."""
-        before = [sum(stage.steps for stage in self.stages[:number]) for number in range(len(self.stages))]
+    def step_ends(self) -> set[int]:
+        """Returns the total numbers of evaluations after which a training step ends."""
+        starts = [sum(stage.steps for stage in self.stages[:number]) for number in range(len(self.stages))]
         return {
-            begun + min(number * self.iterations_per_step, stage.steps)
-            for begun, stage in zip(before, self.stages, strict=True)
+            start + min(number * self.iterations_per_step, stage.steps)
+            for start, stage in zip(starts, self.stages, strict=True)
             for number in range(1, self.training_steps(stage.steps) + 1)
         }
 
     def training_steps(self, evaluations: int) -> int:
-        """How many training steps make so many evaluations."""
+        """Returns the number of training steps that contain a number of evaluations."""
         return -(-evaluations // self.iterations_per_step)
 
+    def _require_source(self) -> ContentSource:
+        if self.source is None:
+            raise RuntimeError("Expected TransferData to be set up: call setup() first.")
+        return self.source
 
-def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
+
+def _normalize(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Scales the weights of the styles so that they sum to 1."""
     if weights is None:
         return [1 / count for _ in range(count)]
     if len(weights) != count or not weights or min(weights) < 0 or sum(weights) <= 0:
@@ -196,8 +272,3 @@ def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
             f"Expected `style_weights` to have a value of 0 or more for each of the {count} styles, but got {weights}."
         )
     return [weight / sum(weights) for weight in weights]
-
-
-def _at_size(image: Tensor, size: int) -> Tensor:
-    height, width = image.shape[-2:]
-    return resize(image, *fit_long_edge(height, width, size))

@@ -1,1 +1,1 @@
-"""How the slim backbone was made, so that it can be made again: wider, or from other weights."""
+"""Distillation of VGG-19 into SlimVGG19: makes the weights again, wider or from other teachers."""

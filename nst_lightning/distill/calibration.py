@@ -1,8 +1,9 @@
-"""Read-outs by which distances between a student's features become distances between its teacher's.
+"""Readouts that make distances between a student's features equal distances between its teacher's features.
 
-The features that best predict the teacher's, ``A f + b``, are as many as the teacher's: too many to be quick. Only
-lengths and angles among them matter to content and Gram terms, so they are turned into their principal directions,
-of which as many are kept as the student has channels, and divided by the root of the ratio of the widths.
+The linear readout ``A f + b`` that best predicts the teacher's features has as many outputs as the teacher has
+channels, which is slow. Content and Gram losses depend only on lengths and angles of feature vectors. The readout is
+therefore projected onto its principal directions, as many as the student has channels, and scaled by the square root
+of the ratio of the widths.
 """
 
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nst_lightning.distill.start import ridge_regression
+from nst_lightning.distill.regression import fit_ridge_regression
 
-RIDGE = 1e-5
+# Regularization of the regression, as a share of the mean variance of the student's features.
+READOUT_RIDGE = 1e-5
 
 
 @dataclass(frozen=True)
-class ReadOut:
-    """A linear map of features.
+class FittedReadout:
+    """A linear map of the student's features, fitted to the teacher's.
 
     Attributes:
         weight: ``(channels, student's channels)``.
@@ -28,51 +30,58 @@ class ReadOut:
     bias: Tensor
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Maps ``(positions, student's channels)``."""
+        """Maps ``(positions, student's channels)`` to ``(positions, channels)``."""
         return rows @ self.weight.T + self.bias
 
-    def scaled(self, factor: float) -> "ReadOut":
-        """The same map with a larger outcome."""
-        return ReadOut(factor * self.weight, factor * self.bias)
+    def scale(self, factor: float) -> "FittedReadout":
+        """Returns a readout whose outputs are multiplied by ``factor``."""
+        return FittedReadout(factor * self.weight, factor * self.bias)
 
 
-def best_prediction(student: Tensor, teacher: Tensor) -> ReadOut:
-    """The linear map that predicts the teacher's features best.
+def fit_readout(student: Tensor, teacher: Tensor) -> FittedReadout:
+    """Fits the linear readout that best predicts the teacher's features.
 
     Args:
         student: ``(positions, student's channels)``.
         teacher: ``(positions, teacher's channels)``.
-    """
-    return ReadOut(*ridge_regression(student, teacher, RIDGE))
-
-
-def condensed(prediction: ReadOut, student: Tensor, channels: int) -> ReadOut:
-    """The prediction in fewer channels, with lengths and angles kept as well as can be.
-
-    Args:
-        prediction: of a teacher's features.
-        student: ``(positions, student's channels)``, at which lengths and angles are to be kept.
-        channels: how many are wanted.
 
     Returns:
-        Of all such maps the one nearest to a symmetric one: each channel stays near to the student's own.
+        A readout with one output per channel of the teacher.
     """
-    predicted = prediction(student).double()
-    _, vectors = torch.linalg.eigh(predicted.T @ predicted)
-    directions = vectors[:, -min(channels, vectors.shape[1]) :].T
-    weight, bias = directions @ prediction.weight.double(), directions @ prediction.bias.double()
-    left, _, right = torch.linalg.svd(weight, full_matrices=False)
-    turn = right.T @ left.T
-    return ReadOut((turn @ weight).float(), (turn @ bias).float())
+    return FittedReadout(*fit_ridge_regression(student, teacher, READOUT_RIDGE))
 
 
-def unexplained(prediction: ReadOut, student: Tensor, teacher: Tensor) -> float:
-    """Variance of the teacher's features that a prediction leaves, as a share of all their variance.
+def condense_readout(readout: FittedReadout, student: Tensor, channels: int) -> FittedReadout:
+    """Reduces a readout to fewer outputs and preserves lengths and angles as well as possible.
 
     Args:
-        prediction: fitted at other positions.
+        readout: a prediction of the teacher's features.
+        student: ``(positions, student's channels)``, at which lengths and angles are preserved.
+        channels: number of outputs.
+
+    Returns:
+        The readout in its leading principal directions. Rotations of these are equivalent; the one that makes the
+        weight symmetric is returned, so that each output stays close to the student's channel of the same index.
+    """
+    predicted = readout(student).double()
+    _, vectors = torch.linalg.eigh(predicted.T @ predicted)
+    directions = vectors[:, -min(channels, vectors.shape[1]) :].T
+    weight, bias = directions @ readout.weight.double(), directions @ readout.bias.double()
+    left, _, right = torch.linalg.svd(weight, full_matrices=False)
+    rotation = right.T @ left.T
+    return FittedReadout((rotation @ weight).float(), (rotation @ bias).float())
+
+
+def measure_unexplained_share(readout: FittedReadout, student: Tensor, teacher: Tensor) -> float:
+    """Measures the share of the variance of the teacher's features that a readout leaves unexplained.
+
+    Args:
+        readout: a prediction of the teacher's features, fitted at other positions.
         student: ``(positions, student's channels)``.
         teacher: ``(positions, teacher's channels)``.
+
+    Returns:
+        0 for an exact prediction, 1 for one that is no better than the mean of each channel.
     """
-    error = (prediction(student) - teacher).double().square().sum()
+    error = (readout(student) - teacher).double().square().sum()
     return float(error / (teacher - teacher.mean(0)).double().square().sum())

@@ -1,4 +1,4 @@
-"""The `distill` command: makes the weights of SlimVGG19, or measures a file of them."""
+"""The `distill` command: makes the weights of SlimVGG19, or measures a weights file."""
 
 import sys
 from pathlib import Path
@@ -8,20 +8,24 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from nst_lightning.backbones.slim import SlimVGG19
 from nst_lightning.cli.parser import Parser
-from nst_lightning.distill.data import Photographs
-from nst_lightning.distill.export import export
-from nst_lightning.distill.measure import fidelity, table
-from nst_lightning.distill.module import Distillation
-from nst_lightning.distill.teachers import LAYERS, Teachers
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.distill.distillation import Distillation
+from nst_lightning.distill.export import export_student
+from nst_lightning.distill.fidelity import format_fidelity, measure_fidelity
+from nst_lightning.distill.photograph_data import Photographs
+from nst_lightning.distill.teachers import DISTILLED_LAYERS, Teachers
+from nst_lightning.training.console import quiet_lightning
 
-USAGE = """python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]
+DISTILL_USAGE = """\
+python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]
        python -m nst_lightning distill measure --help"""
 
-DESCRIPTION = "Makes the weights of SlimVGG19 from those of VGG-19 and folders of photographs."
+DISTILL_DESCRIPTION = "Makes the weights of SlimVGG19 from those of VGG-19 and folders of photographs."
 
-TRAINER_DEFAULTS: dict[str, Any] = {
+MEASURE_DESCRIPTION = "Prints how close a weights file is to its teachers, on validation photographs."
+
+DISTILL_TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
+    # `Photographs` returns other crops in each epoch.
     "reload_dataloaders_every_n_epochs": 1,
     "enable_model_summary": False,
     "log_every_n_steps": 10,
@@ -29,87 +33,97 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 
 class DistillationCLI(LightningCLI):
-    """`distill`: trains a thin VGG-19 as a YAML file and the shell's overrides say."""
+    """LightningCLI configured for the distillation: two more options, and arguments other than `sys.argv`."""
 
     model: Distillation
     datamodule: Photographs
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Where to go on from, and where the weights go."""
-        parser.add_argument("--ckpt_path", type=str | None, help="checkpoint to go on from, or last")
+        """Adds the checkpoint to resume from and the file to write."""
+        parser.add_argument("--ckpt_path", type=str | None, help="checkpoint to resume from, or last")
         parser.add_argument("--output", type=str, help="the .safetensors file to write")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses these arguments, whatever stands in `sys.argv`."""
+        """Parses `args`; Lightning's own method would warn if `sys.argv` has arguments too."""
         assert isinstance(args, list)
         self.config = parser.parse_args(args)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs `distill` and returns the exit status.
+    """Runs `distill` or `distill measure` and returns the exit status.
 
     Args:
-        args: what stands on the command line after `distill`; `sys.argv` unless given.
+        args: command line after `distill`; by default that of the process.
     """
     args = sys.argv[1:] if args is None else args
-    if args[:1] == ["measure"]:
-        return measure(args[1:])
-    return distill(args)
+    return run_measurement(args[1:]) if args[:1] == ["measure"] else run_distillation(args)
 
 
-def distill(args: list[str]) -> int:
-    """Trains, writes the weights, and prints how near they are."""
+def run_distillation(args: list[str]) -> int:
+    """Trains a student, writes its weights, prints their fidelity, and returns the exit status.
+
+    Args:
+        args: command line after `distill`.
+    """
     with quiet_lightning():
         cli = DistillationCLI(
             Distillation,
             Photographs,
             run=False,
             args=args,
-            trainer_defaults=TRAINER_DEFAULTS,
+            trainer_defaults=DISTILL_TRAINER_DEFAULTS,
             save_config_kwargs={"overwrite": True},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"prog": "python -m nst_lightning distill", "usage": USAGE, "description": DESCRIPTION},
+            parser_kwargs={
+                "prog": "python -m nst_lightning distill",
+                "usage": DISTILL_USAGE,
+                "description": DISTILL_DESCRIPTION,
+            },
         )
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
-    output = Path(cli.config.output)
+    output, options = Path(cli.config.output), cli.config.model
     output.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "network": "SlimVGG19 of nst_lightning, distilled from VGG-19",
+        "teachers": ", ".join(Path(name).name for name in (options.vgg, options.compressed) if name),
+        "widths": ", ".join(str(width) for width in options.widths),
+    }
     model = cli.model.cpu()
-    export(model.student, model.teachers, cli.datamodule.first_crops(), output, metadata(cli.config))
-    print(measured(output, model.teachers, cli.datamodule))
+    export_student(model.student, model.teachers, cli.datamodule.first_crops(), output, metadata)
+    print(report_fidelity(str(output), model.teachers, cli.datamodule))
     return 0
 
 
-def metadata(config: Any) -> dict[str, str]:
-    """What a weights file says about itself."""
-    return {
-        "network": "SlimVGG19 of nst_lightning, distilled from VGG-19",
-        "teachers": ", ".join(Path(name).name for name in (config.model.vgg, config.model.compressed) if name),
-        "widths": ", ".join(str(width) for width in config.model.widths),
-    }
+def run_measurement(args: list[str]) -> int:
+    """Prints how close a weights file is to its teachers and returns the exit status.
 
-
-def measure(args: list[str]) -> int:
-    """Prints how near a weights file is to its teachers, on photographs that were kept aside."""
-    parser = Parser(
-        prog="python -m nst_lightning distill measure",
-        description="Prints how near a weights file is to its teachers, on photographs that were kept aside.",
-    )
-    parser.add_argument("--weights", type=str | None, help="file made by distill; the package's own unless given")
+    Args:
+        args: command line after `distill measure`.
+    """
+    parser = Parser(prog="python -m nst_lightning distill measure", description=MEASURE_DESCRIPTION)
+    parser.add_argument("--weights", type=str | None, help="file written by distill; by default the packaged one")
     parser.add_argument("--vgg", type=str, required=True, help="file of VGG-19, or of its first layers")
-    parser.add_argument("--compressed", type=str | None, help="file of the compressed VGG-19, for the others")
+    parser.add_argument("--compressed", type=str | None, help="file of the compressed VGG-19, for the other layers")
     parser.add_class_arguments(Photographs, "data")
     options = parser.parse_args(args)
     photographs = parser.instantiate_classes(options).data
     photographs.setup("fit")
-    print(measured(options.weights, Teachers(options.vgg, options.compressed), photographs))
+    print(report_fidelity(options.weights, Teachers(options.vgg, options.compressed), photographs))
     return 0
 
 
-def measured(weights: str | Path | None, teachers: Teachers, photographs: Photographs) -> str:
-    """The table of a weights file; see :func:`nst_lightning.distill.measure.table`."""
-    thin = SlimVGG19(None if weights is None else str(weights))
-    thin.build(LAYERS)
-    return table(fidelity(thin, teachers, photographs.first_crops(), photographs.val_dataloader()))
+def report_fidelity(weights: str | None, teachers: Teachers, photographs: Photographs) -> str:
+    """Measures a weights file and returns its table (see :func:`nst_lightning.distill.fidelity.format_fidelity`).
+
+    Args:
+        weights: path of the file; None is the packaged one.
+        teachers: the networks to compare with.
+        photographs: training and validation photographs, already set up.
+    """
+    thin = SlimVGG19(weights)
+    thin.build(DISTILLED_LAYERS)
+    fidelity = measure_fidelity(thin, teachers, photographs.first_crops(), photographs.val_dataloader())
+    return format_fidelity(fidelity)

@@ -1,4 +1,4 @@
-"""The network that is trained: a thin VGG-19 without calibration."""
+"""The network that is trained: a thin VGG-19 without readouts."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,14 @@ from nst_lightning.errors import InputError
 
 
 class Student(VGG):
-    """VGG-19 up to conv5_1 with widths of its own, seeing sRGB as the Oxford network does.
+    """VGG-19 up to conv5_1 with other widths and the input normalization of the Oxford network.
 
     Args:
-        widths: channels of each of the 13 convolutions.
-        seed: of the weights that it has before it is started.
+        widths: number of channels of each of the 13 convolutions.
+        seed: seed of the random weights before initialization.
+
+    Raises:
+        InputError: there are not 13 positive widths.
     """
 
     depths = SLIM_DEPTHS

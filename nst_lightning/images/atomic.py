@@ -1,14 +1,81 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from nst_lightning.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Replaces a file by one that is written inside a ``with`` block.
+
+    Yields a temporary path in the same folder. On success, the temporary file is renamed to `path`. On an exception, it
+    is removed and `path` stays as it was.
+
+    Args:
+        path: file to write; its folder exists.
+    """
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Adds files to a folder after all of them are written inside a ``with`` block.
+
+    Yields an empty temporary folder next to `path`. On success, its files are moved to `path`, where they replace files
+    of the same names. On an exception, `path` stays as it was.
+
+    Args:
+        path: folder to write, which is created if necessary; its parent exists.
+    """
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        path.mkdir(exist_ok=True)
+        for file in sorted(temporary.iterdir()):
+            os.replace(file, path / file.name)
+    finally:
+        shutil.rmtree(temporary)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and renames it, so that it is there whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Writes a file completely or not at all; see :func:`atomic_path`.
+
+    Args:
+        path: file to write; its folder exists.
+        content: all of the file.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def make_writable_folder(folder: Path) -> None:
+    """Creates a folder if necessary, and checks that files can be written into it.
+
+    Args:
+        folder: the folder; its parents are created as well.
+
+    Raises:
+        InputError: The folder cannot be created or is read-only.
+    """
     try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Expected to write into {folder}, but it cannot be made: {error}.") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"Expected to write into {folder}, but that is not permitted.")
+
+
+def _temporary(path: Path) -> Path:
+    # The process id keeps two processes that write the same file apart.
+    return path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,7 +1,6 @@
-"""Pictures in and out: everything a file may be on the way in, sRGB in [0, 1] in between, atomic on the way out."""
+"""Reading and writing of pictures: any file that Pillow reads, as float32 sRGB tensors in [0, 1]."""
 
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,29 +11,24 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, Unidentifie
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.images.atomic import write_bytes
+from nst_lightning.images.atomic import make_writable_folder, write_bytes
 
 CONFIG_KEY = "nst_lightning"
-"""Name of the PNG text that holds the configuration a picture was made with."""
+"""Name of the PNG text chunk with the configuration of the run that made the picture."""
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
-
-def _undated(profile: bytes) -> bytes:
-    """A profile without the time it was made at (bytes 24 to 35), so that the same picture is the same file."""
-    return profile[:24] + bytes(12) + profile[36:]
-
-
-SRGB_BYTES = _undated(SRGB.tobytes())
+# Without the creation time in bytes 24 to 35, so that equal pictures are equal files.
+SRGB_BYTES = SRGB.tobytes()[:24] + bytes(12) + SRGB.tobytes()[36:]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that was read.
+    """A picture as tensors.
 
     Attributes:
-        image: ``(1, 3, height, width)``, float32, sRGB in [0, 1]; what is transparent lies on white.
-        alpha: ``(1, 1, height, width)`` in [0, 1], or None where everything is opaque.
+        image: ``(1, 3, height, width)``, float32, sRGB in [0, 1]; transparent regions are composited onto white.
+        alpha: opacity, ``(1, 1, height, width)`` in [0, 1], or None if the picture is opaque.
     """
 
     image: Tensor
@@ -42,13 +36,16 @@ class Picture:
 
 
 def read_image(path: str | Path) -> Picture:
-    """Reads a picture: upright, in sRGB, on white; of an animation the first frame.
+    """Reads a picture, rotates it upright, converts it to sRGB and composites it onto white.
 
     Args:
-        path: jpg, png, webp, gif, tiff or whatever else Pillow reads.
+        path: jpg, png, webp, gif, tiff or any other format that Pillow reads. The first frame of an animation is read.
+
+    Returns:
+        The picture at its original size.
 
     Raises:
-        InputError: there is no such file, or no picture in it.
+        InputError: The file does not exist or is not an image.
     """
     path = Path(path)
     if path.is_dir():
@@ -59,35 +56,50 @@ def read_image(path: str | Path) -> Picture:
         with Image.open(path) as opened:
             return from_pil(opened)
     except UnidentifiedImageError as error:
-        raise InputError(f"Expected an image file, but {path} is none that can be read.") from error
+        raise InputError(f"Expected an image file, but {path} is not an image that can be read.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"Expected an image file, but {path} cannot be read: {error}.") from error
 
 
 def from_pil(picture: Image.Image) -> Picture:
-    """The tensor of a PIL image of any mode; see :func:`read_image`."""
+    """Converts a PIL image of any mode to tensors; see :func:`read_image`.
+
+    Args:
+        picture: the PIL image.
+
+    Raises:
+        ValueError: An image of integers or floating-point numbers has values outside of its range.
+    """
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith(("I", "F")):
-        return Picture(_deep_gray(upright))
+        return Picture(_from_high_bit_gray(upright))
     alpha = None
     if upright.has_transparency_data:
-        alpha = _tensor(upright.convert("RGBA").getchannel("A"))
+        alpha = _from_8_bit(upright.convert("RGBA").getchannel("A"))
         if bool((alpha == 1).all()):
             alpha = None
-    image = _tensor(_srgb(upright))
+    image = _from_8_bit(_convert_to_srgb(upright))
     if alpha is not None:
-        image = on_white(image, alpha)
+        image = composite_on_white(image, alpha)
     return Picture(image, alpha)
 
 
-def on_white(image: Tensor, alpha: Tensor) -> Tensor:
-    """An image ``(1, 3, height, width)`` over white, as opaque as ``alpha`` ``(1, 1, height, width)`` says."""
+def composite_on_white(image: Tensor, alpha: Tensor) -> Tensor:
+    """Composites an image onto a white background.
+
+    Args:
+        image: ``(1, 3, height, width)`` in [0, 1].
+        alpha: opacity, ``(1, 1, height, width)`` in [0, 1].
+
+    Returns:
+        ``(1, 3, height, width)`` in [0, 1].
+    """
     alpha = alpha.to(image)
     return image * alpha + (1 - alpha)
 
 
-def _deep_gray(picture: Image.Image) -> Tensor:
-    """Gray of 16 bit (modes I;16 and I) or floating point (F), which Pillow would clip at 255."""
+def _from_high_bit_gray(picture: Image.Image) -> Tensor:
+    """Converts 16-bit (modes I;16 and I) and floating-point gray (F), which Pillow itself would clip at 255."""
     values = np.asarray(picture).astype(np.float32)
     highest = 1.0 if picture.mode == "F" else 65535.0
     if values.min() < 0 or values.max() > highest:
@@ -95,8 +107,8 @@ def _deep_gray(picture: Image.Image) -> Tensor:
     return torch.from_numpy(values / highest).expand(1, 3, *values.shape).contiguous()
 
 
-def _srgb(picture: Image.Image) -> Image.Image:
-    """RGB in sRGB. A profile that cannot be used is passed over, as browsers do."""
+def _convert_to_srgb(picture: Image.Image) -> Image.Image:
+    """Converts to RGB in sRGB. An unusable color profile is ignored, as in browsers."""
     profile = picture.info.get("icc_profile")
     without_alpha = {"RGBA": "RGB", "LA": "L", "PA": "RGB", "P": "RGB", "1": "L"}
     opaque = picture.convert(without_alpha[picture.mode]) if picture.mode in without_alpha else picture
@@ -111,21 +123,24 @@ def _srgb(picture: Image.Image) -> Image.Image:
     return opaque.convert("RGB")
 
 
-def _tensor(picture: Image.Image) -> Tensor:
+def _from_8_bit(picture: Image.Image) -> Tensor:
     values = np.array(picture, dtype=np.float32) / 255
     return torch.from_numpy(values if values.ndim == 3 else values[..., None]).permute(2, 0, 1)[None].contiguous()
 
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
-    """A PIL image, 8 bit, of an image clipped to [0, 1].
+    """Converts an image to an 8-bit PIL image.
 
     Args:
-        image: ``(1, 3, height, width)``.
-        alpha: ``(1, 1, height, width)`` in [0, 1] for an RGBA image.
+        image: ``(1, 3, height, width)``, clipped to [0, 1].
+        alpha: opacity, ``(1, 1, height, width)`` in [0, 1], or None.
+
+    Returns:
+        An RGB image, or an RGBA image if `alpha` is given.
     """
     values = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
-    bytes_ = values.detach()[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(bytes_))
+    pixels = values.detach()[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _save_png(picture: Image.Image, file: io.BytesIO, config: str) -> None:
@@ -144,7 +159,7 @@ def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
 
 
 def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    # As bytes: Pillow writes a text in ASCII, with a question mark for all else, and reads it as Latin-1.
+    # As bytes: Pillow writes strings in ASCII with question marks for other characters, and reads them as Latin-1.
     description = {ExifTags.Base.ImageDescription: config.encode()} if config else {}
     picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB_BYTES)
 
@@ -168,50 +183,58 @@ WRITERS: dict[str, Callable[[Image.Image, io.BytesIO, str], None]] = {
 
 
 def check_writable(path: str | Path) -> Path:
-    """The path of an image file that is to be written later, with everything about it checked now.
+    """Checks before a run that an image file can be written after it, and creates its folder.
+
+    Args:
+        path: file that ends in jpg, png, webp or tiff.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: an ending that no format has, a directory, or a folder that cannot be made or written to.
+        InputError: The ending is unknown, the path is a directory, or the folder cannot be created or written to.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
         raise InputError(f"Expected a file that ends in {', '.join(WRITERS)}, but got {path}.")
     if path.is_dir():
         raise InputError(f"Expected the path of a file to write, but {path} is a directory.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Expected to write into {path.parent}, but it cannot be made: {error}.") from error
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"Expected to write into {path.parent}, but that is not permitted.")
+    make_writable_folder(path.parent)
     return path
 
 
 def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, config: str = "") -> None:
-    """Writes a picture in the format of the path's ending, beside its place first and then renamed.
+    """Writes a picture in the format that the ending of the path names, completely or not at all.
 
     Args:
-        path: ends in jpg, png, webp or tiff. A jpg has no alpha: the image is put on white.
+        path: file that ends in jpg, png, webp or tiff. A jpg has no opacity: the image is composited onto white.
         image: ``(1, 3, height, width)`` sRGB, clipped to [0, 1].
-        alpha: ``(1, 1, height, width)`` in [0, 1], or None.
-        config: the configuration the picture was made with, written into the file: PNG text, TIFF
-            description or EXIF user comment. :func:`read_config` gives it back.
+        alpha: opacity, ``(1, 1, height, width)`` in [0, 1], or None.
+        config: configuration of the run, which is stored in the file as PNG text, TIFF description or EXIF user
+            comment. :func:`read_config` reads it.
 
     Raises:
-        InputError: an ending that no format has.
-        OSError: the file cannot be written; what was there before is untouched.
+        InputError: The ending is unknown.
+        OSError: The file cannot be written. A previous file at the path is unchanged.
     """
     path = check_writable(path)
     writer = WRITERS[path.suffix.lower()]
     if writer is _save_jpeg and alpha is not None:
-        image, alpha = on_white(image.detach().clamp(0, 1), alpha), None
+        image, alpha = composite_on_white(image.detach().clamp(0, 1), alpha), None
     buffer = io.BytesIO()
     writer(to_pil(image, alpha), buffer, config)
     write_bytes(path, buffer.getvalue())
 
 
 def read_config(path: str | Path) -> str:
-    """The configuration that :func:`write_image` put into a picture, or an empty string."""
+    """Reads the configuration that :func:`write_image` stored in a picture.
+
+    Args:
+        path: image file.
+
+    Returns:
+        The configuration, or an empty string if the file has none.
+    """
     with Image.open(path) as picture:
         if picture.format == "PNG":
             return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))

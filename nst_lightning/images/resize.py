@@ -6,19 +6,31 @@ from torch.nn import functional
 
 
 def fit_long_edge(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width of a picture whose long edge is made ``size`` px, at least 1 px each."""
+    """Computes the height and width at which a picture keeps its proportions and has a long edge of ``size`` px.
+
+    Args:
+        height: original height in px.
+        width: original width in px.
+        size: long edge of the result in px.
+
+    Returns:
+        Height and width in px, at least 1 each.
+    """
     scale = size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 @torch.no_grad()
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """An image at another size: bicubic, antialiased, clipped to [0, 1].
+    """Resizes an image with antialiased bicubic interpolation and clips it to [0, 1].
 
     Args:
         image: ``(batch, channels, height, width)`` in [0, 1].
-        height: of the result in px.
-        width: likewise.
+        height: height of the result in px.
+        width: width of the result in px.
+
+    Returns:
+        ``(batch, channels, height, width)``; `image` itself if it has that size already.
     """
     if image.shape[-2:] == (height, width):
         return image

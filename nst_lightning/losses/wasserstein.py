@@ -12,6 +12,9 @@ from nst_lightning.functional.pixels import mean_squared_error
 from nst_lightning.functional.wasserstein import Normal, directions, quantiles, sorted_projections, wasserstein_2
 from nst_lightning.losses.base import FeatureLoss
 
+# The members of a Normal, each a buffer of every layer.
+NORMAL_PARTS = ("mean", "noise", "variances", "root")
+
 
 class WassersteinLoss(FeatureLoss):
     """Squared 2-Wasserstein distance between normal distributions with the features' means and covariances.
@@ -39,12 +42,12 @@ class WassersteinLoss(FeatureLoss):
         for layer, moments in statistics.items():
             with torch.autocast(moments.device.type, enabled=False):
                 normal = Normal.of(*mean_and_products(moments))
-            for name, value in normal._asdict().items():
+            for name, value in zip(NORMAL_PARTS, normal, strict=True):
                 self.set_buffer(name, layer, value)
 
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """See :meth:`FeatureLoss.distance`."""
-        target = Normal(*(self.get_buffer(f"{name}_{layer}") for name in Normal._fields))
+        target = Normal(*(self.get_buffer(f"{name}_{layer}") for name in NORMAL_PARTS))
         with torch.autocast(statistic.device.type, enabled=False):
             return wasserstein_2(*mean_and_products(statistic), target)
 

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
 from nst_lightning.study.engine.grouping import group_runs
-from nst_lightning.study.engine.interrupt_flag import InterruptFlag
 from nst_lightning.study.engine.local_engine import JobResult, run_locally
 from nst_lightning.study.engine.paint import PaintJob
 from nst_lightning.study.engine.run_records import read_failure, read_status, read_summary
@@ -25,6 +24,7 @@ from nst_lightning.study.spec.resolved_study import ResolvedStudy, StudyRun
 from nst_lightning.study.spec.run_key import folder_run_key, run_key
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
+from nst_lightning.system.interrupts import InterruptHandler
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
 
@@ -131,7 +131,7 @@ class StudyPainter:
     def _paint(self, jobs: Sequence[PaintJob]) -> bool:
         """Paints jobs with a progress bar and returns whether Ctrl-C was pressed."""
         steps = sum(run.steps for job in jobs for run in job.runs)
-        with InterruptFlag() as interrupt, tqdm(total=steps, bar_format=BAR_FORMAT, disable=not jobs) as bar:
+        with InterruptHandler() as interrupt, tqdm(total=steps, bar_format=BAR_FORMAT, disable=not jobs) as bar:
             self._update_description(bar)
             for result in self._start_engine(jobs, bar):
                 if result.is_interrupted:

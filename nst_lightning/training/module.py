@@ -21,7 +21,8 @@ from nst_lightning.training.evaluation import Evaluate, select_evaluation
 from nst_lightning.training.evaluation.cuda_graphs import record_graph
 from nst_lightning.training.initialization import initial_image
 from nst_lightning.training.objective import Objective, Terms
-from nst_lightning.training.resume import count_steps, read_position, set_loops, stage_number, write_position
+from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
+from nst_lightning.training.resume import read_position, write_position
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -122,6 +123,10 @@ class StyleTransfer(pl.LightningModule):
             for logger in self.loggers:
                 logger.log_metrics(curves, step=self.global_step)
 
+    def on_train_epoch_end(self) -> None:
+        """Makes the terms available to callbacks as ``trainer.callback_metrics["loss/NAME"]`` at the end of a stage."""
+        self.log_dict({f"loss/{name}": term for name, term in self.terms.items()}, logger=False)
+
     def is_due(self, every: int) -> bool:
         """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""
         return self.global_step % every < self.step_evaluations
@@ -147,7 +152,7 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: a picture is missing or too small, or optical flow is not available.
         """
-        data.set_previous_frames(self.objective.offsets)
+        data.require_previous_frames(self.objective.offsets)
         first = data.stages[0]
         self.objective.check(data.pictures(first))
         height, width = data.shape(first)
@@ -248,7 +253,7 @@ class StyleTransfer(pl.LightningModule):
         """Creates an image of the checkpoint's shape and sets Lightning's loops to the checkpoint's position."""
         data = self._data()
         position = self.check_checkpoint(checkpoint, data)
-        set_loops(checkpoint["loops"]["fit_loop"], position.stage, data.training_steps(position.step))
+        set_loops(fit_loop_state(checkpoint), position.stage, data.training_steps(position.step))
         data.resume_at(position)
         self.stage_step = position.step
         self.set_image(torch.empty_like(checkpoint["state_dict"]["image"]))

@@ -80,7 +80,7 @@ class Objective(nn.Module):
             if reference == "content" or not keep_style:
                 self._set_targets(reference, weighted_pictures)
         for loss in self.named_losses.values():
-            loss.set_previous_frames(pictures.before)
+            loss.set_previous_frames(pictures.previous)
 
     def _set_targets(self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]]) -> None:
         """Sets the targets of the losses that compare with one kind of picture to blended statistics."""

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.loops.fit_loop import _FitLoop
-from lightning.pytorch.loops.progress import _ProcessedTracker
 
 from nst_lightning.data.plan import Position
 from nst_lightning.errors import InputError
@@ -19,21 +17,6 @@ from nst_lightning.version import __version__
 
 KEY = "nst_lightning"
 """Where a checkpoint has what is ours."""
-
-
-def stage_number(loop: _FitLoop) -> int:
-    """Number of the stage that was entered last, also after its end."""
-    epochs = loop.epoch_progress.current
-    assert isinstance(epochs, _ProcessedTracker)
-    return max(0, epochs.started - 1)
-
-
-def count_steps(loop: _FitLoop, more: int) -> None:
-    """Counts optimizer steps that were made within a training step, of which Lightning counts one."""
-    loop.epoch_loop._batches_that_stepped += more
-    steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
-    steps.ready += more
-    steps.completed += more
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -51,23 +34,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise InputError(f"Expected a checkpoint, but {path} holds something else.")
     return checkpoint
-
-
-def newest_checkpoint(runs: Path, name: Path) -> Path:
-    """The checkpoint of the run with the highest number.
-
-    Args:
-        runs: folder of the runs ``version_0``, ``version_1`` and so on.
-        name: of a checkpoint within the folder of its run.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = {path.relative_to(runs).parts[0].removeprefix("version_"): path for path in runs.glob(f"version_*/{name}")}
-    numbers = [number for number in found if number.isdigit()]
-    if not numbers:
-        raise InputError(f"Expected a checkpoint to go on from, but there is none at {runs}/version_*/{name}.")
-    return found[max(numbers, key=int)]
 
 
 def write_position(checkpoint: dict[str, Any], at: Position, optimizer: str) -> None:
@@ -109,27 +75,3 @@ def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int
             "give --model.optimizer as it was."
         )
     return at
-
-
-def set_loops(loops: dict[str, Any], stage: int, batch: int) -> None:
-    """Sets the counters of a checkpoint's loops to a place between two training steps, or at the start of a stage.
-
-    Args:
-        loops: the checkpoint's ``loops["fit_loop"]``, changed in place.
-        stage: that the run is in.
-        batch: training steps that were made in it.
-    """
-    steps_in_all = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
-    inside = batch > 0
-    # A step that is processed but not completed, within an epoch that is started but not processed, is what Lightning
-    # itself saves at the end of a step: it completes that step and goes on with the next.
-    epochs = _counters(stage + inside, stage + inside, stage, stage)
-    batches = _counters(batch, batch, batch, batch - inside)
-    all_batches = _counters(steps_in_all, steps_in_all, steps_in_all, steps_in_all - inside)
-    loops["epoch_progress"] = {"total": dict(epochs), "current": dict(epochs)}
-    loops["epoch_loop.batch_progress"] |= {"total": all_batches, "current": batches, "is_last_batch": False}
-    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = steps_in_all - inside
-
-
-def _counters(ready: int, started: int, processed: int, completed: int) -> dict[str, int]:
-    return {"ready": ready, "started": started, "processed": processed, "completed": completed}

@@ -9,6 +9,7 @@ from torch import Tensor
 from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.run_folder import run_folder
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,8 @@ class RunState:
 
     @property
     def folder(self) -> Path | None:
-        """The run folder ``save_dir/name/version``, or None without a logger."""
-        if not self.trainer.loggers or self.trainer.log_dir is None:
-            return None
-        return Path(self.trainer.log_dir)
+        """The run folder; see :func:`nst_lightning.training.run_folder.run_folder`."""
+        return run_folder(self.trainer)
 
     def is_due(self, every: int) -> bool:
         """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""

@@ -1,1 +1,1 @@
-"""Films in and out, and how their pictures move: plain PyTorch with PyAV and OpenCV, imported only when used."""
+"""Reading and writing of films, optical flow, and flicker. PyAV and OpenCV are imported only when they are used."""

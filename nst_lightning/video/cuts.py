@@ -1,72 +1,75 @@
-"""Where a film cuts from one shot to another."""
+"""Detection of hard cuts between shots."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nst_lightning.video.source import Pixels
+from nst_lightning.video.reader import Pixels
 
-GRID = 24
-"""Thumbnails have as many cells each way."""
+THUMBNAIL_CELLS = 24
+"""Rows and columns of a thumbnail."""
 
-BINS = 6
-"""Of each color in the histograms."""
+HISTOGRAM_BINS = 6
+"""Bins per color channel."""
 
-DIFFERENT = 0.10
-"""Mean difference of thumbnails below which two frames are of one shot."""
+MIN_DIFFERENCE = 0.10
+"""Mean absolute difference of two thumbnails above which a cut is possible."""
 
-TIMES_USUAL = 1.5
-"""How many times the usual difference in the shot a cut's is."""
+MIN_RELATIVE_DIFFERENCE = 1.5
+"""Minimum ratio between the difference at a cut and the moving average of the shot."""
 
-OTHER_COLORS = 0.3
-"""Share of pixels with other colors that a cut has at least: pairs of different pictures were found to have 0.34 or
-more, pans by a tenth of the width 0.09 at most."""
+# Measured: 0.34 or more for pairs of unrelated pictures, at most 0.09 for a pan by a tenth of the width.
+MIN_COLOR_CHANGE = 0.3
+"""Minimum share of pixels whose color bin changes at a cut."""
 
 
-class CutFinder:
-    """Notices hard cuts in a film whose frames it is shown one after the other.
+class CutDetector:
+    """Detects hard cuts in a sequence of frames.
 
-    A cut changes thumbnails much, and much more than frames of the same shot have just changed, and colors as well:
-    moving cameras change thumbnails but hardly colors, lightning and fades do not change one frame alone.
-    A cut that is missed costs little: optical flow finds nothing to go by there.
+    A frame begins a shot if its thumbnail differs much from the previous one, also in comparison with the recent
+    frames of the shot, and its color histogram differs as well. Camera motion changes thumbnails but hardly colors;
+    lightning and fades change several frames in a row. A missed cut does little harm, because optical flow across a
+    cut is unreliable and therefore ignored.
     """
 
     def __init__(self) -> None:
-        self._before: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        self._usual = 0.0
+        self._previous: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._average_difference = 0.0
 
-    def begins(self, pixels: Pixels) -> bool:
-        """Whether a frame begins a shot; the first one does.
+    def is_cut(self, pixels: Pixels) -> bool:
+        """Whether the next frame of the sequence begins a shot; True for the first frame.
 
         Args:
             pixels: ``(height, width, 3)``.
         """
-        seen = thumbnail(pixels), histogram(pixels)
-        before, self._before = self._before, seen
-        if before is None:
+        current = compute_thumbnail(pixels), compute_histogram(pixels)
+        previous, self._previous = self._previous, current
+        if previous is None:
             return True
-        difference = float(np.abs(seen[0] - before[0]).mean())
-        colors = float(np.abs(seen[1] - before[1]).sum() / 2)
-        if difference > max(DIFFERENT, TIMES_USUAL * self._usual) and colors > OTHER_COLORS:
-            self._usual = 0.0
+        difference = float(np.abs(current[0] - previous[0]).mean())
+        color_change = float(np.abs(current[1] - previous[1]).sum() / 2)
+        threshold = max(MIN_DIFFERENCE, MIN_RELATIVE_DIFFERENCE * self._average_difference)
+        if difference > threshold and color_change > MIN_COLOR_CHANGE:
+            self._average_difference = 0.0
             return True
-        self._usual = 0.7 * self._usual + 0.3 * difference
+        self._average_difference = 0.7 * self._average_difference + 0.3 * difference
         return False
 
 
-def thumbnail(pixels: Pixels) -> NDArray[np.float32]:
-    """Means of the cells of a grid, in [0, 1]."""
-    rows = np.linspace(0, pixels.shape[0], min(GRID, pixels.shape[0]) + 1).astype(int)[:-1]
-    columns = np.linspace(0, pixels.shape[1], min(GRID, pixels.shape[1]) + 1).astype(int)[:-1]
+def compute_thumbnail(pixels: Pixels) -> NDArray[np.float32]:
+    """Averages a picture over the cells of a grid, ``(rows, columns, 3)`` in [0, 1]."""
+    rows = np.linspace(0, pixels.shape[0], min(THUMBNAIL_CELLS, pixels.shape[0]) + 1).astype(int)[:-1]
+    columns = np.linspace(0, pixels.shape[1], min(THUMBNAIL_CELLS, pixels.shape[1]) + 1).astype(int)[:-1]
     sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)
     counts = np.outer(np.diff([*rows, pixels.shape[0]]), np.diff([*columns, pixels.shape[1]]))
     means: NDArray[np.float32] = (sums / counts[..., None] / 255).astype(np.float32)
     return means
 
 
-def histogram(pixels: Pixels) -> NDArray[np.float32]:
-    """Shares of the pixels by color; they sum to 1."""
+def compute_histogram(pixels: Pixels) -> NDArray[np.float32]:
+    """Computes the share of pixels in each color bin, ``(bins,)``; the shares sum to 1."""
     step = max(1, max(pixels.shape[:2]) // 160)
-    bins = pixels[::step, ::step].astype(np.int64) * BINS // 256
-    flat = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
-    blend_weights: NDArray[np.float32] = (np.bincount(flat.ravel(), minlength=BINS**3) / flat.size).astype(np.float32)
-    return blend_weights
+    bins = pixels[::step, ::step].astype(np.int64) * HISTOGRAM_BINS // 256
+    flat = (bins[..., 0] * HISTOGRAM_BINS + bins[..., 1]) * HISTOGRAM_BINS + bins[..., 2]
+    counts = np.bincount(flat.ravel(), minlength=HISTOGRAM_BINS**3)
+    shares: NDArray[np.float32] = (counts / flat.size).astype(np.float32)
+    return shares

@@ -1,4 +1,4 @@
-"""A film to be painted: which of its frames, when they are shown, where it cuts; decoded as it goes."""
+"""A film as input: the selected frames, their times, and the cuts between shots."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,23 +11,37 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.resize import resize
-from nst_lightning.video.container import Container
-from nst_lightning.video.cuts import CutFinder
-from nst_lightning.video.pictures import Animation, Numbered, is_animation
-from nst_lightning.video.source import Decoded, Pixels, Source
+from nst_lightning.video.container_reader import ContainerReader
+from nst_lightning.video.cuts import CutDetector
+from nst_lightning.video.picture_readers import AnimationReader, NumberedFrames, is_animation
+from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 
-ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv", ".3gp")
-"""Files that are films by their names; gif and webp are where they have several pictures, folders always."""
+FILM_ENDINGS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".ogv",
+    ".flv",
+    ".wmv",
+    ".3gp",
+)
+"""Endings that always mean a film. Files that end in gif, webp or png are films if they have several frames."""
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which frames of a film are meant.
+class FrameSelection:
+    """A range of frames of a film.
 
     Attributes:
-        first: number of the first one, from 0.
-        last: number of the last one, itself among them; the film's last one where None.
-        stride: every how many-th.
+        first: number of the first frame, from 0.
+        last: number of the last frame, inclusive; None for the last frame of the film.
+        stride: every stride-th frame is selected.
     """
 
     first: int = 0
@@ -42,25 +56,25 @@ class Selection:
         if self.stride < 1:
             raise InputError(f"Expected `stride` to be 1 or more, but got {self.stride}.")
 
-    def of(self, decoded: Iterator[Decoded]) -> Iterator[tuple[Decoded, bool]]:
-        """The frames up to the last one, each with whether it is among those that are meant."""
-        for number, frame in enumerate(decoded):
+    def mark(self, frames: Iterator[DecodedFrame]) -> Iterator[tuple[DecodedFrame, bool]]:
+        """Yields the frames up to the last selected one, each with whether it is selected."""
+        for number, frame in enumerate(frames):
             yield frame, number >= self.first and (number - self.first) % self.stride == 0
             if number == self.last:
                 return
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What a first reading of a film found.
+class FilmInfo:
+    """Facts about the selected frames of a film.
 
     Attributes:
-        times: when each selected frame is shown, in seconds of the source.
-        end: when the last one is no longer shown.
-        cuts: numbers of the selected frames that begin something new, the first one among them.
-        height: in px, with square pixels.
-        width: likewise.
-        problem: what is wrong with the file, or None.
+        times: when each selected frame is shown, in seconds of the file.
+        end: when the last selected frame stops being shown.
+        cuts: numbers of the selected frames that begin a shot, including 0.
+        height: height in px, for square pixels.
+        width: width in px, for square pixels.
+        problem: why the film ends early, or None if the file is complete.
     """
 
     times: list[Fraction]
@@ -72,116 +86,116 @@ class Contents:
 
 
 def is_film(path: Path) -> bool:
-    """Whether a path is a film's; of a file that does not exist by its name."""
+    """Whether a path is a film, judged by its ending; folders are films, and so are files with several pictures."""
     ending = path.suffix.lower()
-    return path.is_dir() or ending in ENDINGS or (ending in (".gif", ".webp", ".png") and is_animation(path))
+    return path.is_dir() or ending in FILM_ENDINGS or (ending in (".gif", ".webp", ".png") and is_animation(path))
 
 
-def open_source(path: Path, rate: float) -> Source:
-    """The class that reads a film.
+def open_reader(path: Path, rate: float) -> FilmReader:
+    """Creates the reader for a film.
 
     Args:
-        path: a film, an animation, or a folder of numbered frames.
-        rate: frames a second of a folder.
+        path: film file, animation, or folder of numbered frames.
+        rate: frames per second of a folder.
 
     Raises:
-        InputError: there is no such film.
+        InputError: The path does not exist, or the folder has no numbered frames.
     """
     if not path.exists():
         raise InputError(f"Expected a film, but there is none at {path}.")
     if path.is_dir():
-        return Numbered(path, rate)
-    return Animation(path) if is_animation(path) else Container(path)
+        return NumberedFrames(path, rate)
+    return AnimationReader(path) if is_animation(path) else ContainerReader(path)
 
 
 class Film:
     """The selected frames of a film, by number and at any size.
 
-    It is read once to the end when it is opened, to know its frames before any is painted. After that it is decoded as
-    frames are asked for: going on is quick, going back starts it anew. Only one picture is kept.
+    The constructor decodes the film once in order to know its frames. Later, frames are decoded on demand: the next
+    frame is quick, an earlier one restarts the decoder. Only one frame is held in memory.
 
     Args:
-        path: a film, an animation, or a folder of numbered frames.
-        selection: which frames.
-        rate: frames a second of a folder.
+        path: film file, animation, or folder of numbered frames.
+        selection: frames to use; all by default.
+        rate: frames per second of a folder.
 
     Raises:
-        InputError: there is no film, or it has none of the frames.
+        InputError: The file is not a film, or has none of the selected frames.
     """
 
-    def __init__(self, path: Path, selection: Selection | None = None, rate: float = 24.0) -> None:
+    def __init__(self, path: Path, selection: FrameSelection | None = None, rate: float = 24.0) -> None:
         self.path = path
-        self.selection = selection or Selection()
-        self.source = open_source(path, rate)
-        self.contents = _read_through(self.source, self.selection, path)
+        self.selection = selection or FrameSelection()
+        self.reader = open_reader(path, rate)
+        self.info = _read_info(self.reader, self.selection, path)
         self._stream: Iterator[Pixels] = iter(())
         self._number = len(self)
 
     def __len__(self) -> int:
-        return len(self.contents.times)
+        return len(self.info.times)
 
     def frame(self, number: int, height: int, width: int) -> Tensor:
-        """A frame at a size, ``(1, 3, height, width)`` in [0, 1]."""
-        return at_size(self._pixels(number), height, width)
+        """Reads a frame at a size.
 
-    def frames(self, height: int, width: int) -> Iterator[Tensor]:
-        """All frames in their order at a size; see :meth:`frame`."""
-        for pixels in self._selected():
-            yield at_size(pixels, height, width)
+        Args:
+            number: number of the frame among the selected ones, from 0.
+            height: height of the result in px.
+            width: width of the result in px.
 
-    def shot(self, number: int) -> int:
-        """The number of the frame with which the shot of a frame begins."""
-        return max(cut for cut in self.contents.cuts if cut <= number)
-
-    def close(self) -> None:
-        """Lets the file go."""
-        self._stream, self._number = iter(()), len(self)
-
-    def _pixels(self, number: int) -> Pixels:
+        Returns:
+            ``(1, 3, height, width)`` in [0, 1].
+        """
         if number <= self._number:
             self._stream, self._number = self._selected(), -1
         while self._number < number:
             pixels = next(self._stream)
             self._number += 1
-        return pixels
+        return _convert_to_tensor(pixels, height, width)
+
+    def frames(self, height: int, width: int) -> Iterator[Tensor]:
+        """Yields all frames in order at a size; see :meth:`frame`."""
+        for pixels in self._selected():
+            yield _convert_to_tensor(pixels, height, width)
+
+    def shot_start(self, number: int) -> int:
+        """Returns the number of the first frame in the shot of a frame."""
+        return max(cut for cut in self.info.cuts if cut <= number)
+
+    def close(self) -> None:
+        """Closes the file; the next access opens it again."""
+        self._stream, self._number = iter(()), len(self)
 
     def _selected(self) -> Iterator[Pixels]:
-        for frame, meant in self.selection.of(self.source.decoded()):
-            if meant:
+        for frame, is_selected in self.selection.mark(self.reader.decode()):
+            if is_selected:
                 yield frame.pixels
 
 
-def at_size(pixels: Pixels, height: int, width: int) -> Tensor:
-    """A decoded picture as ``(1, 3, height, width)`` in [0, 1]."""
+def _convert_to_tensor(pixels: Pixels, height: int, width: int) -> Tensor:
     image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
     return resize(image, height, width)
 
 
-def _read_through(source: Source, selection: Selection, path: Path) -> Contents:
+def _read_info(reader: FilmReader, selection: FrameSelection, path: Path) -> FilmInfo:
+    """Decodes a film up to the last selected frame."""
     times: list[Fraction] = []
     cuts: list[int] = []
-    finder, end, shape, read = CutFinder(), Fraction(0), (0, 0), 0
-    for frame, meant in selection.of(source.decoded()):
-        read, end = read + 1, frame.time + frame.duration
-        if meant:
-            if finder.begins(frame.pixels):
+    detector, end, shape, count = CutDetector(), Fraction(0), (0, 0), 0
+    for frame, is_selected in selection.mark(reader.decode()):
+        count, end = count + 1, frame.time + frame.duration
+        if is_selected:
+            if detector.is_cut(frame.pixels):
                 cuts.append(len(times))
             times.append(frame.time)
             shape = shape if times[1:] else frame.pixels.shape[:2]
+    if not times and count:
+        raise InputError(
+            f"Expected frames from number {selection.first} on, but {path} has {count} frames: lower data.first."
+        )
     if not times:
-        raise InputError(_nothing(read, selection, source, path))
-    height, width = _square(*shape, source.stretch)
-    return Contents(times, end, cuts, height, width, source.problem)
-
-
-def _square(height: int, width: int, stretch: Fraction) -> tuple[int, int]:
-    """The size with square pixels, never smaller than as it is stored."""
-    return (height, round(width * stretch)) if stretch >= 1 else (round(height / stretch), width)
-
-
-def _nothing(read: int, selection: Selection, source: Source, path: Path) -> str:
-    if read:
-        return f"Expected frames from number {selection.first} on, but {path} has {read} frames: lower data.first."
-    return (
-        f"Expected a film, but {path} has no frame that can be read{f': {source.problem}' if source.problem else ''}."
-    )
+        reason = f": {reader.problem}" if reader.problem else ""
+        raise InputError(f"Expected a film, but {path} has no frame that can be read{reason}.")
+    # Enlarging one direction makes pixels square without a loss of detail.
+    (height, width), aspect = shape, reader.pixel_aspect
+    height, width = (height, round(width * aspect)) if aspect >= 1 else (round(height / aspect), width)
+    return FilmInfo(times, end, cuts, height, width, reader.problem)

@@ -1,6 +1,6 @@
-"""Flicker as a number."""
+"""Flicker of a film as a number: the warping error of Lai et al. 2018."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,10 @@ from nst_lightning.video.warp import warp
 
 
 class WarpingError(Metric):
-    """How much frames differ from those before them, moved to where things are now: the root of the mean square.
+    """Root mean square difference between each frame and the previous frame warped to it; Lai et al. 2018.
 
-    Lai et al. 2018. Only pixels that the frame before shows count. 0 is a film that moves as its source does and never
-    changes its paint; 1 one that turns from black to white and back.
+    Only pixels that are visible in both frames count. 0 means that the paint follows the motion of the source exactly;
+    1 means a film that alternates between black and white.
     """
 
     higher_is_better = False
@@ -31,31 +31,31 @@ class WarpingError(Metric):
         self.add_state("squares", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("pixels", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, image: Tensor, before: Tensor, flow: Tensor, mask: Tensor) -> None:
+    def update(self, image: Tensor, previous: Tensor, flow: Tensor, mask: Tensor) -> None:
         """Adds a frame.
 
         Args:
             image: ``(batch, 3, height, width)`` in [0, 1].
-            before: the frame before it.
-            flow: ``(batch, 2, height, width)`` in px, from each pixel to where it was in the frame before.
-            mask: ``(batch, 1, height, width)``: how far that can be relied on.
+            previous: previous frame, same size.
+            flow: ``(batch, 2, height, width)`` in px, from each pixel to its place in the previous frame.
+            mask: reliability of the flow, ``(batch, 1, height, width)`` in [0, 1].
         """
-        squares, pixels = warping_error(image.double(), warp(before, flow).double(), mask.double())
+        squares, pixels = warping_error(image.double(), warp(previous, flow).double(), mask.double())
         self.squares += squares
         self.pixels += pixels
 
     def compute(self) -> Tensor:
-        """The error of all frames together; NaN where there was no pixel to compare."""
+        """Computes the error over all frames; NaN if no pixel can be compared."""
         return (self.squares / self.pixels).sqrt()
 
 
 @dataclass(frozen=True)
 class Flicker:
-    """How much a film flickers.
+    """The flicker of a film.
 
     Attributes:
-        frames: the error of each frame to the one before; None at the beginning of a shot.
-        error: of all of them together.
+        frames: warping error of each frame; None at the start of a shot.
+        error: warping error over all frames.
     """
 
     frames: list[float | None]
@@ -63,29 +63,36 @@ class Flicker:
 
 
 def measure_flicker(images: Iterable[Tensor], lookahead: Lookahead) -> Flicker:
-    """The flicker of a film.
+    """Measures the flicker of a film along the motion of its source.
 
     Args:
-        images: its frames, ``(1, 3, height, width)`` in [0, 1].
-        lookahead: knows how its source moves.
+        images: frames of the film, ``(1, 3, height, width)`` in [0, 1] each.
+        lookahead: frames and motion of the source.
     """
     metric = WarpingError()
-    frames = list(_errors(images, lookahead, metric))
-    return Flicker(frames, float(metric.compute()))
-
-
-def _errors(images: Iterable[Tensor], lookahead: Lookahead, metric: WarpingError) -> Iterator[float | None]:
-    before: Tensor | None = None
+    errors: list[float | None] = []
+    previous: Tensor | None = None
     for number, image in enumerate(images):
-        motion = lookahead.get(number).gauged
-        yield None if motion is None or before is None else error_of(metric, image, before, motion)[0]
-        before = image
+        motion = lookahead.get(number).measured_motion
+        if motion is None or previous is None:
+            errors.append(None)
+        else:
+            errors.append(measure_frame(metric, image, previous, motion)[0])
+        previous = image
+    return Flicker(errors, float(metric.compute()))
 
 
-def error_of(metric: WarpingError, image: Tensor, before: Tensor, motion: Motion) -> tuple[float | None, float]:
-    """The error of one frame, which is added to a metric, and the share of its pixels that is compared.
+def measure_frame(metric: WarpingError, image: Tensor, previous: Tensor, motion: Motion) -> tuple[float | None, float]:
+    """Measures the warping error of one frame and adds it to a metric.
 
-    The error is None where that is none.
+    Args:
+        metric: metric that accumulates over frames.
+        image: ``(1, 3, height, width)`` in [0, 1].
+        previous: previous frame, same size.
+        motion: motion of the source from the previous frame.
+
+    Returns:
+        The error of this frame, or None if no pixel can be compared, and the share of pixels that are compared.
     """
-    value, compared = float(metric(image, before, motion.flow, motion.mask)), float(motion.mask.mean())
+    value, compared = float(metric(image, previous, motion.flow, motion.mask)), float(motion.mask.mean())
     return (value if compared else None), compared

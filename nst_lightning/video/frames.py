@@ -1,4 +1,4 @@
-"""The painted frames of a film, in a folder: what follows is painted from them, and the film is made of them."""
+"""The painted frames of a film in a folder: later frames start from them, and the result is assembled from them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,25 +6,25 @@ from pathlib import Path
 from torch import Tensor
 
 from nst_lightning.images.io import read_image, write_image
-from nst_lightning.video.pictures import read_frame
-from nst_lightning.video.source import Pixels
+from nst_lightning.video.picture_readers import read_pixels
+from nst_lightning.video.reader import Pixels
 
-FOLDER = "frames"
-"""Its name in a run folder."""
+FRAMES_FOLDER = "frames"
+"""Name of the folder of painted frames in a run folder."""
 
 
-class Frames:
-    """Painted frames by number, 8 bit; each is there whole or not at all.
+class PaintedFrames:
+    """Painted frames as numbered PNG files, 8-bit; each is written completely or not at all.
 
     Args:
-        folder: where they are; it is made with the first one.
+        folder: folder of the files; it is created with the first frame.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, number: int) -> Path:
-        """The file of a frame."""
+        """Returns the path of a frame, whether or not it exists."""
         return self.folder / f"{number:05d}.png"
 
     def write(self, number: int, image: Tensor) -> None:
@@ -33,21 +33,21 @@ class Frames:
         write_image(self.path(number), image.detach().float())
 
     def read(self, number: int) -> Tensor:
-        """A frame as it was written."""
+        """Reads a frame as ``(1, 3, height, width)`` in [0, 1]."""
         return read_image(self.path(number)).image
 
     def missing(self, count: int) -> list[int]:
-        """Which of the first so many frames are not there."""
+        """Lists which of the first ``count`` frames do not exist."""
         return [number for number in range(count) if not self.path(number).exists()]
 
     def count(self) -> int:
-        """How many are there, from the first one on without a gap."""
+        """Counts the frames before the first gap."""
         number = 0
         while self.path(number).exists():
             number += 1
         return number
 
     def pixels(self, count: int) -> Iterator[Pixels]:
-        """The first so many frames, one after the other."""
+        """Yields the first ``count`` frames as ``(height, width, 3)``, 8-bit."""
         for number in range(count):
-            yield read_frame(self.path(number))
+            yield read_pixels(self.path(number))

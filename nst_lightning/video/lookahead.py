@@ -1,4 +1,4 @@
-"""The next frame of a film and its optical flow, made ready while the one before is painted."""
+"""Preparation of the next frame and its optical flow in a thread, while the current frame is painted."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from nst_lightning.video.film import Film
 from nst_lightning.video.flow import Flow
-from nst_lightning.video.occlusion import reliability
+from nst_lightning.video.occlusion import estimate_reliability
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How a frame follows from one before it.
+    """The motion from an earlier frame to a frame.
 
     Attributes:
-        flow: ``(1, 2, height, width)`` in px, from each pixel to where it was.
-        mask: ``(1, 1, height, width)``: how far it can be relied on, from 0 to 1.
+        flow: ``(1, 2, height, width)`` in px, from each pixel of the frame to its place in the earlier frame.
+        mask: reliability of the flow, ``(1, 1, height, width)`` in [0, 1].
     """
 
     flow: Tensor
@@ -26,30 +26,30 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A frame that can be painted.
+class PreparedFrame:
+    """A frame that is ready to be painted.
 
     Attributes:
         content: ``(1, 3, height, width)`` in [0, 1].
-        motions: from frames before it in the same shot, by how many frames before.
-        gauged: the motion by which its flicker is measured, or None.
+        motions: motions from earlier frames of the same shot, by their distance in frames.
+        measured_motion: motion from the previous frame that flicker is measured along, or None.
     """
 
     content: Tensor
     motions: dict[int, Motion]
-    gauged: Motion | None
+    measured_motion: Motion | None
 
 
 class Lookahead:
-    """Makes frames ready in a thread of its own: while one is painted, the next one.
+    """Prepares frames in a thread: the next one while the current one is painted.
 
     Args:
-        film: that is painted; nobody else may use it meanwhile.
-        flow: finds how things move; None where they are taken to stay where they are.
-        height: of the frames in px.
-        width: likewise.
-        offsets: how many frames before those are that are compared with, 1 among them.
-        gauge: finds how things move for those who measure, where ``flow`` does not.
+        film: film to prepare; nothing else may read it at the same time.
+        flow: method that finds motion; None if nothing is assumed to move.
+        height: height of the frames in px.
+        width: width of the frames in px.
+        offsets: distances to the earlier frames that a frame is compared with, including 1.
+        measure_flow: method that finds the motion for the measurement of flicker, if `flow` is None.
     """
 
     def __init__(
@@ -59,69 +59,71 @@ class Lookahead:
         height: int,
         width: int,
         offsets: Sequence[int] = (1,),
-        gauge: Flow | None = None,
+        measure_flow: Flow | None = None,
     ) -> None:
         self.film = film
         self.flow = flow
         self.shape = height, width
         self.offsets = sorted(offsets)
-        self.gauge = gauge
+        self.measure_flow = measure_flow
         self._contents: dict[int, Tensor] = {}
-        self._futures: dict[int, Future[Ready]] = {}
+        self._futures: dict[int, Future[PreparedFrame]] = {}
         self._thread = ThreadPoolExecutor(1, "film")
 
-    def get(self, number: int) -> Ready:
-        """A frame that is ready, waiting for it where it is not; the next one is begun."""
+    def get(self, number: int) -> PreparedFrame:
+        """Waits for a frame and starts the preparation of the next one."""
         self._futures = {n: future for n, future in self._futures.items() if n >= number}
-        self._begin(number)
-        if number + 1 < len(self.film):
-            self._begin(number + 1)
+        for n in range(number, min(number + 2, len(self.film))):
+            if n not in self._futures:
+                self._futures[n] = self._thread.submit(self._prepare, n)
         return self._futures[number].result()
 
-    def gauged(self, number: int) -> Motion | None:
-        """The motion by which a frame's flicker is measured; None at the start of a shot."""
-        return self._futures[number].result().gauged if number in self._futures else self.get(number).gauged
+    def measured_motion(self, number: int) -> Motion | None:
+        """Returns the motion that the flicker of a frame is measured along; None at the start of a shot."""
+        frame = self._futures[number].result() if number in self._futures else self.get(number)
+        return frame.measured_motion
 
     def pairs(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
-        """The pairs of frames between which these frames need flows."""
-        back = [(number, before) for number in numbers for before in self._before(number).values()]
-        return [pair for there in back for pair in (there, there[::-1])]
+        """Lists the pairs of frames between which flow is needed, in both directions.
+
+        Args:
+            numbers: numbers of the frames to prepare.
+        """
+        backward = [(number, earlier) for number in numbers for earlier in self._earlier_frames(number).values()]
+        return [pair for number, earlier in backward for pair in ((number, earlier), (earlier, number))]
 
     def close(self) -> None:
-        """Lets thread and film go."""
+        """Stops the thread and closes the film."""
         self._thread.shutdown(cancel_futures=True)
         self.film.close()
 
-    def _begin(self, number: int) -> None:
-        if number not in self._futures:
-            self._futures[number] = self._thread.submit(self._make, number)
-
-    def _before(self, number: int) -> dict[int, int]:
-        """Numbers of the frames that a frame is compared with, by offset."""
-        start = self.film.shot(number)
+    def _earlier_frames(self, number: int) -> dict[int, int]:
+        """Returns the numbers of the earlier frames in the same shot that a frame is compared with, by offset."""
+        start = self.film.shot_start(number)
         return {offset: number - offset for offset in self.offsets if number - offset >= start}
 
     @torch.no_grad()
-    def _make(self, number: int) -> Ready:
-        before = self._before(number)
-        self._keep(min([number, *before.values()]), number)
-        motions = {offset: self._motion(number, n, self.flow) for offset, n in before.items()}
-        gauged = motions.get(1)
-        if gauged is not None and self.flow is None:
-            gauged = None if self.gauge is None else self._motion(number, before[1], self.gauge)
-        return Ready(self._contents[number], motions, gauged)
+    def _prepare(self, number: int) -> PreparedFrame:
+        earlier = self._earlier_frames(number)
+        self._load_contents(min([number, *earlier.values()]), number)
+        motions = {offset: self._find_motion(number, n, self.flow) for offset, n in earlier.items()}
+        measured_motion = motions.get(1)
+        if measured_motion is not None and self.flow is None:
+            flow = self.measure_flow
+            measured_motion = None if flow is None else self._find_motion(number, earlier[1], flow)
+        return PreparedFrame(self._contents[number], motions, measured_motion)
 
-    def _keep(self, first: int, last: int) -> None:
-        """Keeps the contents of these frames and of no others."""
+    def _load_contents(self, first: int, last: int) -> None:
+        """Loads these frames and drops earlier ones."""
         self._contents = {number: self._contents[number] for number in self._contents if number >= first}
         for number in range(first, last + 1):
             if number not in self._contents:
                 self._contents[number] = self.film.frame(number, *self.shape)
 
-    def _motion(self, number: int, before: int, flow: Flow | None) -> Motion:
+    def _find_motion(self, number: int, earlier: int, flow: Flow | None) -> Motion:
         if flow is None:
             return Motion(torch.zeros(1, 2, *self.shape), torch.ones(1, 1, *self.shape))
-        now, then = self._contents[number], self._contents[before]
-        backward = flow.between(now, then, (number, before))
-        forward = flow.between(then, now, (before, number))
-        return Motion(backward, reliability(backward, forward))
+        image, earlier_image = self._contents[number], self._contents[earlier]
+        backward = flow.estimate(image, earlier_image, (number, earlier))
+        forward = flow.estimate(earlier_image, image, (earlier, number))
+        return Motion(backward, estimate_reliability(backward, forward))

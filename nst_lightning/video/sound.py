@@ -1,25 +1,26 @@
-"""The sound of a film: taken over from the source, cut to the frames that are there."""
+"""The sound of a film: copied from the source and cut to the painted frames."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from nst_lightning.video.needs import import_extra
+from nst_lightning.video.extras import import_extra
 
-ENCODERS = {"opus": "libopus", "aac": "aac"}
-RATE = 48000
-"""Samples a second of sound that has to be encoded anew."""
+AUDIO_ENCODERS = {"opus": "libopus", "aac": "aac"}
+
+SAMPLE_RATE = 48000
+"""Samples per second of sound that is encoded again."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A stretch of the sound of a file.
+    """A part of the sound of a file.
 
     Attributes:
-        path: the file.
-        start: in seconds of the file.
-        end: likewise.
+        path: file with an audio stream.
+        start: start of the part, in seconds of the file.
+        end: end of the part, in seconds of the file.
     """
 
     path: str
@@ -28,14 +29,14 @@ class Sound:
 
 
 class SoundTrack:
-    """Writes a sound into a film, bit by bit between its frames.
+    """Writes a sound into a container, interleaved with the frames.
 
-    Packets are taken over as they are where the container knows their codec, and encoded anew where not.
+    Packets are copied if the container supports their codec, and encoded again if not.
 
     Args:
-        container: PyAV's, opened for writing.
-        sound: what is heard.
-        codecs: those the container knows; the first one is used otherwise.
+        container: PyAV container that is open for writing.
+        sound: sound to write.
+        codecs: audio codecs that the container supports; the first one is used for encoding.
     """
 
     def __init__(self, container: Any, sound: Sound, codecs: tuple[str, ...]) -> None:
@@ -43,19 +44,19 @@ class SoundTrack:
         self.sound = sound
         self._source = import_extra("av").open(sound.path)
         self._stream = self._source.streams.audio[0]
-        packets = self._copied() if self._stream.codec_context.name in codecs else self._encoded(codecs[0])
-        self._packets = packets
-        self._next = next(packets, None)
+        is_supported = self._stream.codec_context.name in codecs
+        self._packets = self._copy_packets() if is_supported else self._encode_packets(codecs[0])
+        self._next = next(self._packets, None)
 
     def write_until(self, time: Fraction | None) -> None:
-        """Writes what is heard before a time, in seconds of the film; all the rest if None."""
+        """Writes the packets up to a time in seconds of the film, or all remaining ones if None."""
         while self._next is not None and (time is None or self._next[0] <= time):
             self.container.mux(self._next[1])
             self._next = next(self._packets, None)
         if time is None:
             self._source.close()
 
-    def _copied(self) -> Iterator[tuple[Fraction, Any]]:
+    def _copy_packets(self) -> Iterator[tuple[Fraction, Any]]:
         target = self.container.add_stream_from_template(self._stream)
         base = Fraction(self._stream.time_base)
         shift = round(self.sound.start / base)
@@ -69,16 +70,16 @@ class SoundTrack:
             packet.stream = target
             yield packet.pts * base, packet
 
-    def _encoded(self, codec: str) -> Iterator[tuple[Fraction, Any]]:
-        target = self.container.add_stream(ENCODERS[codec], rate=RATE, layout="stereo")
+    def _encode_packets(self, codec: str) -> Iterator[tuple[Fraction, Any]]:
+        target = self.container.add_stream(AUDIO_ENCODERS[codec], rate=SAMPLE_RATE, layout="stereo")
         target.bit_rate = 160_000
-        for frame in [*self._samples(target), None]:
+        for frame in [*self._resample(target), None]:  # None flushes the encoder
             for packet in target.encode(frame):
                 yield packet.pts * Fraction(packet.time_base), packet
 
-    def _samples(self, target: Any) -> Iterator[Any]:
+    def _resample(self, target: Any) -> Iterator[Any]:
         av = import_extra("av")
-        resampler = av.AudioResampler(format=target.codec_context.format.name, layout="stereo", rate=RATE)
+        resampler = av.AudioResampler(format=target.codec_context.format.name, layout="stereo", rate=SAMPLE_RATE)
         count = 0
         for frame in self._source.decode(self._stream):
             time = frame.pts * Fraction(frame.time_base)
@@ -87,7 +88,7 @@ class SoundTrack:
             if time >= self.sound.end:
                 break
             frame.pts = None
-            for piece in resampler.resample(frame):
-                piece.pts, piece.time_base = count, Fraction(1, RATE)
-                count += piece.samples
-                yield piece
+            for resampled in resampler.resample(frame):
+                resampled.pts, resampled.time_base = count, Fraction(1, SAMPLE_RATE)
+                count += resampled.samples
+                yield resampled

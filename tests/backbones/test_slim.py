@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
 from nst_lightning.backbones.slim import SHIPPED_WEIGHTS, SLIM_DEPTHS
-from nst_lightning.distill.measure import pair_distances
-from nst_lightning.distill.photographs import find_photographs, read
+from nst_lightning.distill.crops import find_photographs, read_photograph
+from nst_lightning.distill.fidelity import pair_distances
 from nst_lightning.errors import InputError
 from nst_lightning.losses import ContentLoss, GramLoss
 from tests.tiny import OXFORD, SHARED, set_target, term
@@ -130,7 +130,7 @@ def test_gram_loss_counts_each_channel_for_as_many_as_it_stands_for() -> None:
 def test_the_same_weights_mean_the_same_as_with_vgg19(kind: str) -> None:
     layers = [f"{kind}_{number}" for number in range(1, 9)]
     folders = [str(SHARED / "images" / name) for name in ("content", "style")]
-    crops = torch.cat([read(path)[..., :256, :256] for path in find_photographs(folders)])
+    crops = torch.cat([read_photograph(path)[..., :256, :256] for path in find_photographs(folders)])
     real = VGG19(weights=str(OXFORD))
     real.build(layers)
     thin = slim(layers)

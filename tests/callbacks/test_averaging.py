@@ -7,31 +7,27 @@ from torch import Tensor, nn
 
 from nst_lightning.__main__ import main
 from nst_lightning.callbacks import ImageAveraging
+from nst_lightning.data.content_source import StillContent
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
+from nst_lightning.losses import ContentLoss
+from nst_lightning.training.module import StyleTransfer
 from tests.cli.test_cli import QUICK, ROOT
-from tests.tiny import smooth_image, write_pair
-
-
-class Moving(pl.LightningModule):
-    """An image that is what it is told to be."""
-
-    def __init__(self, images: list[Tensor]) -> None:
-        super().__init__()
-        self.image = nn.Parameter(images[0].clone())
-        self.step_evaluations = 1
+from tests.tiny import TinyBackbone, smooth_image, write_pair
 
 
 def test_the_average_is_that_of_the_closed_form() -> None:
     images = [torch.rand(1, 3, 4, 5) for _ in range(6)]
-    callback, module = ImageAveraging(decay=0.7), Moving(images)
+    callback, module = ImageAveraging(decay=0.7), StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])})
+    module.image = nn.Parameter(images[0].clone())
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(module)
     trainer.datamodule = TransferData.from_pictures(Picture(images[0]), [], Plan(steps=6))  # type: ignore[attr-defined]
     for number, image in enumerate(images, 1):
         module.image.data.copy_(image)
-        callback.on_train_batch_end(trainer, module)
+        callback.on_train_batch_end(trainer)
         if number == 3:
             weights = torch.tensor([0.7**2, 0.7, 1.0])
             expected = torch.stack(images[:3]).mul(weights.view(3, 1, 1, 1, 1)).sum(0) / weights.sum()
@@ -74,7 +70,7 @@ def test_a_run_with_averages_carried_moments_and_a_ladder_resumes_to_the_same_bi
 
 def test_the_size_of_the_style() -> None:
     data = TransferData(plan=Plan(size=40), style_scale=1.5)
-    data.content, data.styles = Picture(smooth_image(30, 40)), [Picture(smooth_image(100, 50))]
+    data.source, data.styles = StillContent(Picture(smooth_image(30, 40))), [Picture(smooth_image(100, 50))]
     data.blend_weights = [1.0]
     assert data.pictures(data.stages[0]).styles[0].shape[-2:] == (60, 30)
     with pytest.raises(InputError, match="style_scale"):

@@ -21,14 +21,15 @@ from nst_lightning.callbacks import (
     ResultWriter,
     StageProgressBar,
 )
-from nst_lightning.callbacks.previews import _preview
-from nst_lightning.callbacks.run_folder import run_folder, steps_planned
+from nst_lightning.callbacks.previews import encode_preview
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import DivergedError, InputError
 from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss, Loss
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.run_folder import run_folder
+from nst_lightning.training.run_state import RunState
 from tests.tiny import TinyBackbone, smooth_image
 
 CONTENT = smooth_image(12, 16, seed=1)
@@ -241,7 +242,7 @@ def test_a_checkpoint_is_written_where_no_room_can_be_reserved(tmp_path: Path, m
 
 
 def test_what_is_reserved_beyond_a_checkpoint_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nst_lightning.callbacks.checkpoint._bytes", lambda value: 1_000_000)
+    monkeypatch.setattr("nst_lightning.callbacks.checkpoint._count_bytes", lambda value: 1_000_000)
     painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
     (path,) = tmp_path.rglob("last.ckpt")
     assert path.stat().st_size < 100_000
@@ -260,7 +261,7 @@ def test_unless_it_is_said_checkpoints_are_hundreds_of_steps_and_ten_seconds_apa
             Clock.now += 0.07
 
     monkeypatch.setattr("nst_lightning.callbacks.checkpoint.time.monotonic", lambda: Clock.now)
-    monkeypatch.setattr(CheckpointWriter, "save", lambda self, trainer, module: saved.append(trainer.global_step))
+    monkeypatch.setattr(CheckpointWriter, "save", lambda self, run: saved.append(run.step))
     painted(CheckpointWriter(), Clock(), logger=logger(tmp_path), steps=520)
     # A hundred steps take 7 seconds, and the end is saved in any case.
     assert saved == [200, 400, 520]
@@ -316,7 +317,7 @@ def test_intervals_must_be_positive() -> None:
 def test_previews_are_no_larger_than_a_screen_shows() -> None:
     # TensorBoard sums each byte in Python, while the steps wait.
     for shape, expected in (((16, 2048), (1024, 8)), ((16, 20), (20, 16))):
-        (value,) = _preview("image/stylized", torch.rand(1, 3, *shape)).value
+        (value,) = encode_preview("image/stylized", torch.rand(1, 3, *shape)).value
         with Image.open(io.BytesIO(value.image.encoded_image_string)) as shown:
             assert (shown.format, shown.size) == ("JPEG", expected)
         assert (value.tag, value.image.width, value.image.height) == ("image/stylized", *expected)
@@ -324,9 +325,8 @@ def test_previews_are_no_larger_than_a_screen_shows() -> None:
 
 def test_run_folder_and_steps(tmp_path: Path) -> None:
     trainer = pl.Trainer(logger=logger(tmp_path), max_steps=7, accelerator="cpu")
-    trainer.datamodule = TransferData.from_pictures(  # type: ignore[attr-defined]
-        Picture(CONTENT), [], Plan(size=512, steps=5, ladder="octaves")
-    )
-    assert run_folder(trainer) == tmp_path / "run" / "version_0"
-    assert steps_planned(trainer) == 7
+    data = TransferData.from_pictures(Picture(CONTENT), [], Plan(size=512, steps=5, ladder="octaves"))
+    run = RunState(trainer, StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])}), data)
+    assert run.folder == tmp_path / "run" / "version_0"
+    assert run.planned_steps == 7
     assert run_folder(pl.Trainer(logger=False, max_epochs=1, accelerator="cpu")) is None

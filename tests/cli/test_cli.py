@@ -382,7 +382,7 @@ def test_a_killed_run_ends_in_the_same_bits() -> None:
 MISTAKES = [
     (["--data.content=nowhere.jpg"], 1, "Expected an image file, but there is none at nowhere.jpg"),
     (["--data.content=."], 1, "Expected a folder of numbered frames, but . has no pictures with numbers"),
-    (["--data.content=text.jpg"], 1, "text.jpg is none that can be read"),
+    (["--data.content=text.jpg"], 1, "text.jpg is not an image that can be read"),
     (["--data.content=null"], 1, "add --data.content FILE"),
     (["--model.losses.content.layers=[conv_99]"], 1, "among conv_1 to conv_16"),
     (["--model.losses.content.layers=[]"], 1, "at least one layer"),

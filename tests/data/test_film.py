@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from nst_lightning.__main__ import main
-from nst_lightning.data.film import FilmData
 from nst_lightning.data.plan import Plan, Stage
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.images.io import read_image, write_image
 from nst_lightning.samples.drawing.clip import RATE, Clip
 from nst_lightning.samples.drawing.clip_file import write_clip, write_flows
@@ -28,8 +28,8 @@ from nst_lightning.training.objective import Objective
 from nst_lightning.video.film import Film
 from nst_lightning.video.flicker import WarpingError
 from nst_lightning.video.flow import DIS
-from nst_lightning.video.frames import Frames
-from nst_lightning.video.occlusion import reliability
+from nst_lightning.video.frames import PaintedFrames
+from nst_lightning.video.occlusion import estimate_reliability
 from nst_lightning.video.warp import warp
 from nst_lightning.video.writer import Timing, write_film
 from tests.tiny import smooth_image
@@ -47,7 +47,7 @@ TINY = [
     "--model.backbone=tests.tiny.TinyBackbone",
     "--model.losses.content.layers=[conv_2]",
     "--model.losses.style.layers=[conv_1,conv_3]",
-    "--model.losses.revealed.layers=[conv_1,conv_3]",
+    "--model.losses.disocclusion.layers=[conv_1,conv_3]",
     "--trainer.precision=32-true",
 ]
 
@@ -93,7 +93,7 @@ def test_a_run_folder_has_frames_film_and_numbers(run: Any) -> None:
     for path in (folder() / "film.mp4", Path("out/result.webm")):
         film = Film(path)
         assert len(film) == 5
-        assert float(film.contents.end) == pytest.approx(5 / RATE, abs=0.02)
+        assert float(film.info.end) == pytest.approx(5 / RATE, abs=0.02)
         assert sound_of(path)[1] == pytest.approx(5 / RATE, abs=0.06)
     assert set(packets_of(folder() / "film.mp4")) <= set(packets_of(Path("clip.mp4")))
 
@@ -105,10 +105,10 @@ def test_the_summary_is_what_it_says(run: Any) -> None:
     assert [record["steps"] for record in found["per_frame"]] == [4, 3, 3, 3, 3]
     assert [record["time"] for record in found["per_frame"]] == pytest.approx([n / RATE for n in range(5)], abs=1e-3)
     assert found["per_frame"][0]["warping_error"] is None
-    assert set(found["losses"]) == {"total", "content", "style", "revealed", "temporal"}
+    assert set(found["losses"]) == {"total", "content", "style", "disocclusion", "temporal"}
     last = found["per_frame"][-1]["losses"]
     assert last["total"] == pytest.approx(sum(value for name, value in last.items() if name != "total"), rel=1e-5)
-    assert last["revealed"] > 0
+    assert last["disocclusion"] > 0
     assert found["losses"]["style"] == pytest.approx(sum(r["losses"]["style"] for r in found["per_frame"]) / 5)
     assert all(record["seconds"] > 0 for record in found["per_frame"])
     assert found["warping_error"] == pytest.approx(flicker_of_the_frames(), rel=1e-4)
@@ -118,8 +118,8 @@ def flicker_of_the_frames() -> float:
     film, frames, metric = Film(Path("clip.mp4")), painted(), WarpingError()
     for number in range(1, 5):
         now, then = (film.frame(n, 32, 40) for n in (number, number - 1))
-        backward, forward = DIS().between(now, then, (0, 0)), DIS().between(then, now, (0, 0))
-        metric.update(frames[number], frames[number - 1], backward, reliability(backward, forward))
+        backward, forward = DIS().estimate(now, then, (0, 0)), DIS().estimate(then, now, (0, 0))
+        metric.update(frames[number], frames[number - 1], backward, estimate_reliability(backward, forward))
     return float(metric.compute())
 
 
@@ -157,8 +157,8 @@ def test_a_frame_starts_from_the_one_before_moved_along_the_flow(run: Any, start
     film = Film(Path("clip.mp4"))
     assert torch.equal(starts[0], film.frame(0, 32, 40))
     now, then = film.frame(3, 32, 40), film.frame(2, 32, 40)
-    backward, forward = DIS().between(now, then, (3, 2)), DIS().between(then, now, (2, 3))
-    mask, moved = reliability(backward, forward), warp(painted()[2], backward).clamp(0, 1)
+    backward, forward = DIS().estimate(now, then, (3, 2)), DIS().estimate(then, now, (2, 3))
+    mask, moved = estimate_reliability(backward, forward), warp(painted()[2], backward).clamp(0, 1)
     share = (1 + mask) / 2
     torch.testing.assert_close(starts[3], share * moved + (1 - share) * now)
     assert float(mask.mean()) > 0.3
@@ -213,8 +213,8 @@ def test_a_selection_keeps_its_times_and_its_stretch_of_sound(run: Any) -> None:
     assert run("--data.first=1", "--data.last=4", "--data.stride=2", "--data.compare=true", "--output=result.mkv") == 0
     assert len(painted()) == 2
     film = Film(folder() / "film.mp4")
-    assert [float(time) for time in film.contents.times] == pytest.approx([0, 2 / RATE], abs=1e-3)
-    assert float(film.contents.end) == pytest.approx(4 / RATE, abs=0.01)
+    assert [float(time) for time in film.info.times] == pytest.approx([0, 2 / RATE], abs=1e-3)
+    assert float(film.info.end) == pytest.approx(4 / RATE, abs=0.01)
     assert sound_of(folder() / "film.mp4")[1] == pytest.approx(4 / RATE, abs=0.06)
     for path in (folder() / "film_compare.mp4", Path("result_compare.mkv")):
         both = Film(path).frame(1, 32, 80)
@@ -285,7 +285,7 @@ def test_missing_frames_are_told(run: Any, capsys: pytest.CaptureFixture[str]) -
     run("--trainer.max_steps=11")
     (folder() / "frames" / "00001.png").unlink()
     assert run("--ckpt_path=last") == 1
-    assert "number 1 is missing: start the film anew" in capsys.readouterr().err
+    assert "number 1 is missing: start the film again" in capsys.readouterr().err
 
 
 def paint_in_another_process(*args: str) -> subprocess.Popen[str]:
@@ -343,18 +343,18 @@ def test_a_full_disk_keeps_the_frames_and_can_be_resumed(
     run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run()
-    original = Frames.write
+    original = PaintedFrames.write
 
-    def full(self: Frames, number: int, image: Tensor) -> None:
+    def full(self: PaintedFrames, number: int, image: Tensor) -> None:
         if number == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(self, number, image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Frames, "write", full)
+        patch.setattr(PaintedFrames, "write", full)
         assert run() == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
-    assert "No space left on device. The 2 frames before it are kept: make room" in line
+    assert "No space left on device. The 2 frames before it are kept: free some disk space" in line
     assert len(painted(1)) == 2
     assert run("--ckpt_path=last") == 0
     for name in (*(f"frames/{number:05d}.png" for number in range(5)), "film.mp4"):
@@ -382,13 +382,13 @@ def test_a_file_that_was_cut_off_is_painted_as_far_as_it_goes(run: Any, capsys: 
     truncated(Path("short.mp4"), Path("whole.mp4"), 0.3)
     assert run("--data.content=short.mp4", "--data.plan.following_steps=1") == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
-    assert re.search(r"of short.mp4 it (ends|is damaged) after .*What there is of it is painted", line)
+    assert re.search(r"short.mp4 is incomplete: it (ends|is damaged) after .*The frames before that are painted", line)
     assert 0 < len(painted()) < 36
     assert len(Film(folder() / "film.mp4")) == len(painted())
 
 
 MISTAKES = [
-    (["--data.content=text.mp4"], 1, "text.mp4 is none that can be read"),
+    (["--data.content=text.mp4"], 1, "text.mp4 is not a film that can be read"),
     (["--data.content=nowhere.mov"], 1, "there is none at nowhere.mov"),
     (["--data.first=9"], 1, "has 5 frames: lower data.first"),
     (["--data.stride=0"], 1, "Expected `stride` to be 1 or more"),
@@ -396,7 +396,7 @@ MISTAKES = [
     (["--data.frame_rate=0"], 1, "Expected `frame_rate`"),
     (["--data.flow=magic"], 1, "Expected `flow` to be none, dis, raft, or the path"),
     (["--data.flow=flows/{frame}_{to}.flo"], 1, "no such file: --data.flow dis computes it"),
-    (["--data.flow=other/{frame}_{to}.flo"], 1, "optical flow of 40x32 px, the size that is painted at, but"),
+    (["--data.flow=other/{frame}_{to}.flo"], 1, "optical flow of 40x32 px, the size of the painted frames, but"),
     (["--data.plan.size=1", "--data.flow=none"], 1, "raise data.plan.size or use shallower layers"),
     (["--data.plan.size=10"], 1, "at least 16 px each way for optical flow"),
     (["--output=film.jpg"], 1, "Expected a film that ends in .mp4"),
@@ -441,19 +441,21 @@ def test_the_plan_of_a_film() -> None:
     plan = Plan(size=64, steps=9, ladder="octaves", smallest=32, first_steps=7, following_steps=2)
     shot = [(32, 7), (64, 9)]
     expected = [(0, *s) for s in shot] + [(1, 64, 2)] + [(2, *s) for s in shot]
-    assert plan.film(3, [0, 2]) == [Stage(*stage) for stage in expected]
-    assert Plan(steps=5).film(2, [0])[1].steps == 5
+    assert plan.film_stages(3, [0, 2]) == [Stage(*stage) for stage in expected]
+    assert Plan(steps=5).film_stages(2, [0])[1].steps == 5
 
 
 def test_memory_of_a_film_does_not_grow_with_its_length(tmp_path: Path) -> None:
-    data = FilmData("sample:clip", None, plan=Plan(size=64, following_steps=1))
+    data = TransferData("sample:clip", None, plan=Plan(size=64, following_steps=1))
     data.setup("fit")
-    data.keep_frames(tmp_path)
-    data.set_previous_frames([1, 2, 4])
+    film = data.film
+    assert film is not None
+    film.keep_frames(tmp_path)
+    data.require_previous_frames([1, 2, 4])
     for stage in data.stages:
         data.pictures(stage)
-        data.frames.write(stage.frame, torch.zeros(1, 3, 48, 64))
-        ahead = data._lookahead
+        film.frames.write(stage.frame, torch.zeros(1, 3, 48, 64))
+        ahead = film._lookahead
         assert ahead is not None
         assert len(ahead._futures) <= 2
         assert len(ahead._contents) <= 7

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from nst_lightning.data.content_source import NoContent, StillContent
+from nst_lightning.data.film_content import FilmContent
 from nst_lightning.data.plan import Plan
-from nst_lightning.data.transfer import StepLoader, TransferData
+from nst_lightning.data.transfer import StagePictures, StepLoader, TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, write_image
 from tests.tiny import smooth_image, write_pair
@@ -61,3 +63,40 @@ def test_steps_count() -> None:
     steps = StepLoader(3)
     assert len(steps) == 3
     assert list(steps) == [0, 1, 2]
+
+
+def test_all_pictures_move_to_a_device() -> None:
+    image = smooth_image(8, 8)
+    moved = StagePictures(image, [image], [1.0], {1: (image, image[:, :1])}, image).to(torch.device("meta"))
+    assert moved.content is not None
+    assert moved.start is not None
+    tensors = [moved.content, *moved.styles, *moved.previous[1], moved.start]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.blend_weights == [1.0]
+
+
+def test_the_source_of_the_content(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    for given, kind in ((str(content), StillContent), (None, NoContent), ("sample:clip", FilmContent)):
+        data = TransferData(given, str(style), plan=Plan(size=20))
+        with pytest.raises(RuntimeError, match=r"call setup\(\) first"):
+            data.pictures(data.stages[0])
+        data.setup("fit")
+        source = data.source
+        assert type(source) is kind
+        data.setup("fit")
+        assert data.source is source, "pictures are read once"
+        assert (data.film is source) == (kind is FilmContent)
+        assert (data.content is not None) == (kind is StillContent)
+        data.teardown("fit")
+    assert len(data.stages) == 24
+
+
+def test_styles_are_resized_once_for_a_size(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    data = TransferData(str(content), str(style), plan=Plan(size=40, ladder="octaves", smallest=20))
+    data.setup("fit")
+    small, large = (data.pictures(stage).styles[0] for stage in data.stages)
+    assert (small.shape[-2], large.shape[-2]) == (20, 40)
+    assert data.pictures(data.stages[1]).styles[0] is large
+    assert torch.equal(data.pictures(data.stages[0]).styles[0], small)

@@ -218,7 +218,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     [
         (lambda folder: folder, "is a directory"),
         (lambda folder: folder / "none.jpg", "there is none at"),
-        (lambda folder: _file(folder / "text.jpg", b"hello"), "is none that can be read"),
+        (lambda folder: _file(folder / "text.jpg", b"hello"), "is not an image that can be read"),
         (lambda folder: _truncated(folder / "cut.jpg"), "cannot be read"),
     ],
 )

@@ -286,6 +286,8 @@ def test_a_film_is_a_tile_that_plays(tmp_path: Path) -> None:
     assert page.count("film_compare.mp4") == 2
     assert [line["state"] for line in results()] == ["done", "done"]
     assert paint() == 0
+    assert paint("--batch=2", output="batched") == 0
+    assert not Path("batched/batches").exists(), "a batch has stills only"
 
 
 def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> None:

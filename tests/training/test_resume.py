@@ -1,5 +1,5 @@
 from nst_lightning.data.plan import Position, Stage, next_position
-from nst_lightning.training.resume import set_loops
+from nst_lightning.training.private_api import set_loops
 
 STAGES = [Stage(0, 16, 3), Stage(0, 32, 5)]
 

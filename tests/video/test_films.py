@@ -18,10 +18,10 @@ from nst_lightning.errors import InputError
 from nst_lightning.samples import sample_path
 from nst_lightning.samples.drawing.clip import RATE, Clip
 from nst_lightning.samples.drawing.clip_file import write_clip
-from nst_lightning.video.film import Film, Selection, is_film
-from nst_lightning.video.needs import import_extra
+from nst_lightning.video.extras import import_extra
+from nst_lightning.video.film import Film, FrameSelection, is_film
+from nst_lightning.video.reader import Pixels
 from nst_lightning.video.sound import Sound
-from nst_lightning.video.source import Pixels
 from nst_lightning.video.writer import Timing, check_film_writable, write_film
 
 CLIP = Clip(frames=6, width=64, height=48)
@@ -49,10 +49,10 @@ def test_a_film_that_was_written_is_read(ending: str, tmp_path: Path) -> None:
     assert is_film(path)
     film = Film(path, rate=RATE)
     assert len(film) == 6
-    assert film.contents.problem is None
-    assert film.contents.cuts == [0]
-    assert (film.contents.height, film.contents.width) == (48, 64)
-    assert float(film.contents.end - film.contents.times[0]) == pytest.approx(0.5, abs=0.011)
+    assert film.info.problem is None
+    assert film.info.cuts == [0]
+    assert (film.info.height, film.info.width) == (48, 64)
+    assert float(film.info.end - film.info.times[0]) == pytest.approx(0.5, abs=0.011)
     for number in (0, 5, 2):
         assert_near(film.frame(number, 48, 64), CLIP.picture(number), 0.03 if ending else 1e-6)
     assert not [file for file in tmp_path.iterdir() if "part" in file.name]
@@ -62,12 +62,12 @@ def test_a_film_that_was_written_is_read(ending: str, tmp_path: Path) -> None:
 def test_times_of_frames_are_kept(ending: str, tmp_path: Path) -> None:
     times = [Fraction(0), Fraction(1, 10), Fraction(3, 20), Fraction(1, 2), Fraction(4, 5), Fraction(9, 10)]
     write_film(tmp_path / f"film{ending}", iter(pictures()), Timing(times, Fraction(6, 5)))
-    contents = Film(tmp_path / f"film{ending}").contents
-    for found, time in zip(contents.times, times, strict=True):
-        assert float(found - contents.times[0]) == pytest.approx(float(time), abs=0.002)
+    info = Film(tmp_path / f"film{ending}").info
+    for found, time in zip(info.times, times, strict=True):
+        assert float(found - info.times[0]) == pytest.approx(float(time), abs=0.002)
     # The last picture of a webp is shown as long as the others are on average: its encoder asks nobody.
     last = 0.9 + 0.18 if ending == ".webp" else 1.2
-    assert float(contents.end - contents.times[0]) == pytest.approx(last, abs=0.011)
+    assert float(info.end - info.times[0]) == pytest.approx(last, abs=0.011)
 
 
 @pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (130, 90, 40)])
@@ -84,7 +84,7 @@ def test_odd_sizes_become_even_by_their_edge(height: int, width: int, tmp_path: 
     frames = [picture[:height, :width] for picture in pictures(2)]
     write_film(tmp_path / "film.mp4", iter(frames), steady(2))
     film = Film(tmp_path / "film.mp4")
-    assert (film.contents.height, film.contents.width) == (48, 64)
+    assert (film.info.height, film.info.width) == (48, 64)
     assert_near(film.frame(1, 48, 64)[..., :height, :width], frames[1], 0.03)
     last = film.frame(1, 48, 64)
     assert float((last[..., -1] - last[..., width - 1]).abs().mean()) < 0.03
@@ -148,25 +148,25 @@ def test_sound_that_fits_is_not_encoded_again(tmp_path: Path) -> None:
 def test_a_film_without_a_place_for_sound_is_silent(tmp_path: Path) -> None:
     sound = Sound(str(sample_path("clip")), Fraction(0), Fraction(1))
     write_film(tmp_path / "film.gif", iter(pictures()), steady(6), sound)
-    assert Film(tmp_path / "film.gif").source.sound is None
+    assert Film(tmp_path / "film.gif").reader.sound is None
 
 
 def test_a_selection_of_frames() -> None:
     path = sample_path("clip")
-    whole, some = Film(path), Film(path, Selection(3, 12, 4))
+    whole, some = Film(path), Film(path, FrameSelection(3, 12, 4))
     assert len(whole) == 24
-    assert some.contents.times == [whole.contents.times[number] for number in (3, 7, 11)]
+    assert some.info.times == [whole.info.times[number] for number in (3, 7, 11)]
     assert torch.equal(some.frame(1, 96, 128), whole.frame(7, 96, 128))
-    assert float(some.contents.end) == pytest.approx(13 / RATE, abs=0.01)
-    assert len(Film(path, Selection(20))) == 4
+    assert float(some.info.end) == pytest.approx(13 / RATE, abs=0.01)
+    assert len(Film(path, FrameSelection(20))) == 4
 
 
 def test_mistaken_selections_are_told() -> None:
     for arguments, message in (((-1,), "`first`"), ((5, 4), "`last`"), ((0, None, 0), "`stride`")):
         with pytest.raises(InputError, match=message):
-            Selection(*arguments)
+            FrameSelection(*arguments)
     with pytest.raises(InputError, match=r"has 24 frames: lower data\.first"):
-        Film(sample_path("clip"), Selection(24))
+        Film(sample_path("clip"), FrameSelection(24))
 
 
 def test_frames_come_in_any_order_but_only_one_is_kept() -> None:
@@ -193,7 +193,7 @@ def write_turned(path: Path, rotation: int) -> Pixels:
 def test_films_are_turned_as_their_metadata_say(rotation: int, tmp_path: Path) -> None:
     upright = write_turned(tmp_path / "film.mp4", rotation)
     film = Film(tmp_path / "film.mp4")
-    assert (film.contents.height, film.contents.width) == upright.shape[:2]
+    assert (film.info.height, film.info.width) == upright.shape[:2]
     assert_near(film.frame(1, *upright.shape[:2]), upright, 0.03)
 
 
@@ -207,7 +207,7 @@ def test_pixels_that_are_not_square_are_made_so(wide: Fraction, expected: tuple[
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     film = Film(tmp_path / "film.mkv")
-    assert (film.contents.height, film.contents.width) == expected
+    assert (film.info.height, film.info.width) == expected
 
 
 def test_avi_is_read(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
         Image.fromarray(CLIP.picture(number % 6)).save(tmp_path / f"shot2_{number}.png")
     (tmp_path / "notes.txt").write_text("1")
     film = Film(tmp_path, rate=12.5)
-    assert film.contents.times == [Fraction(0), Fraction(2, 25), Fraction(4, 25)]
+    assert film.info.times == [Fraction(0), Fraction(2, 25), Fraction(4, 25)]
     for place, number in enumerate((2, 9, 10)):
         assert_near(film.frame(place, 48, 64), CLIP.picture(number % 6), 1e-6)
 
@@ -237,7 +237,7 @@ def test_a_transparent_animation_lies_on_white(tmp_path: Path) -> None:
     empty.save(tmp_path / "a.webp", save_all=True, append_images=[Image.new("RGBA", (20, 16), "red")], duration=[30, 5])
     film = Film(tmp_path / "a.webp")
     assert torch.equal(film.frame(0, 16, 20), torch.ones(1, 3, 16, 20))
-    assert film.contents.times == [Fraction(0), Fraction(3, 100)]
+    assert film.info.times == [Fraction(0), Fraction(3, 100)]
 
 
 def test_a_picture_is_no_film(tmp_path: Path) -> None:
@@ -257,8 +257,8 @@ def test_cuts_are_noticed_and_motion_is_none(tmp_path: Path) -> None:
     frames = [shot.picture(number) for shot in shots for number in range(5)]
     write_film(tmp_path / "film.mp4", iter(frames), steady(15))
     film = Film(tmp_path / "film.mp4")
-    assert film.contents.cuts == [0, 5, 10]
-    assert [film.shot(number) for number in (0, 4, 5, 9, 14)] == [0, 0, 5, 5, 10]
+    assert film.info.cuts == [0, 5, 10]
+    assert [film.shot_start(number) for number in (0, 4, 5, 9, 14)] == [0, 0, 5, 5, 10]
 
 
 def truncated(path: Path, whole: Path, share: float) -> Path:
@@ -274,16 +274,16 @@ def test_a_file_that_was_cut_off_gives_what_there_is_and_says_so(ending: str, tm
     write_film(whole, iter(pictures(36, clip)), steady(36))
     film = Film(truncated(tmp_path / f"film{ending}", whole, 0.6))
     assert 5 < len(film) < 36
-    assert film.contents.problem is not None
-    assert "after" in film.contents.problem
+    assert film.info.problem is not None
+    assert "after" in film.info.problem
     for number in (0, len(film) // 2):
         assert float((film.frame(number, 64, 96) - Film(whole).frame(number, 64, 96)).abs().mean()) < 1e-6
-    assert set(film.contents.times) <= set(Film(whole).contents.times)
+    assert set(film.info.times) <= set(Film(whole).info.times)
 
 
 def test_files_without_a_film_are_told(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello")
-    with pytest.raises(InputError, match=r"text\.mp4 is none that can be read"):
+    with pytest.raises(InputError, match=r"text\.mp4 is not a film that can be read"):
         Film(tmp_path / "text.mp4")
     with wave.open(str(tmp_path / "song.wav"), "wb") as song:
         song.setparams((1, 2, 8000, 0, "NONE", ""))
@@ -336,7 +336,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_sample_clip_is_what_the_code_makes(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", Clip())
     made, shipped = Film(tmp_path / "clip.mp4"), Film(sample_path("clip"))
-    assert made.contents == shipped.contents
+    assert made.info == shipped.info
     assert float((made.frame(20, 192, 256) - shipped.frame(20, 192, 256)).abs().mean()) < 0.01
     assert_near(shipped.frame(20, 192, 256), Clip().picture(20), 0.03)
     assert sound_of(sample_path("clip"))[1] == pytest.approx(2, abs=0.05)

@@ -11,9 +11,10 @@ from torchvision.models.optical_flow import raft_small  # type: ignore[import-un
 
 from nst_lightning.errors import InputError
 from nst_lightning.samples.drawing.clip import Clip
-from nst_lightning.video.flow import DIS, RAFT, Files, Flow, read_flow, read_flow_size, resolve_flow, write_flow
-from nst_lightning.video.occlusion import disoccluded, motion_boundaries, reliability
-from nst_lightning.video.warp import inside, warp
+from nst_lightning.video.flo_files import read_flow, read_flow_size, write_flow
+from nst_lightning.video.flow import DIS, RAFT, Files, Flow, FlowFiles, resolve_flow
+from nst_lightning.video.occlusion import estimate_reliability, find_disocclusions, find_motion_boundaries
+from nst_lightning.video.warp import find_inside, warp
 from tests.tiny import smooth_image
 
 CLIP = Clip(frames=6, width=128, height=96)
@@ -68,16 +69,16 @@ def test_exact_flow_moves_a_frame_of_the_clip_onto_the_next_exactly() -> None:
 
 
 def test_inside() -> None:
-    found = inside(constant(4, 6, 2, 0))
+    found = find_inside(constant(4, 6, 2, 0))
     assert torch.equal(found[0, 0], torch.tensor([1.0, 1, 1, 1, 0, 0]).expand(4, 6))
 
 
 def test_what_is_seen_for_the_first_time_is_unreliable() -> None:
-    mask = reliability(exact(3, 2), exact(2, 3))[0, 0]
+    mask = estimate_reliability(exact(3, 2), exact(2, 3))[0, 0]
     new = torch.from_numpy(~CLIP.visible(3, 2))
     assert float(mask[new].max()) == 0
     near = functional.max_pool2d(new[None, None].float(), 9, 1, 4)[0, 0] > 0
-    border = motion_boundaries(exact(3, 2))[0, 0]
+    border = find_motion_boundaries(exact(3, 2))[0, 0]
     near |= functional.max_pool2d(border[None, None].float(), 9, 1, 4)[0, 0] > 0
     assert float(mask[~near].min()) == 1
     assert 0.02 < float(near.float().mean()) < 0.5
@@ -89,16 +90,16 @@ def test_disocclusion_behind_a_square_that_moves() -> None:
     backward[:, 0, 5:15, 9:19] = -4.0
     expected = torch.zeros(20, 30, dtype=torch.bool)
     expected[5:15, 5:9] = True
-    assert torch.equal(disoccluded(backward, forward)[0, 0], expected)
+    assert torch.equal(find_disocclusions(backward, forward)[0, 0], expected)
 
 
 def test_a_still_picture_is_reliable_everywhere() -> None:
     still = torch.zeros(1, 2, 16, 16)
-    assert torch.equal(reliability(still, still), torch.ones(1, 1, 16, 16))
+    assert torch.equal(estimate_reliability(still, still), torch.ones(1, 1, 16, 16))
 
 
 def assert_finds(flow: Flow, tolerance: float) -> None:
-    found = flow.between(image(3), image(2), (3, 2))
+    found = flow.estimate(image(3), image(2), (3, 2))
     seen = torch.from_numpy(CLIP.visible(3, 2) & ~CLIP.covered(3))
     seen[:, :8] = seen[:, -8:] = False
     error = (found - exact(3, 2)).square().sum(1).sqrt()[0]
@@ -108,7 +109,7 @@ def assert_finds(flow: Flow, tolerance: float) -> None:
 
 def test_dis_finds_the_motion_of_the_clip() -> None:
     assert_finds(DIS(), 0.1)
-    assert torch.equal(*(DIS().between(image(1), image(0), (1, 0)) for _ in range(2)))
+    assert torch.equal(*(DIS().estimate(image(1), image(0), (1, 0)) for _ in range(2)))
 
 
 def test_dis_wants_frames_that_are_large_enough() -> None:
@@ -121,7 +122,7 @@ def test_raft_with_a_file_of_weights(tmp_path: Path) -> None:
     torch.save(raft_small().state_dict(), path)
     flow = RAFT("small", weights=str(path), device="cpu")
     flow.check([(1, 0)], 96, 128)
-    found = flow.between(smooth_image(90, 101), smooth_image(90, 101), (1, 0))
+    found = flow.estimate(smooth_image(90, 101), smooth_image(90, 101), (1, 0))
     assert found.shape == (1, 2, 90, 101)
     assert bool(found.isfinite().all())
     with pytest.raises(InputError, match="no file at"):
@@ -137,13 +138,13 @@ def test_flo_files_go_there_and_back(tmp_path: Path) -> None:
     raw = (tmp_path / "1_0.flo").read_bytes()
     assert raw[:4] == b"PIEH"
     assert np.frombuffer(raw[12:], "<f4")[:2].tolist() == flow[0, :, 0, 0].tolist()
-    files = Files(str(tmp_path / "{frame}_{to}.flo"))
-    assert torch.equal(files.between(torch.zeros(1, 3, 5, 7), torch.zeros(1, 3, 5, 7), (1, 0)), flow)
+    files = FlowFiles(str(tmp_path / "{frame}_{to}.flo"))
+    assert torch.equal(files.estimate(torch.zeros(1, 3, 5, 7), torch.zeros(1, 3, 5, 7), (1, 0)), flow)
 
 
 def test_flo_files_that_do_not_fit_are_told(tmp_path: Path) -> None:
     write_flow(tmp_path / "1_0.flo", torch.zeros(1, 2, 5, 7))
-    files = Files(str(tmp_path / "{frame}_{to}.flo"))
+    files = FlowFiles(str(tmp_path / "{frame}_{to}.flo"))
     with pytest.raises(InputError, match=r"optical flow of 9x9 px.*has 7x5 px"):
         files.check([(1, 0)], 9, 9)
     with pytest.raises(InputError, match=r"0_1.flo, but there is no such file: --data.flow dis"):
@@ -160,7 +161,8 @@ def test_names_of_flows() -> None:
     assert resolve_flow("none") is None
     assert isinstance(resolve_flow("dis"), DIS)
     assert isinstance(resolve_flow("raft"), RAFT)
-    assert isinstance(resolve_flow("flow/{frame:04d}_{to:04d}.flo"), Files)
+    assert isinstance(resolve_flow("flow/{frame:04d}_{to:04d}.flo"), FlowFiles)
+    assert Files is FlowFiles  # the former name of the class, in saved configurations
     given = DIS("fast")
     assert resolve_flow(given) is given
     for wrong in ("deepflow", "flow_{frame}.flo"):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nst_lightning.samples.drawing.clip import RATE, SOUND_RATE, Clip
-from nst_lightning.video.flow import write_flow
+from nst_lightning.video.flo_files import write_flow
 from nst_lightning.video.sound import Sound
 from nst_lightning.video.writer import Timing, write_film
 

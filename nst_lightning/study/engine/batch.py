@@ -12,15 +12,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt
-from nst_lightning.callbacks.checkpoint import LAST
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.callbacks.snapshots import check_ends
 from nst_lightning.errors import TooLargeError
 from nst_lightning.study.engine.batched_run import BatchData, BatchTransfer
 from nst_lightning.study.engine.item_callbacks import ItemSummary, ItemWriter
 from nst_lightning.study.engine.paint import parse_run
 from nst_lightning.study.spec.resolved_study import StudyRun
-from nst_lightning.system.console import quiet_lightning
 from nst_lightning.system.memory import free_bytes
+from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.memory_estimate import check_memory, estimate_bytes
 from nst_lightning.training.resume import read_checkpoint
 
@@ -55,12 +55,12 @@ def _paint_batch(runs: Sequence[StudyRun], output: Path, backbone: Backbone, cal
     for cli, (item, item_data) in zip(clis, parts, strict=True):
         item_data.setup("fit")
         item.check_data(item_data)
-        check_ends(cli.config.snapshots.at_steps, item_data.ends(), item_data.iterations_per_step)
+        check_ends(cli.config.snapshots.at_steps, item_data.step_ends(), item_data.iterations_per_step)
     module = BatchTransfer([item for item, _ in parts], [run.configuration["seed_everything"] for run in runs])
     data = BatchData([item_data for _, item_data in parts])
     logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)
     interrupt = GracefulInterrupt()
-    checkpoint = Path(logger.log_dir) / LAST
+    checkpoint = Path(logger.log_dir) / LAST_CHECKPOINT
     options = clis[0].config.trainer
     trainer = _trainer(options, logger, [interrupt, *_callbacks(runs, output), *callbacks])
     device = trainer.strategy.root_device

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features
+from nst_lightning.data.content_source import NoContent
 from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import StagePictures, TransferData
 from nst_lightning.training.module import StyleTransfer
@@ -20,21 +21,11 @@ class BatchData(TransferData):
     """
 
     def __init__(self, items: Sequence[TransferData]) -> None:
-        super().__init__()
+        first = items[0]
+        super().__init__(plan=first.plan)
         self.items = list(items)
-        self.stages = self.items[0].stages
-        self.iterations_per_step = self.items[0].iterations_per_step
-
-    def setup(self, stage: str) -> None:
-        """Does nothing: the items are set up."""
-
-    def shape(self, stage: Stage) -> tuple[int, int]:
-        """Height and width in px, the same for all items."""
-        return self.items[0].shape(stage)
-
-    def pictures(self, stage: Stage) -> StagePictures:
-        """No pictures: each item has its own."""
-        return StagePictures(None, [], [])
+        # All items have one shape; their pictures differ and stay with the items.
+        self.source = NoContent(*first.canvas)
 
 
 class BatchObjective(Objective):

@@ -8,8 +8,10 @@ from typing import Any
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
+from nst_lightning.samples import locate
 from nst_lightning.study.engine.paint import PaintJob
 from nst_lightning.study.spec.resolved_study import StudyRun
+from nst_lightning.video.film import is_film
 
 # Options in which the runs of a batch may differ, besides seed and snapshots.
 _PICTURE_NAMES = {"content", "style", "style_weights"}
@@ -45,7 +47,7 @@ def _group_key(run: StudyRun) -> str:
         return run.key
     try:
         shapes = _shapes(run)
-    except InputError:  # the run reports it when it is painted alone
+    except InputError:  # a film, or a mistake that the run reports itself
         return run.key
     common = {name: value for name, value in run.configuration.items() if name not in ("seed_everything", "snapshots")}
     common["data"] = {name: value for name, value in common["data"].items() if name not in _PICTURE_NAMES}
@@ -61,6 +63,8 @@ def _drop_weights(value: Any) -> Any:
 def _shapes(run: StudyRun) -> list[tuple[int, int]]:
     """Returns height and width in px of each stage."""
     options = run.configuration["data"]
+    if options["content"] is not None and is_film(locate(options["content"])):
+        raise InputError("Expected a still as content, but got a film.")
     data = TransferData(options["content"], options["style"], options["style_weights"], Plan(**options["plan"]))
     data.setup("fit")
     return [data.shape(stage) for stage in data.stages]

@@ -8,11 +8,11 @@ import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
 from nst_lightning.callbacks import RunSummary
-from nst_lightning.callbacks.run_folder import CONFIGURATION
 from nst_lightning.images.io import write_image
 from nst_lightning.study.engine.batched_run import BatchData
 from nst_lightning.study.engine.run_records import picture_path
 from nst_lightning.study.spec.resolved_study import StudyRun
+from nst_lightning.training.run_folder import CONFIG_NAME
 from nst_lightning.training.run_state import RunState
 
 
@@ -76,4 +76,4 @@ class ItemWriter(Callback):
         image = state.image[number : number + 1]
         alpha = state.data.items[number].alpha(*image.shape[-2:])
         folder = self.runs[number].folder(self.output)
-        write_image(picture_path(folder, step), image, alpha, (folder / CONFIGURATION).read_text())
+        write_image(picture_path(folder, step), image, alpha, (folder / CONFIG_NAME).read_text())

@@ -8,14 +8,14 @@ import yaml
 from lightning.pytorch import Callback
 
 from nst_lightning.backbones import Backbone
-from nst_lightning.callbacks.checkpoint import LAST
-from nst_lightning.callbacks.run_folder import CONFIGURATION
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.study.engine.run_records import FAILURE_FILE, read_status, write_failure
 from nst_lightning.study.spec.resolved_study import StudyRun
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
+from nst_lightning.training.run_folder import CONFIG_NAME
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _fit(run: StudyRun, output: Path, backbone: Backbone | None, callbacks: list
     has_checkpoint = read_status(folder) == "begun"
     replaced = {} if backbone is None else {"backbone": backbone}
     with quiet_lightning():
-        checkpoint = folder / LAST if has_checkpoint else None
+        checkpoint = folder / LAST_CHECKPOINT if has_checkpoint else None
         fit = parse_run(run, output, checkpoint).build(replaced=replaced, callbacks=callbacks)
         if fit.is_finished:
             # The run stopped after its last checkpoint and before its result: paint it from the start.
@@ -82,7 +82,7 @@ def parse_run(run: StudyRun, output: Path, checkpoint: Path | None) -> TransferC
     """
     write_configuration(run, output)
     logger = {"save_dir": str(output), "name": "runs", "version": run.key, "default_hp_metric": "false"}
-    args = [f"--config={run.folder(output) / CONFIGURATION}", "--trainer.logger=TensorBoardLogger"]
+    args = [f"--config={run.folder(output) / CONFIG_NAME}", "--trainer.logger=TensorBoardLogger"]
     args += [f"--trainer.logger.{name}={value}" for name, value in logger.items()]
     if checkpoint is not None:
         args.append(f"--ckpt_path={checkpoint}")
@@ -93,4 +93,4 @@ def write_configuration(run: StudyRun, output: Path) -> None:
     """Writes the configuration of a run into its folder."""
     folder = run.folder(output)
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / CONFIGURATION, yaml.safe_dump(run.configuration, sort_keys=False).encode())
+    write_bytes(folder / CONFIG_NAME, yaml.safe_dump(run.configuration, sort_keys=False).encode())

@@ -4,18 +4,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from nst_lightning.callbacks.checkpoint import LAST
-from nst_lightning.callbacks.films import COMPARED
-from nst_lightning.callbacks.films import RESULT as FILM
-from nst_lightning.callbacks.result import RESULT
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
+from nst_lightning.callbacks.films import COMPARE_SUFFIX, FILM_FILE
+from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.callbacks.snapshots import snapshot_name
-from nst_lightning.callbacks.summary import SUMMARY
+from nst_lightning.callbacks.summary import SUMMARY_NAME
 from nst_lightning.images.atomic import write_bytes
-from nst_lightning.video.frames import FOLDER as FRAMES
+from nst_lightning.video.frames import FRAMES_FOLDER
 
 FAILURE_FILE = "failure.txt"  # holds the error message of a failed run
 
-FILM_FILES = (f"{Path(FILM).stem}_{COMPARED}.mp4", FILM)  # in the order in which the page prefers them
+FILM_FILES = (f"{Path(FILM_FILE).stem}{COMPARE_SUFFIX}.mp4", FILM_FILE)  # in the order in which the page prefers them
 
 RunStatus = Literal["done", "failed", "begun", "new"]
 """How far a run is; `begun` runs have a checkpoint. The words are written to ``results.csv``."""
@@ -28,12 +27,12 @@ def read_status(folder: Path) -> RunStatus:
     summary = read_summary(folder)
     if summary is not None and summary["steps"] >= summary["planned"] and picture_path(folder).exists():
         return "done"
-    return "begun" if (folder / LAST).exists() else "new"
+    return "begun" if (folder / LAST_CHECKPOINT).exists() else "new"
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """Reads the summary of a run, or returns None if there is none yet."""
-    path = folder / SUMMARY
+    path = folder / SUMMARY_NAME
     if not path.exists():
         return None
     summary: dict[str, Any] = json.loads(path.read_text())
@@ -62,12 +61,12 @@ def picture_path(folder: Path, step: int | None = None) -> Path:
     if step is not None:
         return folder / snapshot_name(step)
     films = [folder / name for name in FILM_FILES if (folder / name).exists()]
-    return films[0] if films else folder / RESULT
+    return films[0] if films else folder / IMAGE_NAME
 
 
 def still_path(file: Path) -> Path:
     """Returns a picture that represents a file on a contact sheet: the middle frame of a film, else the file itself."""
     if file.name not in FILM_FILES:
         return file
-    frames = sorted((file.parent / FRAMES).iterdir())
+    frames = sorted((file.parent / FRAMES_FOLDER).iterdir())
     return frames[len(frames) // 2]

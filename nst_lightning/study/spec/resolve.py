@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from nst_lightning.cli.old_names import current_name
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import UsageError
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
 
 Configuration = dict[str, Any]
 """A configuration of `fit` with all options, as plain values."""
@@ -62,7 +63,7 @@ def check_axis(option: str, configuration: Configuration) -> None:
     known: set[str] = set()
     for name in _option_names(configuration, ""):
         known |= {name, name.replace(".init_args", "")}
-    if option not in known:
+    if option not in known and current_name(option) not in known:
         nearest = difflib.get_close_matches(option, sorted(known), n=1, cutoff=0.0)
         raise UsageError(
             f"Expected each axis to be an option of its configuration, but there is no {option!r}: "

@@ -74,7 +74,10 @@ def _restore_first_names(value: Any) -> Any:
         return [_restore_first_names(item) for item in value]
     if not isinstance(value, dict):
         return value
-    restored = {name: _restore_first_names(item) for name, item in value.items()}
+    # A term of the recipe for films, once called `revealed`.
+    restored = {
+        "revealed" if name == "disocclusion" else name: _restore_first_names(item) for name, item in value.items()
+    }
     if "class_path" in restored:
         restored["class_path"] = _KEYED_CLASS_PATHS.get(restored["class_path"], restored["class_path"])
     if "preprocessing" in restored:  # of VGG, once called `flavor`

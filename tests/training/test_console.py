@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from nst_lightning.system.console import quiet_lightning
+from nst_lightning.training.console import quiet_lightning
 
 
 def end_as_lightning_does() -> None:

@@ -1,20 +1,16 @@
-"""A student of a tiny width and a random teacher, on synthetic pictures."""
+"""Runs of the command with a tiny student and a random teacher, on synthetic pictures."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
-from nst_lightning.backbones import VGG19, SlimVGG19
+from nst_lightning.backbones import SlimVGG19
 from nst_lightning.distill.command import main
-from nst_lightning.distill.teachers import LAYERS, CompressedVGG19, Teachers
-from nst_lightning.errors import InputError
-from nst_lightning.images.io import write_image
+from nst_lightning.distill.teachers import DISTILLED_LAYERS
 
 WIDTHS = "[4,4,5,5,6,6,6,6,7,7,7,7,7]"
-COMPRESSED_WIDTHS = (16, 16, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128, 128)
 
 pytestmark = [
     # Lightning 2.6 asks torch in a way that torch 2.10 and later deprecate.
@@ -28,47 +24,6 @@ pytestmark = [
     # Lightning 2.6 calls what jsonargparse 4.49 deprecated.
     pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first eight layers of a random VGG-19."""
-    network = VGG19(weights="random")
-    network.build(["conv_8"])
-    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
-    save_file({name: tensor.detach() for name, tensor in network.named_weights()}, path, {"flavor": "imagenet"})
-    return path
-
-
-@pytest.fixture(scope="module")
-def compressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    generator = torch.Generator().manual_seed(4)
-    names = [f"conv{block}{n}" for block, depth in enumerate((2, 2, 4, 4, 1), 1) for n in range(1, depth + 1)]
-    tensors, inputs = {"conv0.weight": torch.eye(3)[:, :, None, None].contiguous(), "conv0.bias": torch.zeros(3)}, 3
-    for name, width in zip(names, COMPRESSED_WIDTHS, strict=True):
-        tensors |= _convolution(name, inputs, width, 3, generator)
-        inputs = width
-    for name, width, outputs in (("conv41_aux", 128, 512), ("conv51_aux", 128, 512)):
-        tensors |= _convolution(name, width, outputs, 1, generator)
-    path = tmp_path_factory.mktemp("teacher") / "compressed.safetensors"
-    save_file(tensors, path)
-    return path
-
-
-def _convolution(name: str, inputs: int, outputs: int, size: int, generator: torch.Generator) -> dict[str, Tensor]:
-    weight = torch.randn(outputs, inputs, size, size, generator=generator) * (2 / inputs / size**2) ** 0.5
-    return {f"{name}.weight": weight, f"{name}.bias": torch.zeros(outputs)}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Smooth random pictures; enough for some to be kept aside."""
-    path = tmp_path_factory.mktemp("photographs")
-    for number in range(24):
-        coarse = torch.rand(1, 3, 7, 9, generator=torch.Generator().manual_seed(number))
-        picture = torch.nn.functional.interpolate(coarse, (80, 100), mode="bicubic").clamp(0, 1)
-        write_image(path / f"{number}.png", picture)
-    return path
 
 
 def arguments(teacher: Path, compressed: Path, folder: Path, run: Path, epochs: int = 1) -> list[str]:
@@ -103,8 +58,8 @@ def test_a_run_ends_with_weights_that_slim_vgg19_reads(
     printed = capsys.readouterr().out
     assert "conv_13" in printed
     backbone = SlimVGG19(str(tmp_path / "thin.safetensors"))
-    backbone.build(LAYERS)
-    assert [value.shape[1] for value in backbone(torch.rand(1, 3, 32, 32), LAYERS).values()] == [
+    backbone.build(DISTILLED_LAYERS)
+    assert [value.shape[1] for value in backbone(torch.rand(1, 3, 32, 32), DISTILLED_LAYERS).values()] == [
         *[4, 4, 5, 5],
         *[6] * 4,
         *[7] * 5,
@@ -115,7 +70,9 @@ def test_a_run_ends_with_weights_that_slim_vgg19_reads(
     assert capsys.readouterr().out.splitlines()[-1] == printed.splitlines()[-1]
 
 
-def test_a_resumed_run_goes_on_where_it_stopped(teacher: Path, compressed: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_continues_where_it_stopped(
+    teacher: Path, compressed: Path, folder: Path, tmp_path: Path
+) -> None:
     main(arguments(teacher, compressed, folder, tmp_path))
     first = torch.load(tmp_path / "last.ckpt", weights_only=True)
     main([*arguments(teacher, compressed, folder, tmp_path, epochs=2), "--ckpt_path=last"])
@@ -127,7 +84,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(teacher: Path, compressed: Path,
         if name.startswith("convolutions") and name.endswith("weight")
     ]
     assert len(changes) == 13
-    assert 0 < max(changes) < 0.1  # trained further, not started again
+    assert 0 < max(changes) < 0.1  # trained further, not initialized again
 
 
 def test_a_checkpoint_holds_the_student_and_no_teacher(
@@ -141,24 +98,3 @@ def test_a_checkpoint_holds_the_student_and_no_teacher(
 def test_the_file_says_what_it_was_made_from(teacher: Path, compressed: Path, folder: Path, tmp_path: Path) -> None:
     main(arguments(teacher, compressed, folder, tmp_path))
     assert {tensor.dtype for tensor in load_file(tmp_path / "thin.safetensors").values()} == {torch.float16}
-
-
-def test_deep_layers_need_a_teacher(teacher: Path) -> None:
-    with pytest.raises(InputError, match="ends at conv_8"):
-        Teachers(str(teacher))
-
-
-def test_a_whole_vgg_teaches_every_layer(tmp_path: Path) -> None:
-    network = VGG19(weights="random")
-    network.build(["conv_14"])
-    path = tmp_path / "whole.safetensors"
-    save_file({name: tensor.detach() for name, tensor in network.named_weights()}, path, {"flavor": "imagenet"})
-    image = torch.rand(1, 3, 32, 32)
-    expected = network(image, LAYERS)
-    for layer, value in Teachers(str(path))(image).items():
-        torch.testing.assert_close(value, expected[layer])
-
-
-def test_another_file_is_no_compressed_network(teacher: Path) -> None:
-    with pytest.raises(InputError, match="compressed VGG-19"):
-        CompressedVGG19(str(teacher))

@@ -1,0 +1,120 @@
+"""The versions of a run's loggers: of a new run with several loggers, and of the last run to resume."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
+from nst_lightning.errors import InputError
+
+# Loggers that number their runs `version_0`, `version_1`, ...
+NUMBERING_LOGGERS = ("TensorBoardLogger", "CSVLogger")
+
+# Weights & Biases has the name of the folder in another argument; its `name` is a label.
+FOLDER_ARGUMENTS = {"WandbLogger": "project"}
+
+
+def find_last_run(loggers: Any, root: str | Path | None = None) -> tuple[Path, str]:
+    """Finds the newest run of the first logger.
+
+    Runs with a number are compared by it, others by the time of their checkpoints.
+
+    Args:
+        loggers: parsed value of `trainer.logger`, one logger or a list.
+        root: value of `trainer.default_root_dir`, for a logger without a `save_dir`.
+
+    Returns:
+        The checkpoint file and the version, which is the name of the run's folder.
+
+    Raises:
+        InputError: the first logger has no folder or version, or no run has a checkpoint.
+    """
+    first = next(_configured(loggers), None)
+    if first is None or "version" not in first.init_args or "save_dir" not in first.init_args:
+        raise InputError(
+            "Expected a logger with a save_dir and a version for `--ckpt_path last`: name the checkpoint file instead."
+        )
+    runs = _runs_folder(first, root)
+    found = list(runs.glob(f"*/{LAST_CHECKPOINT}"))
+    if not found:
+        raise InputError(
+            f"Expected a checkpoint to resume from, but there is none at {runs}/version_*/{LAST_CHECKPOINT}."
+        )
+    newest = max(found, key=lambda path: (_number(path.parents[1]), path.stat().st_mtime))
+    return newest, newest.parents[1].name
+
+
+def resume_version(loggers: Any, version: str, root: str | Path | None = None) -> None:
+    """Sets the version of the run to resume in the first logger, and in each other one that has a folder for it.
+
+    Args:
+        loggers: parsed value of `trainer.logger`, changed in place.
+        version: as :func:`find_last_run` returns it.
+        root: value of `trainer.default_root_dir`.
+    """
+    for number, logger in enumerate(_configured(loggers)):
+        if "version" in logger.init_args and (number == 0 or (_runs_folder(logger, root) / version).is_dir()):
+            logger.init_args.version = version
+
+
+def share_version(loggers: Any, root: str | Path | None = None) -> None:
+    """Gives a new run with several numbering loggers one version, so that they write into one folder.
+
+    Each would choose the next free number by itself, and the second one would skip the folder that the first creates.
+
+    Args:
+        loggers: parsed value of `trainer.logger`, changed in place.
+        root: value of `trainer.default_root_dir`.
+    """
+    numbering = [logger for logger in _configured(loggers) if logger.class_path.rpartition(".")[2] in NUMBERING_LOGGERS]
+    if len(numbering) < 2 or any(logger.init_args.get("version") is not None for logger in numbering):
+        return
+    folders = [folder for logger in numbering for folder in _runs_folder(logger, root).glob("version_*")]
+    version = f"version_{max(map(_number, folders), default=-1) + 1}"
+    for logger in numbering:
+        logger.init_args.version = version
+
+
+def keep_csv_curves(loggers: Sequence[Logger], step: int) -> None:
+    """Keeps the rows of ``metrics.csv`` when a run resumes; CSVLogger deletes the file when it opens its folder.
+
+    Call it before the loggers are used.
+
+    Args:
+        loggers: of the Trainer.
+        step: of the checkpoint; the run writes the rows from this step on again.
+    """
+    for logger in loggers:
+        path = Path(logger.log_dir, "metrics.csv") if isinstance(logger, CSVLogger) else None
+        if path is None or not path.exists():
+            continue
+        with open(path, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+        for row in rows:
+            values = {name: float(value) for name, value in row.items() if value and name != "step"}
+            logger.log_metrics(values, int(row["step"]))
+        logger.save()
+
+
+def _configured(loggers: Any) -> Iterator[Namespace]:
+    """Yields the loggers that are configured by a class; true and false are none."""
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if isinstance(logger, Namespace) and "init_args" in logger:
+            yield logger
+
+
+def _runs_folder(logger: Namespace, root: str | Path | None) -> Path:
+    """Returns the folder ``save_dir/name`` of a logger's runs; see `nst_lightning.training.run_folder`."""
+    argument = FOLDER_ARGUMENTS.get(logger.class_path.rpartition(".")[2], "name")
+    save_dir, name = logger.init_args.get("save_dir"), logger.init_args.get(argument)
+    return Path(root or "" if save_dir is None else save_dir) / ("" if name is None else name)
+
+
+def _number(folder: Path) -> int:
+    """Returns N of a folder ``version_N``, or -1 for another name."""
+    digits = folder.name.removeprefix("version_")
+    return int(digits) if folder.name.startswith("version_") and digits.isdigit() else -1

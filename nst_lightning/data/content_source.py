@@ -1,0 +1,96 @@
+"""The content of a run: one interface for stills, films and runs without content."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from nst_lightning.data.plan import Plan, Stage
+from nst_lightning.images.io import Picture
+from nst_lightning.images.resize import fit_long_edge, resize
+
+
+@dataclass(frozen=True)
+class ContentPictures:
+    """What a content source provides for a stage, at the size of the stage.
+
+    Attributes:
+        content: ``(1, 3, height, width)`` in [0, 1], or None.
+        previous: painted frames before this one in its shot; see :attr:`StagePictures.previous`.
+        start: image that the stage starts from, or None to use the initialization of the module.
+    """
+
+    content: Tensor | None
+    previous: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    start: Tensor | None = None
+
+
+class ContentSource(ABC):
+    """Provides the content of a run, stage by stage.
+
+    Attributes:
+        height: original height in px; it gives the image its proportions.
+        width: original width in px.
+        picture: the still with its opacity, or None for other sources.
+    """
+
+    def __init__(self, height: int, width: int, picture: Picture | None = None) -> None:
+        self.height = height
+        self.width = width
+        self.picture = picture
+
+    def shape(self, size: int) -> tuple[int, int]:
+        """Computes height and width in px of an image with a long edge of ``size`` px."""
+        return fit_long_edge(self.height, self.width, size)
+
+    def stages(self, plan: Plan) -> list[Stage]:
+        """Lists the stages of the run."""
+        return plan.stages()
+
+    @abstractmethod
+    def pictures(self, stage: Stage) -> ContentPictures:
+        """Prepares the pictures of a stage on the CPU."""
+
+    def require_previous_frames(self, offsets: Collection[int]) -> None:  # noqa: B027 (stills need nothing)
+        """Announces which previous frames the losses compare with; a still has none.
+
+        Args:
+            offsets: distances in frames, 1 for the frame before.
+
+        Raises:
+            InputError: The optical flow between these frames is not available.
+        """
+
+    def close(self) -> None:  # noqa: B027 (stills hold nothing open)
+        """Releases files and threads."""
+
+
+class StillContent(ContentSource):
+    """A still picture.
+
+    Args:
+        picture: the picture at its original size.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        height, width = picture.image.shape[-2:]
+        super().__init__(height, width, picture)
+        self._image = picture.image
+
+    def pictures(self, stage: Stage) -> ContentPictures:
+        """See :meth:`ContentSource.pictures`."""
+        return ContentPictures(resize(self._image, *self.shape(stage.size)))
+
+
+class NoContent(ContentSource):
+    """No content, as in texture synthesis; only the proportions of the image are known.
+
+    Args:
+        height: height in px of a picture with the proportions of the image.
+        width: width of that picture in px.
+    """
+
+    def pictures(self, stage: Stage) -> ContentPictures:
+        """See :meth:`ContentSource.pictures`."""
+        return ContentPictures(None)

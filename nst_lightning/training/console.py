@@ -1,0 +1,51 @@
+"""What Lightning writes to the terminal and what it does at Ctrl-C, adapted to a command-line tool."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nst_lightning.training.private_api import CHATTER, CHATTY_LOGGERS, WARNINGS, is_exit_after_interrupt
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Drops the messages that Lightning logs at every run; reports that a user asks for, as a profiler's, are shown.
+
+    Ctrl-C raises KeyboardInterrupt, as everywhere else in Python.
+    """
+    loggers, drop_chatter = [logging.getLogger(name) for name in CHATTY_LOGGERS], ChatterFilter()
+    with warnings.catch_warnings(), _raise_interrupts():
+        for text, category in WARNINGS:
+            warnings.filterwarnings("ignore", message=text, category=category)
+        for logger in loggers:
+            logger.addFilter(drop_chatter)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeFilter(drop_chatter)
+
+
+class ChatterFilter(logging.Filter):
+    """Drops the messages that begin like one of ``CHATTER``; warnings and errors pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        return record.levelno >= logging.WARNING or not record.getMessage().strip().startswith(CHATTER)
+
+
+@contextmanager
+def _raise_interrupts() -> Iterator[None]:
+    """Raises KeyboardInterrupt where Lightning exits with status 1 after Ctrl-C and ignores a further one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not is_exit_after_interrupt(error):
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None

@@ -1,0 +1,120 @@
+"""Everything that relies on undocumented behavior of Lightning, jsonargparse or torch.
+
+No other file of the package uses a private name, the layout of a checkpoint's ``loops`` or the text of a message. Each
+function and constant has a test in ``tests/training/test_private_api.py`` that says what breaks when a new version of a
+library moves it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch.loops.fit_loop import _FitLoop
+from lightning.pytorch.loops.progress import _ProcessedTracker
+
+# Loggers of Lightning whose messages CHATTER is dropped from.
+CHATTY_LOGGERS = (
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "lightning.pytorch.accelerators.cuda",
+    "lightning.pytorch.callbacks.model_summary",
+    "lightning.pytorch.utilities.rank_zero",
+)
+
+# How the messages begin that Lightning logs at each run and that say nothing about the picture.
+CHATTER = (
+    "GPU available:",
+    "TPU available:",
+    "HPU available:",
+    "LOCAL_RANK:",
+    "Seed set to",
+    "Using bfloat16 Automatic Mixed Precision",
+    "You are using a CUDA device",
+    "Loading `train_dataloader`",
+    "Restoring states from the checkpoint",
+    "Restored all states",
+    "`Trainer.fit` stopped:",
+    "Detected KeyboardInterrupt",
+    "💡 Tip:",
+    "| Name",
+)
+
+# Warnings that do not apply to a run of this package: the start of each text, a regular expression, and its category.
+WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
+    # A short stage has fewer points of its curves than the interval of the logger; that is no reason to warn.
+    ("The number of training batches .* smaller than the logging interval", Warning),
+    # Lightning 2.6 calls torch in a way that torch 2.10 deprecates.
+    (".*LeafSpec.*is deprecated", FutureWarning),
+    # A resumed run writes into its own folder.
+    ("Checkpoint directory .* exists and is not empty", Warning),
+    # `keep_csv_curves` restores what this warning says is deleted.
+    ("Experiment logs directory .* exists and is not empty", Warning),
+)
+
+
+def stage_number(loop: _FitLoop) -> int:
+    """Returns the number of the stage that was entered last, also after its end."""
+    epochs = loop.epoch_progress.current
+    assert isinstance(epochs, _ProcessedTracker)
+    return max(0, epochs.started - 1)
+
+
+def count_steps(loop: _FitLoop, more: int) -> None:
+    """Adds the optimizer steps that a training step makes beyond the one that Lightning counts."""
+    loop.epoch_loop._batches_that_stepped += more
+    steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+    steps.ready += more
+    steps.completed += more
+
+
+def set_loops(loops: dict[str, Any], stage: int, batch: int) -> None:
+    """Sets the counters in a checkpoint's loops to a point between two training steps or at the start of a stage.
+
+    Args:
+        loops: ``checkpoint["loops"]["fit_loop"]``, changed in place.
+        stage: the stage that the run is in.
+        batch: training steps that are complete in this stage.
+    """
+    total_steps = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
+    inside = batch > 0
+    # Lightning saves at the end of a step that is processed but not completed, in an epoch that is started but not
+    # processed. On loading it completes that step and continues with the next one.
+    epochs = _counters(stage + inside, stage + inside, stage, stage)
+    batches = _counters(batch, batch, batch, batch - inside)
+    all_batches = _counters(total_steps, total_steps, total_steps, total_steps - inside)
+    loops["epoch_progress"] = {"total": dict(epochs), "current": dict(epochs)}
+    loops["epoch_loop.batch_progress"] |= {"total": all_batches, "current": batches, "is_last_batch": False}
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = total_steps - inside
+
+
+def _counters(ready: int, started: int, processed: int, completed: int) -> dict[str, int]:
+    return {"ready": ready, "started": started, "processed": processed, "completed": completed}
+
+
+def fit_loop_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a checkpoint that holds the counters of ``Trainer.fit_loop``."""
+    loops: dict[str, Any] = checkpoint["loops"]["fit_loop"]
+    return loops
+
+
+def is_exit_after_interrupt(error: SystemExit) -> bool:
+    """Whether Lightning raised this ``SystemExit`` because of Ctrl-C, and left Ctrl-C ignored."""
+    return isinstance(error.__context__, KeyboardInterrupt)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed to allocate memory, on a GPU or on the CPU, for which torch has no class of errors."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def unknown_option(message: str) -> str | None:
+    """Returns the dotted name of the first option that a parser rejects as unknown, or None for another error.
+
+    Args:
+        message: of argparse for an option on the shell, or of jsonargparse for a key in a configuration file.
+    """
+    shell = re.search(r"unrecognized arguments:.*?--([\w.]+)", message, re.DOTALL)
+    file = re.search(r"does not accept option '([\w.]+)'", message)
+    match = shell or file
+    return match[1] if match else None

@@ -1,0 +1,53 @@
+import signal
+import threading
+
+import pytest
+
+from nst_lightning.system.interrupts import InterruptHandler
+
+
+class Dropped:
+    """Receives Ctrl-C while Python cleans it up, where exceptions are dropped."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_that_python_drops_is_remembered_and_not_reported() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with InterruptHandler() as interrupt:
+        dropped = Dropped()
+        del dropped
+        assert interrupt.is_pressed
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_raises_without_a_function() -> None:
+    with pytest.raises(KeyboardInterrupt), InterruptHandler() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+    assert interrupt.is_pressed
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_first_ctrl_c_calls_a_function_and_the_second_raises() -> None:
+    presses: list[int] = []
+    with InterruptHandler(lambda: presses.append(1)):
+        signal.raise_signal(signal.SIGINT)
+        assert presses == [1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert presses == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_leaves_ctrl_c_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def install() -> None:
+        with InterruptHandler():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=install)
+    thread.start()
+    thread.join()
+    assert seen == [before]

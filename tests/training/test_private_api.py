@@ -1,0 +1,238 @@
+"""One test for each name of `training/private_api.py`; its docstring says what breaks when a library moves the name."""
+
+import ast
+import logging
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+import nst_lightning
+from nst_lightning.callbacks import GracefulInterrupt
+from nst_lightning.cli.parser import Parser
+from nst_lightning.data.plan import Plan
+from nst_lightning.data.transfer import TransferData
+from nst_lightning.errors import UsageError
+from nst_lightning.images.io import Picture
+from nst_lightning.losses import ContentLoss
+from nst_lightning.training.console import quiet_lightning
+from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.private_api import (
+    CHATTER,
+    CHATTY_LOGGERS,
+    WARNINGS,
+    count_steps,
+    fit_loop_state,
+    is_exit_after_interrupt,
+    is_out_of_memory,
+    set_loops,
+    stage_number,
+    unknown_option,
+)
+from tests.tiny import TinyBackbone, smooth_image
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 calls torch in a deprecated way
+    "ignore:The number of training batches",
+)
+
+
+def module() -> StyleTransfer:
+    return StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])}, "noise")
+
+
+def data(**plan: Any) -> TransferData:
+    return TransferData.from_pictures(Picture(smooth_image(12, 16)), [], Plan(**({"size": 16, "steps": 4} | plan)))
+
+
+def trainer(*callbacks: pl.Callback, **options: Any) -> pl.Trainer:
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return pl.Trainer(
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        reload_dataloaders_every_n_epochs=1,
+        **(quiet | {"max_epochs": 1} | options),
+    )
+
+
+def test_stage_number() -> None:
+    """A checkpoint names the wrong stage and a run resumes with an image of the wrong size."""
+    seen: list[int] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+            seen.append(stage_number(trainer.fit_loop))
+
+    fitted = trainer(Watch(), max_epochs=2)
+    fitted.fit(module(), datamodule=data(size=32, steps=2, ladder="octaves", smallest=16))
+    assert seen == [0, 0, 1, 1]
+    assert stage_number(fitted.fit_loop) == 1
+
+
+def test_count_steps() -> None:
+    """`global_step`, curves and `max_steps` count training steps in place of evaluations."""
+    seen: list[int] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+            seen.append(trainer.global_step)
+
+    fitted = trainer(Watch())
+    fitted.fit(module(), datamodule=data(steps=7, iterations_per_step=3))
+    assert seen == [3, 6, 7]
+    count_steps(fitted.fit_loop, 2)
+    assert fitted.global_step == 9
+    assert fitted.fit_loop.epoch_loop._batches_that_stepped == 9
+
+
+def test_the_loops_of_a_checkpoint(tmp_path: Path) -> None:
+    """A run resumes at another step than the one it stopped at."""
+    path = tmp_path / "cut.ckpt"
+    cut = trainer(max_steps=3, max_epochs=2)
+    cut.fit(module(), datamodule=data(size=32, steps=4, ladder="octaves", smallest=16))
+    cut.save_checkpoint(path)
+    loops = fit_loop_state(torch.load(path, weights_only=True))
+    set_loops(loops, stage=0, batch=3)
+    assert loops["epoch_loop.batch_progress"]["current"]["completed"] == 2
+    batches: list[tuple[int, int, int]] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            batches.append((trainer.current_epoch, batch_idx, trainer.global_step))
+
+    resumed = trainer(Watch(), max_epochs=2)
+    resumed.fit(module(), datamodule=data(size=32, steps=4, ladder="octaves", smallest=16), ckpt_path=path)
+    assert batches == [(0, 3, 3), (1, 0, 4), (1, 1, 5), (1, 2, 6), (1, 3, 7)]
+
+
+def test_is_exit_after_interrupt() -> None:
+    """Ctrl-C before the first step exits with status 1 in place of 130, and later presses are ignored."""
+
+    class Press(pl.Callback):
+        def on_fit_start(self, *unused: Any) -> None:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as caught:
+        trainer(GracefulInterrupt(), Press()).fit(module(), datamodule=data())
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGINT, handler)
+    assert is_exit_after_interrupt(caught.value)
+    assert not is_exit_after_interrupt(SystemExit(1))
+
+
+def test_is_out_of_memory() -> None:
+    """A picture that does not fit ends in a traceback in place of advice."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**62, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(RuntimeError("expected a tensor"))
+
+
+def test_unknown_option(tmp_path: Path) -> None:
+    """`--trainer.max_epochs` is rejected as unknown, without the option to use instead."""
+    parser, run = Parser(), Parser()
+    run.add_argument("--config", action="config")
+    run.add_argument("--trainer.devices", type=int)
+    parser.add_subcommands().add_subcommand("fit", run)
+    (tmp_path / "a.yaml").write_text("trainer: {max_epochs: 3}\n")
+    for args in (["--trainer.max_epochs=3"], ["--trainer.max_epochs", "3"], [f"--config={tmp_path / 'a.yaml'}"]):
+        with pytest.raises(UsageError) as caught:
+            parser.parse_args(["fit", *args])
+        assert "because each stage of the plan is one epoch" in str(caught.value), args
+    assert unknown_option("Parser key 'data.plan.size': invalid value") is None
+
+
+def test_chatter_and_the_loggers_it_comes_from(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Lightning writes lines about devices and seeds above the progress bar of each run."""
+    caplog.set_level(logging.INFO)
+
+    def fit(folder: Path) -> None:
+        pl.seed_everything(1)
+        trainer(logger=TensorBoardLogger(folder), enable_model_summary=True).fit(module(), datamodule=data(steps=1))
+        trainer(precision="bf16-mixed")
+
+    loud = logging.getLogger("lightning.pytorch"), logging.getLogger("lightning.fabric")
+    for logger in loud:
+        logger.addHandler(caplog.handler)
+    try:
+        fit(tmp_path / "loud")
+        seen = [record for record in caplog.records if record.name.startswith("lightning.")]
+        caplog.clear()
+        with quiet_lightning():
+            fit(tmp_path / "quiet")
+            logging.getLogger("lightning.pytorch.utilities.rank_zero").info("Time limit reached.")
+    finally:
+        for logger in loud:
+            logger.removeHandler(caplog.handler)
+    starts = {start for start in CHATTER for record in seen if record.getMessage().strip().startswith(start)}
+    assert {
+        "Using bfloat16 Automatic Mixed Precision",
+        "GPU available:",
+        "TPU available:",
+        "Seed set to",
+        "`Trainer.fit` stopped:",
+        "| Name",
+    } <= starts
+    assert {record.name for record in seen} <= set(CHATTY_LOGGERS)
+    assert {record.getMessage() for record in caplog.records} == {"Time limit reached."}
+
+
+def test_warnings(tmp_path: Path) -> None:
+    """A run prints warnings that do not apply to it, for example that a resumed run's curves are deleted."""
+    seen: list[str] = []
+
+    def fit() -> None:
+        logger = CSVLogger(tmp_path, name="run", version=0)
+        trainer(logger=logger, log_every_n_steps=50).fit(module(), datamodule=data())
+
+    fit()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit()
+        seen = [str(warning.message) for warning in caught]
+        caught.clear()
+        with quiet_lightning():
+            fit()
+        assert not caught
+    for text in ("The number of training batches", "Experiment logs directory"):
+        assert any(message.startswith(text) for message in seen)
+        assert any(text in pattern for pattern, _ in WARNINGS)
+
+
+def test_no_other_file_uses_a_private_name_of_a_library() -> None:
+    """Private names spread through the package again, where no test says what breaks."""
+    package = Path(nst_lightning.__file__).parent
+    trees = {path: ast.parse(path.read_text()) for path in package.rglob("*.py")}
+    own = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    own |= {
+        node.attr
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    users: dict[str, set[str]] = {}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr not in own:
+                names = [node.attr]
+            elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("nst_lightning"):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                if name.startswith("_") and not name.startswith("__"):
+                    users.setdefault(name, set()).add(path.name)
+    users.pop("_replace", None)  # of named tuples, which is public
+    assert users == {key: {"private_api.py"} for key in ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped")}
