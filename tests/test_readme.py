@@ -161,6 +161,10 @@ def test_the_yaml_examples_go_on_top_of_a_recipe(block: str, desk: Path) -> None
 
 
 @pytest.mark.parametrize("example", PYTHON)
+# Lightning says these to a Trainer without arguments.
+@pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 def test_the_python_examples_run(example: str, desk: Path) -> None:
     assert any("stylize(" in block for block in PYTHON)
     assert any("Trainer().fit(module, datamodule=data)" in block for block in PYTHON)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from nst_lightning.cli.configs import find_config
+from nst_lightning.errors import InputError
 
 # Dotted names: the old one and the new one.
 RENAMED_OPTIONS = {"model.losses.revealed": "model.losses.disocclusion"}
@@ -19,7 +20,7 @@ def replace_old_options(args: Sequence[str]) -> list[str]:
     Args:
         args: the arguments of `fit`.
     """
-    text = "".join(find_config(name).read_text() for name in _config_names(args))
+    text = "".join(_read_config(name) for name in _config_names(args))
     replaced = []
     for arg in args:
         for old, new in RENAMED_OPTIONS.items():
@@ -37,6 +38,14 @@ def current_name(option: str) -> str:
         if option == old or option.startswith(f"{old}."):
             return option.replace(old, new, 1)
     return option
+
+
+def _read_config(name: str) -> str:
+    """Returns the text of a configuration file, or nothing if it cannot be read: the parser reports that."""
+    try:
+        return find_config(name).read_text()
+    except (InputError, OSError, UnicodeDecodeError):
+        return ""
 
 
 def _config_names(args: Sequence[str]) -> list[str]:
