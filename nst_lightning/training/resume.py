@@ -1,8 +1,8 @@
 """The position of a run in its checkpoint.
 
-Lightning restores its loops from counters and infers from them where in a loop the run had stopped. The checkpoint also
-states the position explicitly; on loading, the counters are set to values that Lightning reads as exactly this position.
-A run therefore resumes correctly wherever it stopped, also with a plan that has been extended since.
+Lightning restores its loops from counters and infers from them where in a loop the run had stopped. The checkpoint
+also states the position explicitly; on loading, the counters are set to values that Lightning reads as exactly this
+position. A run therefore resumes correctly wherever it stopped, also with a plan that has been extended since.
 """
 
 from collections.abc import Mapping, Sequence
