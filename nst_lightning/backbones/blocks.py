@@ -42,8 +42,8 @@ class BlockNetwork(Backbone, ABC):
         checkpointing: whether the backward pass computes each block again instead of keeping its values.
     """
 
+    # Number of convolutions in each block.
     depths: ClassVar[tuple[int, ...]]
-    """Number of convolutions in each block."""
 
     def __init__(self, pooling: Literal["max", "avg"], checkpointing: bool) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ CHANNELS = 256
 
 
 def measure_ceiling(device: str, quick: bool, precisions: Sequence[Precision]) -> list[dict[str, Any]]:
-    """Measure the throughput of 3x3 convolutions in both memory layouts and of square matrix products.
+    """Measures the throughput of 3x3 convolutions in both memory layouts and of square matrix products.
 
     Args:
         device: ``cpu`` or ``cuda``.
@@ -39,7 +39,7 @@ def measure_ceiling(device: str, quick: bool, precisions: Sequence[Precision]) -
 
 
 def best_convolution(rows: list[dict[str, Any]], precision: str) -> float:
-    """Return the highest throughput of a convolution in a precision.
+    """Returns the highest throughput of a convolution in a precision.
 
     Args:
         rows: as from :func:`measure_ceiling`.

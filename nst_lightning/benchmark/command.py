@@ -20,7 +20,7 @@ Device = Literal["cpu", "cuda"]
 
 
 def main(args: list[str]) -> int:
-    """Run the command.
+    """Runs the command.
 
     Args:
         args: the command line after `benchmark`.
@@ -77,7 +77,7 @@ def _check(options: Namespace) -> None:
 
 
 def measure_all(options: Namespace) -> dict[str, Any]:
-    """Run all measurements, each in a process of its own.
+    """Runs all measurements, each in a process of its own.
 
     Args:
         options: of the command.

@@ -38,7 +38,7 @@ class StepKind:
     is_comparable: bool = True
 
     def labels(self, size: int) -> dict[str, Any]:
-        """Return the first entries of a row of the results."""
+        """Returns the first entries of a row of the results."""
         return {"network": self.network, "size": size, "precision": self.precision, "optimizer": self.optimizer}
 
 
@@ -50,7 +50,7 @@ def measure_steps(
     precisions: Sequence[Precision],
     quick: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure the steps of all kinds at one size.
+    """Measures the steps of all kinds at one size.
 
     Args:
         size: of the square image in px.
@@ -81,7 +81,7 @@ def measure_steps(
 
 
 def list_kinds(precisions: Sequence[Precision], quick: bool) -> Iterator[StepKind]:
-    """List the kinds of steps to measure.
+    """Lists the kinds of steps to measure.
 
     Args:
         precisions: to measure, the fastest last.
@@ -105,7 +105,7 @@ def _reference_kind(history: int) -> StepKind:
 
 
 def _alternate(worker: Worker, reference: Worker, steps: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of a worker's steps and of the reference's steps in between, about equal in sum."""
+    """Returns the seconds of a worker's steps and of the reference's steps in between, about equal in sum."""
     seconds: list[float] = []
     in_between: list[float] = []
     while len(seconds) < steps:

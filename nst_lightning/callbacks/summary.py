@@ -21,13 +21,13 @@ CURVE_POINTS = 200
 class RunSummary(pl.Callback):
     """Writes ``summary.json`` into the run folder when the run ends, also when it ends early.
 
-    The file holds the steps made and planned, the seconds (over all starts of a resumed run), the size of the image in
+    The file holds the steps done and planned, the seconds (over all starts of a resumed run), the size of the image in
     px, the terms of the objective at the last step, their curves and, for a film, the numbers of its frames. The
     checkpoint holds the curves too, so that a resumed run has them from its first step.
     """
 
-    # The curves are no CSVLogger's: it deletes `metrics.csv` when a run resumes, and the user's choice of loggers would
-    # decide whether a study has curves.
+    # CSVLogger does not serve for the curves: it deletes `metrics.csv` when a run resumes, and the user's choice of
+    # loggers would decide whether a study has curves.
     def __init__(self) -> None:
         self._curves: dict[str, list[float]] = {"step": []}
         self._seconds = 0.0

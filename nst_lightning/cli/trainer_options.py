@@ -61,7 +61,7 @@ def advise(message: str) -> str | None:
     """Returns the advice for a rejected Trainer option that a parser reports as unknown, or None.
 
     Args:
-        message: error of the parser, for an option on the shell or a key in a configuration file.
+        message: error message of the parser, about an option on the shell or a key in a configuration file.
     """
     name = (unknown_option(message) or "").removeprefix("trainer.")
     if name not in REJECTED_OPTIONS:
@@ -109,6 +109,6 @@ def choose_progress_bar(
         callbacks: value of `trainer.callbacks`.
         enable_progress_bar: value of `trainer.enable_progress_bar`; None stands for true.
     """
-    given = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
-    has_bar = any(isinstance(callback, ProgressBar) for callback in given)
+    configured = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
+    has_bar = any(isinstance(callback, ProgressBar) for callback in configured)
     return [] if has_bar or enable_progress_bar is False else [StageProgressBar()]

@@ -59,7 +59,7 @@ class ContentSource(ABC):
             offsets: distances in frames, 1 for the frame before.
 
         Raises:
-            InputError: The optical flow between these frames is not available.
+            InputError: the optical flow between these frames is not available.
         """
 
     def close(self) -> None:  # noqa: B027 (stills hold nothing open)

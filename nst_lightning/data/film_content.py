@@ -55,7 +55,7 @@ class FilmContent(ContentSource):
         size: long edge of the painted frames in px.
 
     Raises:
-        InputError: The file is not a film, or has none of the selected frames.
+        InputError: the file is not a film, or has none of the selected frames.
     """
 
     def __init__(self, path: Path, options: FilmOptions, size: int) -> None:
@@ -88,9 +88,9 @@ class FilmContent(ContentSource):
             offset: (warp(self.frames.read(stage.frame - offset), motion.flow).clamp(0, 1), motion.mask)
             for offset, motion in frame.motions.items()
         }
-        return ContentPictures(content, previous, self._start(content, previous) if previous else None)
+        return ContentPictures(content, previous, self._blend_start(content, previous) if previous else None)
 
-    def _start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
+    def _blend_start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
         """Blends the warped previous frame with the content.
 
         Where the flow is unreliable, half of the warped frame is blended in: started from the content alone, new

@@ -6,8 +6,8 @@ from typing import Literal
 
 from nst_lightning.errors import InputError
 
+# Ratio of two consecutive sizes of a ladder.
 RATIOS = {"sqrt2": 2**0.5, "octaves": 2.0}
-"""Ratio of two consecutive sizes of a ladder."""
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class TransferData(pl.LightningDataModule):
             stage: ignored; the argument is Lightning's.
 
         Raises:
-            InputError: Neither content nor style is given, or a file cannot be read.
+            InputError: neither content nor style is given, or a file cannot be read.
         """
         if not self.styles:
             self.styles = [read_image(locate(style)) for style in self.style_files]

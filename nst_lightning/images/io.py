@@ -13,8 +13,8 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import make_writable_folder, write_bytes
 
+# Name of the PNG text chunk with the configuration of the run that made the picture.
 CONFIG_KEY = "nst_lightning"
-"""Name of the PNG text chunk with the configuration of the run that made the picture."""
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -45,7 +45,7 @@ def read_image(path: str | Path) -> Picture:
         The picture at its original size.
 
     Raises:
-        InputError: The file does not exist or is not an image.
+        InputError: the file does not exist or is not an image.
     """
     path = Path(path)
     if path.is_dir():
@@ -68,7 +68,7 @@ def from_pil(picture: Image.Image) -> Picture:
         picture: the PIL image.
 
     Raises:
-        ValueError: An image of integers or floating-point numbers has values outside of its range.
+        ValueError: an image of integers or floating-point numbers has values outside of its range.
     """
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith(("I", "F")):
@@ -151,11 +151,11 @@ def _save_png(picture: Image.Image, file: io.BytesIO, config: str) -> None:
 
 
 def _save_jpeg(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "JPEG", quality=95, subsampling=0, exif=_exif(config), icc_profile=SRGB_BYTES)
+    picture.save(file, "JPEG", quality=95, subsampling=0, exif=_encode_exif(config), icc_profile=SRGB_BYTES)
 
 
 def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "WEBP", quality=95, method=4, exif=_exif(config), icc_profile=SRGB_BYTES)
+    picture.save(file, "WEBP", quality=95, method=4, exif=_encode_exif(config), icc_profile=SRGB_BYTES)
 
 
 def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
@@ -164,7 +164,7 @@ def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
     picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB_BYTES)
 
 
-def _exif(config: str) -> bytes:
+def _encode_exif(config: str) -> bytes:
     exif = Image.Exif()
     if config:
         comment = b"UNICODE\0" + config.encode("utf-16-be")
@@ -192,7 +192,7 @@ def check_writable(path: str | Path) -> Path:
         The path.
 
     Raises:
-        InputError: The ending is unknown, the path is a directory, or the folder cannot be created or written to.
+        InputError: the ending is unknown, the path is a directory, or the folder cannot be created or written to.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
@@ -214,8 +214,8 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, co
             comment. :func:`read_config` reads it.
 
     Raises:
-        InputError: The ending is unknown.
-        OSError: The file cannot be written. A previous file at the path is unchanged.
+        InputError: the ending is unknown.
+        OSError: the file cannot be written. A previous file at the path is unchanged.
     """
     path = check_writable(path)
     writer = WRITERS[path.suffix.lower()]

@@ -25,14 +25,14 @@ class Loss(nn.Module, ABC):
         weight: factor on the whole term.
     """
 
+    # The picture that the loss compares with.
     reference: ClassVar[Reference | None] = None
-    """The picture that the loss compares with."""
+    # Whether `layer_distances` may be called with some of the layers at a time.
     layerwise: ClassVar[bool] = False
-    """Whether :meth:`layer_distances` may be called with some of the layers at a time."""
+    # Names of the layers that the loss reads; `IMAGE` for the pixels.
     layers: tuple[str, ...] = ()
-    """Names of the layers that the loss reads; :data:`IMAGE` for the pixels."""
+    # How many frames back the loss looks in a film.
     offsets: tuple[int, ...] = ()
-    """How many frames back the loss looks in a film."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()

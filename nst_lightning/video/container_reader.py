@@ -11,8 +11,8 @@ from nst_lightning.errors import InputError
 from nst_lightning.video.extras import import_extra
 from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 
+# Height in px from which a film without color metadata is assumed to use BT.709, as players do; else BT.601.
 HD_HEIGHT = 720
-"""Height in px from which a film without color metadata is assumed to use BT.709, as players do; else BT.601."""
 
 
 class ContainerReader(FilmReader):

@@ -54,7 +54,7 @@ class NumberedFrames(FilmReader):
         rate: frames per second.
 
     Raises:
-        InputError: The folder has no pictures with numbers in their names.
+        InputError: the folder has no pictures with numbers in their names.
     """
 
     def __init__(self, folder: Path, rate: float) -> None:

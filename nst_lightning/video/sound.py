@@ -9,8 +9,8 @@ from nst_lightning.video.extras import import_extra
 
 AUDIO_ENCODERS = {"opus": "libopus", "aac": "aac"}
 
+# Samples per second of sound that is encoded again.
 SAMPLE_RATE = 48000
-"""Samples per second of sound that is encoded again."""
 
 
 @dataclass(frozen=True)

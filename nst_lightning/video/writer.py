@@ -86,7 +86,7 @@ def check_film_writable(path: str | Path) -> Path:
         The path.
 
     Raises:
-        InputError: The ending is unknown, the path exists as another kind, its folder cannot be written to, or PyAV is
+        InputError: the ending is unknown, the path exists as another kind, its folder cannot be written to, or PyAV is
             not installed.
     """
     path = Path(path)
@@ -112,8 +112,8 @@ def write_film(path: Path, pictures: Iterable[Pixels], timing: Timing, sound: So
         sound: sound of the film, which silent formats ignore.
 
     Raises:
-        InputError: The ending is unknown.
-        OSError: The film cannot be written. A previous file at the path is unchanged.
+        InputError: the ending is unknown.
+        OSError: the film cannot be written. A previous file at the path is unchanged.
     """
     path = check_film_writable(path)
     if not path.suffix:

@@ -13,8 +13,8 @@ from nst_lightning.study.engine.paint import PaintJob, failure_message, paint_ru
 from nst_lightning.study.engine.run_records import write_failure
 from nst_lightning.training.run_state import RunState
 
+# Function that is called with a number of steps that have been made since the last call.
 ReportSteps = Callable[[int], object]
-"""Function that is called with a number of steps that have been made since the last call."""
 
 
 @dataclass(frozen=True)

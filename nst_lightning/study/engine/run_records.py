@@ -16,8 +16,8 @@ FAILURE_FILE = "failure.txt"  # holds the error message of a failed run
 
 FILM_FILES = (f"{Path(FILM_FILE).stem}{COMPARE_SUFFIX}.mp4", FILM_FILE)  # in the order in which the page prefers them
 
+# How far a run is; `begun` runs have a checkpoint. The words are written to ``results.csv``.
 RunStatus = Literal["done", "failed", "begun", "new"]
-"""How far a run is; `begun` runs have a checkpoint. The words are written to ``results.csv``."""
 
 
 def read_status(folder: Path) -> RunStatus:

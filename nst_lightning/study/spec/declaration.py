@@ -8,8 +8,8 @@ from nst_lightning.study.spec.field_types import check_types
 
 STEP_AXIS = "step"  # name of the axis that `snapshots` adds
 
+# Options of `fit`, nested or by dotted name.
 Options = dict[str, Any]
-"""Options of `fit`, nested or by dotted name."""
 
 
 @dataclass

@@ -14,11 +14,11 @@ from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import UsageError
 from nst_lightning.training.console import quiet_lightning
 
+# A configuration of `fit` with all options, as plain values.
 Configuration = dict[str, Any]
-"""A configuration of `fit` with all options, as plain values."""
 
 
-class Resolver:
+class ConfigurationResolver:
     """Resolves configurations by the parser of `fit`."""
 
     def __init__(self) -> None:

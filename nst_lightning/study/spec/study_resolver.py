@@ -9,7 +9,7 @@ from nst_lightning.study.spec.config_files import locate_config
 from nst_lightning.study.spec.declaration import STEP_AXIS, Section, Study
 from nst_lightning.study.spec.grid import Combination, create_layouts
 from nst_lightning.study.spec.missing_layers import drop_missing_layers
-from nst_lightning.study.spec.resolve import Configuration, Resolver, check_axis
+from nst_lightning.study.spec.resolve import Configuration, ConfigurationResolver, check_axis
 from nst_lightning.study.spec.resolved_study import Cell, Figure, ResolvedSection, ResolvedStudy, StudyRun
 from nst_lightning.study.spec.run_key import run_key
 
@@ -31,7 +31,7 @@ class StudyResolver:
         self.folders = list(folders)
         self.size = {} if size is None else {SIZE_OPTION: size}
         self.key = key
-        self._configurations = Resolver()
+        self._configurations = ConfigurationResolver()
 
     def resolve(self, study: Study) -> ResolvedStudy:
         """Resolves a study.
