@@ -40,6 +40,7 @@ def measure_checkpointed(
     for numbers in blocks:
         assert value is not None
         segment = partial(_compute_segment, network, numbers, numbers is not blocks[-1], positions, measure_position)
+        # A second pass computes gradients for the image alone, so a trained network keeps its values.
         keeps_all = not torch.is_grad_enabled() or not value.requires_grad or _is_trained(network)
         value, more = segment(value) if keeps_all else checkpoint(segment, value)
         measurements |= more

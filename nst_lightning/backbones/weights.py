@@ -57,7 +57,7 @@ class PublishedWeights:
     """A file that can be downloaded.
 
     Attributes:
-        urls: addresses, tried in turn.
+        urls: addresses in the order in which they are tried.
         sha256: first digits of its checksum.
         preprocessing: the input it was trained on.
         license: license of the file.
@@ -86,6 +86,7 @@ def _oxford_weights(file_name: str, sha256: str) -> PublishedWeights:
     return PublishedWeights(urls, sha256, "oxford", "CC BY 4.0")
 
 
+# Downloadable files by network and value of `weights`.
 PUBLISHED: Mapping[tuple[str, str], PublishedWeights] = {
     ("VGG19", "imagenet"): _torchvision_weights("vgg19-dcbb9e9d.pth", "dcbb9e9d"),
     ("VGG16", "imagenet"): _torchvision_weights("vgg16-397923af.pth", "397923af"),

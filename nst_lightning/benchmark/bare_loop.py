@@ -40,7 +40,7 @@ def create_network(network: str, weights: str | None, checkpointing: bool = Fals
 
     Args:
         network: ``SlimVGG19`` or ``VGG19``.
-        weights: a file of VGG-19's weights; random ones unless given, which are as fast.
+        weights: file of VGG-19's weights; by default random ones, which are as fast.
         checkpointing: whether to use activation checkpointing.
     """
     if network == "SlimVGG19":
@@ -53,13 +53,13 @@ class BareLoop:
 
     Args:
         network: ``SlimVGG19`` or ``VGG19``.
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
-        precision: of the network, ``32-true`` or ``bf16-mixed``.
+        precision: precision of the network, ``32-true`` or ``bf16-mixed``.
         optimizer: ``L-BFGS`` or ``Adam``.
-        weights: a file of VGG-19's weights; random ones unless given.
-        layers: of the style term.
-        style_loss: the style term itself; that of the reference unless given.
+        weights: file of VGG-19's weights; random ones by default.
+        layers: layers of the style term.
+        style_loss: the style term itself; by default that of the reference.
         checkpointing: whether to use activation checkpointing.
     """
 

@@ -19,7 +19,7 @@ def measure_ceiling(device: str, quick: bool, precisions: Sequence[Precision]) -
     Args:
         device: ``cpu`` or ``cuda``.
         quick: whether to use sizes that are too small for meaningful results.
-        precisions: to measure.
+        precisions: precisions to measure.
 
     Returns:
         Rows with ``what``, ``precision`` and ``rate``: operations per second, where a multiplication and an addition

@@ -60,7 +60,7 @@ def _create_parser() -> Parser:
     )
     parser.add_argument("--quality_size", type=int, default=256, help="image size in px for the time to quality")
     parser.add_argument(
-        "--vgg", type=str | None, help="a file of VGG-19's weights for the time to quality; random ones unless given"
+        "--vgg", type=str | None, help="a file of VGG-19's weights for the time to quality; random ones by default"
     )
     parser.add_argument("--quick", action="store_true", help="test the command; sizes too small for meaningful results")
     return parser
@@ -80,7 +80,7 @@ def measure_all(options: Namespace) -> dict[str, Any]:
     """Runs all measurements, each in a process of its own.
 
     Args:
-        options: of the command.
+        options: options of the command.
 
     Returns:
         The results under the names that ``--json`` writes.

@@ -13,7 +13,7 @@ from nst_lightning.system.precision import Precision
 # Layers of the style term in the comparison of memory: one in each block, down to the last block of VGG-19.
 DEEP_LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 
-# Smallest number of steps after each step of the reference; more follow until they have taken as long as it did.
+# Minimum number of steps after each step of the reference; more follow until both have used the same time.
 MIN_STEPS_PER_REFERENCE_STEP = 3
 
 
@@ -23,10 +23,10 @@ class StepKind:
 
     Attributes:
         network: its name in the table.
-        precision: of the network.
+        precision: precision of the network.
         optimizer: its name in the table.
-        task: of the worker.
-        settings: of the task.
+        task: task of the worker.
+        settings: settings of the task.
         is_comparable: whether a step computes the same objective as the reference.
     """
 
@@ -53,11 +53,11 @@ def measure_steps(
     """Measures the steps of all kinds at one size.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         steps: smallest number of steps of each kind.
         ceiling: rows of :func:`measure_ceiling`.
-        precisions: to measure, the fastest last.
+        precisions: precisions to measure, the fastest last.
         quick: whether to measure a few kinds only.
 
     Returns:
@@ -84,7 +84,7 @@ def list_kinds(precisions: Sequence[Precision], quick: bool) -> Iterator[StepKin
     """Lists the kinds of steps to measure.
 
     Args:
-        precisions: to measure, the fastest last.
+        precisions: precisions to measure, the fastest last.
         quick: whether to list a few kinds only.
     """
     yield _reference_kind(10)

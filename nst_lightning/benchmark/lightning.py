@@ -52,7 +52,7 @@ def measure_lightning(network: str, size: int, device: str, precision: str, step
 
     Args:
         network: ``SlimVGG19`` or ``VGG19``.
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         precision: ``32-true`` or ``bf16-mixed``.
         steps: number of timed steps.

@@ -31,11 +31,11 @@ def measure_quality(size: int, device: str, precision: str, evaluations: int, we
     judged by the reference's objective, and get half as many evaluations more than the reference.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
-        precision: of the three runs; the reference computes in float32.
-        evaluations: of the reference.
-        weights: a file of VGG-19's weights; random ones unless given.
+        precision: precision of the three runs; the reference computes in float32.
+        evaluations: evaluations of the reference.
+        weights: file of VGG-19's weights; random ones by default.
 
     Returns:
         The objective at the ``start`` and at the end (``goal``), ``evaluations``, and for each run the seconds
@@ -106,7 +106,7 @@ def record_curve(
     Args:
         loop: the bare loop, before its first step.
         judge: evaluates the objective of the images in float32.
-        evaluations: of the reference; the loop makes half as many steps more.
+        evaluations: evaluations of the reference; the loop makes half as many steps more.
         elapsed: seconds already spent before the first step.
         every: number of steps between judged images.
     """

@@ -37,7 +37,7 @@ def prepare_reference(size: int, device: str, history: int) -> TimedSteps:
     """Prepares the reference loop and measures the memory of its first steps.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         history: number of pairs that L-BFGS stores.
     """
@@ -56,7 +56,7 @@ def prepare_bare_loop(size: int, device: str, checkpointing: bool = False, **opt
     """Prepares a bare loop, measures the memory of its first steps and, on request, counts the operations of one.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         checkpointing: whether to use activation checkpointing.
         options: further arguments of :class:`BareLoop`.

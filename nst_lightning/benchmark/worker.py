@@ -22,7 +22,7 @@ class Worker:
     """A running worker process that answers requests.
 
     Args:
-        description: of the task, for error messages.
+        description: description of the task, for error messages.
         process: the process.
         errors: the file of its error output.
     """

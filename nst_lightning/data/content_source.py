@@ -13,7 +13,7 @@ from nst_lightning.images.resize import fit_long_edge, resize
 
 @dataclass(frozen=True)
 class ContentPictures:
-    """What a content source provides for a stage, at the size of the stage.
+    """The pictures that a content source provides for a stage, at the size of the stage.
 
     Attributes:
         content: ``(1, 3, height, width)`` in [0, 1], or None.

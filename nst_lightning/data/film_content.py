@@ -64,6 +64,7 @@ class FilmContent(ContentSource):
         self.film = Film(path, options.selection, options.frame_rate)
         super().__init__(self.film.info.height, self.film.info.width)
         self._frame_shape = self.shape(size)
+        # The start of a frame and its flicker need the previous frame, whatever the losses require.
         self._offsets: set[int] = {1}
         self._lookahead: Lookahead | None = None
         self._scratch: TemporaryDirectory[str] | None = None
@@ -93,8 +94,8 @@ class FilmContent(ContentSource):
     def _blend_start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
         """Blends the warped previous frame with the content.
 
-        Where the flow is unreliable, half of the warped frame is blended in: started from the content alone, new
-        regions would stay photographic for long; started from the warped frame alone, they would be streaks.
+        Where the flow is unreliable, half of the warped frame is blended in: from the content alone, new regions would
+        stay photographic for long; from the warped frame alone, they would be streaks.
         """
         warped, mask = previous[1]
         return content + self.options.blend * (1 + mask) / 2 * (warped - content)

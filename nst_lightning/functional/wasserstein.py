@@ -118,7 +118,7 @@ def draw_directions(channels: int, seed: int) -> Tensor:
 
     Args:
         channels: the length and the number of the vectors.
-        seed: of the random generator.
+        seed: seed of the random generator.
 
     Returns:
         ``(channels, channels)``, one vector in each row.

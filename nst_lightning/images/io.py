@@ -13,7 +13,7 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import make_writable_folder, write_bytes
 
-# Name of the PNG text chunk with the configuration of the run that made the picture.
+# Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

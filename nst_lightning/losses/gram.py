@@ -78,6 +78,7 @@ class GramLoss(FeatureLoss):
         """Sets the Gram matrices to compare with, whitened if requested; see :meth:`FeatureLoss.set_target`."""
         for layer, target in statistics.items():
             readout = (readouts or {}).get(layer)
+            # A map replaces the readout and the whitening of the image's features by one product with small matrices.
             if self.whitening is None:
                 channel_map = None if readout is None else readout.gram_map()
                 self._distance_weights[layer] = self.weight_of(layer)
@@ -93,6 +94,7 @@ class GramLoss(FeatureLoss):
         """Returns the whitened target of a layer and the weight of its distance."""
         with torch.autocast(target.device.type, enabled=False):
             whitened = metric @ target @ metric
+        # The whitened distance of an image whose features are all 0; dividing by it makes that distance 1.
         scale = float(whitened.double().square().mean())
         layer_weight = self.layer_weights[self.layers.index(layer)] / sum(self.layer_weights)
         return whitened, self.weight * layer_weight / scale if scale else 0.0

@@ -1,4 +1,4 @@
-"""Style losses that measure how far a distribution of features must be moved."""
+"""Style losses that measure Wasserstein distances between distributions of features."""
 
 from collections.abc import Mapping, Sequence
 
@@ -87,6 +87,7 @@ class SlicedWassersteinLoss(FeatureLoss):
         """Computes sorted projections, ``(batch, channels, positions)``."""
         value = features[layer]
         with torch.autocast(value.device.type, enabled=False):
+            # The generator is seeded again each time, so these are the same directions in every evaluation.
             return sorted_projections(value, draw_directions(value.shape[1], self.seed).to(value.device))
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Memory of the process and of its devices: what is free, what is in use, and what becomes of freed blocks."""
+"""Memory of the process and of its devices: free, in use, and whether freed blocks are kept."""
 
 import ctypes
 import sys
@@ -78,7 +78,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def _free_bytes_of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Reads what the memory limit of the control group (version 2) leaves; None without a limit."""
+    """Returns the bytes left by the memory limit of the control group (version 2), or None without a limit."""
     limit, used = root / "memory.max", root / "memory.current"
     if not limit.exists() or not used.exists() or not limit.read_text().strip().isdigit():
         return None
@@ -86,7 +86,7 @@ def _free_bytes_of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def reset_peak() -> None:
-    """Restarts the measurement of :func:`peak_bytes` at what the process holds now, where the kernel allows it."""
+    """Restarts the measurement of :func:`peak_bytes` at the current memory of the process, if the kernel allows it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

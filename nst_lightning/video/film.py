@@ -145,6 +145,7 @@ class Film:
         Returns:
             ``(1, 3, height, width)`` in [0, 1].
         """
+        # Decoders only move forward.
         if number <= self._number:
             self._stream, self._number = self._decode_selected(), -1
         while self._number < number:

@@ -174,7 +174,7 @@ class FlowFiles(Flow):
         return Path(self.pattern.format(frame=numbers[0], to=numbers[1]))
 
 
-# Former name, which saved configurations may contain.
+# Former name of the class, which saved configurations may contain.
 Files = FlowFiles
 
 

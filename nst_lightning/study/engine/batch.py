@@ -93,7 +93,7 @@ def _create_trainer(options: Namespace, logger: TensorBoardLogger, callbacks: li
         log_every_n_steps=options.log_every_n_steps,
         callbacks=callbacks,
         logger=logger,
-        max_epochs=-1,
+        max_epochs=-1,  # the module sets the number of stages
         enable_model_summary=False,
         enable_progress_bar=False,
     )

@@ -36,6 +36,7 @@ class ConfigurationResolver:
             InputError: a file cannot be used.
         """
         key = json.dumps([[str(path) for path in configs], options], sort_keys=True)
+        # Cells of a figure often share a configuration, and parsing takes long.
         if key not in self._cache:
             self._cache[key] = self._parse(configs, options)
         return copy.deepcopy(self._cache[key])

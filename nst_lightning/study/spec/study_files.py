@@ -12,7 +12,7 @@ from nst_lightning.study.spec.field_types import check_keys
 
 
 def read_study(files: Sequence[str | Path]) -> Study:
-    """Reads a study from files, of which later ones override earlier ones.
+    """Reads a study from files; later files override earlier ones.
 
     Options of `fit` (``data``, ``model``, ``trainer``) are merged, all other keys are replaced.
 

@@ -21,7 +21,7 @@ class StudyResolver:
 
     Args:
         folders: folders in which configuration files are looked up, in the order of their precedence.
-        size: long edge of all pictures in px. Default: as the configurations say.
+        size: long edge of all pictures in px. Default: as configured.
         key: function that returns the key of a run.
     """
 
@@ -79,6 +79,7 @@ class StudyResolver:
             chosen |= variant.options
         step = chosen.pop(STEP_AXIS, None)
         configuration = self._configurations.resolve(files, chosen)
+        # Before the key is computed: a run without these layers is another run.
         if section.missing_layers == "drop":
             notes |= dict.fromkeys(drop_missing_layers(configuration))
         steps = configuration["data"]["plan"]["steps"]
