@@ -46,7 +46,7 @@ def stylize(
 ) -> Image.Image:
     """Paints a picture in the style of another one and returns it; writes nothing.
 
-    With a content alone it reconstructs the content, with a style alone it synthesizes a texture, both from noise.
+    Without a style it reconstructs the content, without a content it synthesizes a texture, both from noise.
     Arguments that are omitted have their values from the recipe ``configs/transfer.yaml``.
 
     Args:

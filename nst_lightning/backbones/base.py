@@ -16,7 +16,7 @@ class Backbone(nn.Module, ABC):
 
     A backbone knows the names of its layers from the start. :meth:`build` makes it as deep as the deepest requested
     layer and loads its weights. Its parameters are dropped from every state dict and are not requested when one is
-    loaded: a checkpoint of a run holds the image alone, and the rest of the module still loads strictly. Constants,
+    loaded: a checkpoint of a run holds only the image, and the rest of the module still loads strictly. Constants,
     such as means, belong in buffers with ``persistent=False``.
     """
 

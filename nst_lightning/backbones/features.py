@@ -163,6 +163,7 @@ class PositionMask:
             with mean 1.
         """
         size = (value.shape[-2], value.shape[-1])
+        # The mask of a frame is the same in every step.
         if size not in self._positions:
             weights = functional.adaptive_avg_pool2d(self._mask.float(), size).flatten()
             index = weights.nonzero()[:, 0]

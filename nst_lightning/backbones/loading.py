@@ -89,5 +89,6 @@ def load_weights(convolutions: Mapping[str, nn.Conv2d], path: Path, transform: I
                 f"Expected weights of {network} in {path}, but conv_{number} has the shape "
                 f"{tuple(weight.shape)} instead of {tuple(convolution.weight.shape)}."
             )
+        # The order of the input channels becomes red, green, blue.
         convolution.weight = nn.Parameter(weight.flip(1) if transform.bgr and number == 1 else weight)
         convolution.bias = nn.Parameter(bias * transform.bias_scale)

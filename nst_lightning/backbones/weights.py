@@ -109,7 +109,8 @@ def download_weights(published: PublishedWeights) -> Path:
     path = cache_folder() / published.file_name
     if not path.exists():
         _download(published, path)
-    digest = _sha256(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(published.sha256):
         raise InputError(
             f"Expected a sha256 of {path} that begins with {published.sha256}, but got {digest[:16]}...: "
@@ -137,11 +138,6 @@ def _download(published: PublishedWeights, path: Path) -> None:
         f"Expected to download {published.file_name}, but got nothing usable from {' or '.join(failures)}. "
         f"Put the file into {path.parent} by hand, or name another one with --model.backbone.weights FILE."
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_preprocessing(path: Path) -> Preprocessing | None:

@@ -53,6 +53,7 @@ def _measure_convolution(dtype: torch.dtype, layout: torch.memory_format, size: 
     weight = torch.randn(CHANNELS, CHANNELS, 3, 3, device=device).to(dtype).contiguous(memory_format=layout)
     count = 2 if quick else 20
     seconds = time_calls(lambda: functional.conv2d(image, weight, padding=1), count, device, WARM_UP_STEPS)
+    # Nine multiplications and additions for each pair of channels and each position.
     return 2 * 9 * CHANNELS**2 * size**2 / min(seconds)
 
 

@@ -51,6 +51,7 @@ class ImageLogger(pl.Callback):
         self._show_image(RunState.of(trainer))
 
     def _show_image(self, run: RunState) -> None:
+        # The last step of a run may have been due already.
         if self._last_step != run.step:
             _show(run, "image/stylized", run.image)
             self._last_step = run.step

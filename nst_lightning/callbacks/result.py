@@ -18,7 +18,7 @@ class ResultWriter(pl.Callback):
     """Writes the image when the run ends, also when it ends early; the file includes the configuration.
 
     Args:
-        output: file to write besides ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
+        output: file to write in addition to ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
         announce: whether to print the size, the number of steps, the seconds and the paths.
     """
 

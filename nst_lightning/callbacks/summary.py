@@ -14,7 +14,7 @@ from nst_lightning.training.run_state import RunState
 # Name of the summary in a run folder.
 SUMMARY_NAME = "summary.json"
 
-# Approximate number of points in a curve, so that the file stays small whatever the number of steps.
+# Approximate number of points in a curve, so that the file stays small for any number of steps.
 CURVE_POINTS = 200
 
 

@@ -10,6 +10,7 @@ from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.errors import UsageError
 from nst_lightning.training.private_api import unknown_option
 
+# Defaults of the Trainer's options in `fit`.
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
     "precision": None,
@@ -63,6 +64,7 @@ def advise(message: str) -> str | None:
     Args:
         message: error message of the parser, about an option on the shell or a key in a configuration file.
     """
+    # A rejected option is not part of the parser, which therefore reports it as unknown.
     name = (unknown_option(message) or "").removeprefix("trainer.")
     if name not in REJECTED_OPTIONS:
         return None

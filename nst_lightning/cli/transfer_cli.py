@@ -86,15 +86,16 @@ class TransferCLI(LightningCLI):
         parser.add_argument(
             "--output",
             type=str | None,
-            help="file to write besides stylized.png in the run folder, in the format of its extension: jpg, png, webp "
-            "or tiff; for a film besides film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for its frames",
+            help="file to write in addition to stylized.png in the run folder, in the format of its extension: jpg, png, "
+            "webp or tiff; for a film, in addition to film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for its "
+            "frames",
         )
         parser.add_argument(
             "--ckpt_path",
             type=str | None,
             help="checkpoint to resume from; `last` is that of the newest run of the logger, in the same run folder",
         )
-        parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold tensors alone")
+        parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold only tensors")
         parser.add_lightning_class_args(TransferData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
@@ -158,7 +159,10 @@ class TransferCLI(LightningCLI):
         data.setup("fit")
         prints = callbacks is None
         interrupt = GracefulInterrupt()
-        writer = _create_result_writer(data, self.config.output, prints)
+        output = self.config.output
+        writer: FilmWriter | ResultWriter = (
+            ResultWriter(output, prints) if data.film is None else FilmWriter(data, output, prints)
+        )
         if callbacks is None:
             options = self.config_init.trainer
             callbacks = choose_progress_bar(options.callbacks, options.enable_progress_bar)
@@ -193,9 +197,3 @@ class TransferCLI(LightningCLI):
             config.model[name] = value
         self.config_init = self.parser.instantiate_classes(config)
         return self.config_init.model, self.config_init.data
-
-
-def _create_result_writer(data: TransferData, output: str | None, prints: bool) -> FilmWriter | ResultWriter:
-    if data.film is not None:
-        return FilmWriter(data, output, prints)
-    return ResultWriter(output, prints)

@@ -37,7 +37,7 @@ def select_spanning_channels(features: Tensor, count: int) -> Tensor:
     selected: list[int] = []
     for _ in range(count):
         energies = residual.diagonal().clone()
-        energies[selected] = -1  # never again
+        energies[selected] = -1  # a channel is selected once
         best = int(energies.argmax())
         selected.append(best)
         residual = residual - residual[:, best, None] * residual[best] / residual[best, best].clamp_min(1e-30)

@@ -77,5 +77,6 @@ def make_writable_folder(folder: Path) -> None:
 
 
 def _temporary_path(path: Path) -> Path:
-    # The process id keeps two processes that write the same file apart.
+    # In the same folder, because a rename is atomic only within a file system. The process id separates two processes
+    # that write the same file.
     return path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -16,6 +16,7 @@ from nst_lightning.images.atomic import make_writable_folder, write_bytes
 # Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
 
+# The color space of all tensors.
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 # Without the creation time in bytes 24 to 35, so that equal pictures are equal files.
@@ -76,6 +77,7 @@ def from_pil(picture: Image.Image) -> Picture:
     alpha = None
     if upright.has_transparency_data:
         alpha = _from_8_bit(upright.convert("RGBA").getchannel("A"))
+        # The result of an opaque picture is a file without transparency.
         if bool((alpha == 1).all()):
             alpha = None
     image = _from_8_bit(_convert_to_srgb(upright))
@@ -172,6 +174,7 @@ def _encode_exif(config: str) -> bytes:
     return exif.tobytes()
 
 
+# Writers by the ending of the file.
 WRITERS: dict[str, Callable[[Image.Image, io.BytesIO, str], None]] = {
     ".png": _save_png,
     ".jpg": _save_jpeg,

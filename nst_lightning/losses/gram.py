@@ -84,7 +84,9 @@ class GramLoss(FeatureLoss):
                 self._distance_weights[layer] = self.weight_of(layer)
             else:
                 metric = matrix_power(target, -self.whitening / 2, LEAST_EIGENVALUE)
-                channel_map = _metric_map(metric) if readout is None else readout.gram_map(metric)
+                # A map has means of products: its root of channels makes them a Gram matrix.
+                own_map = ChannelMap(metric / math.sqrt(metric.shape[-1]))
+                channel_map = own_map if readout is None else readout.gram_map(metric)
                 target, self._distance_weights[layer] = self._whiten(layer, target, metric)
             super().set_target({layer: target})
             self.set_buffer("map_weight", layer, None if channel_map is None else channel_map.weight)
@@ -102,8 +104,3 @@ class GramLoss(FeatureLoss):
     def _channel_map(self, layer: str) -> ChannelMap | None:
         weight, offset = (getattr(self, f"{name}_{layer}") for name in ("map_weight", "map_offset"))
         return None if weight is None else ChannelMap(weight, offset)
-
-
-def _metric_map(metric: Tensor) -> ChannelMap:
-    """Returns the map after which products of channels are a Gram matrix multiplied by a metric on both sides."""
-    return ChannelMap(metric / math.sqrt(metric.shape[-1]))

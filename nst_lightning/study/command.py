@@ -47,6 +47,7 @@ def main(args: list[str]) -> int:
         if study.sections:
             raise InputError("Expected --config with sections, or --contents and --styles, but got both: drop one.")
         study = create_folder_study(study, options.contents, options.styles, options.recipe)
+        # Runs of the default recipe keep the keys they had before it was a file.
         key = folder_run_key if options.recipe is None else run_key
     folders = list(dict.fromkeys([Path(), *(path.parent for path in files)]))
     resolved = StudyResolver(folders, options.size, key).resolve(study)

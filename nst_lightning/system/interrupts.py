@@ -26,7 +26,7 @@ class InterruptHandler:
 
     def install(self) -> None:
         """Replaces the current handler of Ctrl-C."""
-        # Python permits handlers of signals in the main thread alone.
+        # Python permits handlers of signals only in the main thread.
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._handle)
             self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._report_unraisable

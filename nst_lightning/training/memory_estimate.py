@@ -25,7 +25,7 @@ TEMPORARY_MAPS = 2
 # Bytes that do not depend on the picture: weights in another precision, buffers of libraries.
 CONSTANT_BYTES = 256 * 2**20
 
-# Tensors of the image's size besides those that an optimizer keeps: gradient, direction, input of the network.
+# Tensors of the image's size in addition to the optimizer's state: gradient, direction, input of the network.
 IMAGE_COPIES = 4
 
 

@@ -40,7 +40,7 @@ class StyleTransfer(pl.LightningModule):
         backbone: the frozen network whose features the losses compare.
         losses: the losses by name. A name is the name of the curve in TensorBoard, `loss/NAME`, and of the option on
             the shell, `--model.losses.NAME.weight 10`. Style transfer has a content and a style loss, content
-            reconstruction has the first alone, texture synthesis the second alone.
+            reconstruction has only the first, texture synthesis only the second.
         initialization: the image before the first step: `content`, `style`, `noise` (uniform), `gaussian`, or an image
             file. Noise follows `seed_everything`.
         optimizer: changes the image; by default L-BFGS with one evaluation per step. Optimizers other than L-BFGS have
@@ -229,7 +229,7 @@ class StyleTransfer(pl.LightningModule):
     # Optimization
 
     def configure_optimizers(self) -> Optimizer:
-        """Creates the optimizer of the image alone: L-BFGS would keep a history of the network's weights too."""
+        """Creates the optimizer, only for the image: L-BFGS would keep a history of the network's weights too."""
         return keep_within(self.optimizer([self.image]))
 
     def optimizer_step(

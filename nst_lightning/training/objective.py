@@ -85,7 +85,9 @@ class Objective(nn.Module):
 
     def _set_targets(self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]]) -> None:
         """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
-        losses = [loss for loss in self._feature_losses() if loss.reference == reference]
+        losses = [
+            loss for loss in self.losses.values() if isinstance(loss, FeatureLoss) and loss.reference == reference
+        ]
         if not losses or not weighted_pictures:
             return
         layers = layers_of_backbone(layer for loss in losses for layer in loss.layers)
@@ -100,9 +102,6 @@ class Objective(nn.Module):
         readouts = self._readouts(layers)
         for loss, target in zip(losses, targets, strict=True):
             loss.set_target(target, readouts)
-
-    def _feature_losses(self) -> list[FeatureLoss]:
-        return [loss for loss in self.losses.values() if isinstance(loss, FeatureLoss)]
 
     def _readouts(self, layers: Iterable[str]) -> dict[str, Readout]:
         readouts = {layer: self.backbone.readout(layer) for layer in layers}

@@ -36,7 +36,7 @@ class ContainerReader(FilmReader):
             raise InputError(f"Expected a film, but {self.path} is not a film that can be read.") from error
         with container:
             stream = _find_stream(container, self.path)
-            stream.thread_type = "AUTO"
+            stream.thread_type = "AUTO"  # decodes frames in parallel
             frame_duration = 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
             count, end = 0, Fraction(0)
             try:

@@ -51,6 +51,7 @@ class CutDetector:
         if difference > threshold and color_change > MIN_COLOR_CHANGE:
             self._average_difference = 0.0
             return True
+        # An exponential average over about the last three frames.
         self._average_difference = 0.7 * self._average_difference + 0.3 * difference
         return False
 

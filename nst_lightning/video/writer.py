@@ -135,7 +135,7 @@ def _encode(
     options = film_format.container_options
     with av.open(str(path), "w", format=film_format.container, options=options) as container:
         frames = iter(pictures)
-        first = next(frames)
+        first = next(frames)  # its size is that of the film
         stream = _add_stream(container, film_format, first, timing)
         codecs = film_format.audio_codecs
         track = SoundTrack(container, sound, codecs) if sound is not None and codecs else None

@@ -15,7 +15,7 @@ Segment = Callable[[Tensor], tuple[Tensor | None, Measurements]]
 
 
 def checkpoint(segment: Segment, value: Tensor) -> tuple[Tensor | None, Measurements]:
-    """Computes ``segment(value)`` and keeps ``value`` alone for the backward pass, which runs the segment again.
+    """Computes ``segment(value)`` and keeps only ``value`` for the backward pass, which runs the segment again.
 
     The plain implementation is the call ``segment(value)``.
 

@@ -27,7 +27,7 @@ InputState = Literal["shared", "rectified", "free"]
 
 
 def rectified_convolution(value: Tensor, weight: Tensor, bias: Tensor, state: InputState = "shared") -> Tensor:
-    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` alone.
+    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` only.
 
     Args:
         value: ``(batch, channels, height, width)``, before the ReLU.
@@ -172,7 +172,7 @@ def _write_max_pool_gradient(value: Tensor, gradient: Tensor, result: Tensor) ->
 
 
 def _folds(gradient: Tensor) -> int:
-    """Number of pictures to fold one into: the CPU kernel runs in parallel over the pictures of a batch alone."""
+    """Number of pictures to fold one into: the CPU kernel runs in parallel only over the pictures of a batch."""
     return torch.get_num_threads() if gradient.device.type == "cpu" and len(gradient) == 1 else 1
 
 

@@ -74,7 +74,7 @@ class Kernels(NamedTuple):
 
 
 def winograd_convolution(value: Tensor, kernels: Kernels, bias: Tensor, rectified: bool = False) -> Tensor:
-    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` alone.
+    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` only.
 
     Args:
         value: ``(batch, channels, height, width)``, before the ReLU.

@@ -45,7 +45,7 @@ def paint_batch(
     except TooLargeError:
         print(f"A batch of {len(runs)} would not fit into memory: its runs are painted one by one.", file=sys.stderr)
         return None
-    except Exception:  # painted alone, the run at fault fails again and reports why
+    except Exception:  # painted one by one, the faulty run fails again and reports why
         return None
 
 

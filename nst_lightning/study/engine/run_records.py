@@ -27,6 +27,7 @@ def read_status(folder: Path) -> RunStatus:
     if (folder / FAILURE_FILE).exists():
         return "failed"
     summary = read_summary(folder)
+    # A run whose picture was deleted is painted again.
     if summary is not None and summary["steps"] >= summary["planned"] and picture_path(folder).exists():
         return "done"
     return "begun" if (folder / LAST_CHECKPOINT).exists() else "new"
