@@ -86,9 +86,9 @@ class TransferCLI(LightningCLI):
         parser.add_argument(
             "--output",
             type=str | None,
-            help="file to write in addition to stylized.png in the run folder, in the format of its extension: jpg, png, "
-            "webp or tiff; for a film, in addition to film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for its "
-            "frames",
+            help="file to write in addition to stylized.png in the run folder, in the format of its extension: jpg, "
+            "png, webp or tiff; for a film, in addition to film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for "
+            "its frames",
         )
         parser.add_argument(
             "--ckpt_path",

@@ -84,7 +84,7 @@ class GramLoss(FeatureLoss):
                 self._distance_weights[layer] = self.weight_of(layer)
             else:
                 metric = matrix_power(target, -self.whitening / 2, LEAST_EIGENVALUE)
-                # A map has means of products: its root of channels makes them a Gram matrix.
+                # A Gram matrix is divided by the number of channels; means of products of mapped channels are not.
                 own_map = ChannelMap(metric / math.sqrt(metric.shape[-1]))
                 channel_map = own_map if readout is None else readout.gram_map(metric)
                 target, self._distance_weights[layer] = self._whiten(layer, target, metric)
