@@ -75,7 +75,7 @@ class Backbone(nn.Module, ABC):
     def channel_ratio(self, layer: str) -> float:
         """Returns the number of reference channels per channel of a layer.
 
-        The ratio is 1 for a network that stands for itself. The Gram matrix of Gatys et al. is divided by the number
+        The ratio is 1 for a network that is its own reference. The Gram matrix of Gatys et al. is divided by the number
         of channels, so a thinner network needs this factor; a mean over channels does not.
 
         Args:

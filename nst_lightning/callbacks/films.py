@@ -143,7 +143,7 @@ class FilmWriter(pl.Callback):
         motion = self.film.motion(number)
         error, compared = None, 0.0
         if motion is not None:
-            # From the files, which are what the film consists of.
+            # Read from the files, because the film consists of their 8-bit values.
             error, compared = measure_frame(WarpingError(), frames.read(number), frames.read(number - 1), motion)
         return FrameRecord(
             frame=number,

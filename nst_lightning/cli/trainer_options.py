@@ -109,7 +109,7 @@ def choose_progress_bar(
 
     Args:
         callbacks: value of `trainer.callbacks`.
-        enable_progress_bar: value of `trainer.enable_progress_bar`; None stands for true.
+        enable_progress_bar: value of `trainer.enable_progress_bar`; None means true.
     """
     configured = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
     has_bar = any(isinstance(callback, ProgressBar) for callback in configured)

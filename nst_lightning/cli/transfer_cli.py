@@ -166,7 +166,7 @@ class TransferCLI(LightningCLI):
         if callbacks is None:
             options = self.config_init.trainer
             callbacks = choose_progress_bar(options.callbacks, options.enable_progress_bar)
-        # The writer is last, so that what it prints stands below the finished bar.
+        # The writer is last, so that it prints below the finished bar.
         self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
         trainer = self.instantiate_trainer(
             max_epochs=len(data.stages),

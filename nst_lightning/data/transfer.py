@@ -237,7 +237,7 @@ class TransferData(pl.LightningDataModule):
         self._resumed_at = position
 
     def train_dataloader(self) -> StepLoader:
-        """Counts the training steps of the stage that Lightning's current epoch stands for."""
+        """Returns the loader of the current stage, which is Lightning's current epoch."""
         assert self.trainer is not None
         number = min(self.trainer.current_epoch, len(self.stages) - 1)
         # The steps done need not be a multiple of `iterations_per_step`, which may have changed since.

@@ -20,7 +20,7 @@ EXACT_POSITIONS = 4096
 # Beyond it: the smallest number of partial sums, and the largest number of positions in each.
 MIN_PARTIAL_SUMS, MAX_POSITIONS_PER_SUM = 64, 1024
 
-# On CPUs the symmetric product is computed in this many column blocks if each has at least so many channels.
+# CPUs compute the symmetric product in column blocks: their number, and the smallest number of channels in each.
 COLUMN_BLOCKS, MIN_BLOCK_CHANNELS = 4, 64
 
 

@@ -160,7 +160,7 @@ class FeatureLoss(Loss):
         self.register_buffer(f"{name}_{layer}", value, persistent=False)
 
     def layers_in(self, features: Mapping[str, Tensor]) -> list[str]:
-        """Returns those of the loss's layers that are among the features."""
+        """Returns the layers of the loss that are among the features."""
         return [layer for layer in self.layers if layer in features]
 
     def weight_of(self, layer: str) -> float:

@@ -1,4 +1,4 @@
-"""Activation checkpointing of a part of a network together with what is measured in it."""
+"""Activation checkpointing of a part of a network and of the losses that are computed in it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -19,7 +19,7 @@ from nst_lightning.backbones.ops.checkpointing import Measurements
 STRIDE = [1, 1]
 WINDOW = [2, 2]
 
-# The indices of so many maxima are computed at a time, because each takes eight bytes.
+# Number of maxima whose indices are computed at a time: an index takes eight bytes.
 MAXIMA_PER_STRIP = 1 << 19
 
 # What is known about the input of a layer; see :func:`rectified_convolution`.
