@@ -17,7 +17,7 @@ COMMANDS = {
     "study": ("nst_lightning.study.command:main", "paint many pictures and show them on one page"),
     "benchmark": ("nst_lightning.benchmark.command:main", "measure speed, memory and time to quality"),
     "distill": ("nst_lightning.distill.command:main", "train the weights of SlimVGG19, or measure them"),
-    "flicker": ("nst_lightning.cli.flicker:main", "measure the flicker of a stylized film"),
+    "flicker": ("nst_lightning.cli.flicker_command:main", "measure the flicker of a stylized film"),
     "samples": ("nst_lightning.samples.command:main", "write the sample pictures and the sample clip to a folder"),
 }
 
@@ -28,11 +28,11 @@ def main(args: list[str] | None = None) -> int:
     Errors of the user and warnings are printed in one line each, without a traceback.
 
     Args:
-        args: the command line after the name of the program. Default: `sys.argv`.
+        args: command line after the name of the program. Default: `sys.argv`.
 
     Returns:
         The exit status: 0; 1 for an input that cannot be used; 2 for a command line that cannot be parsed; 130 after
-        Ctrl-C; 141 (128 + SIGPIPE) if nobody reads the output, as with `| head`.
+        Ctrl-C; 141 (128 + SIGPIPE) if the output is a closed pipe, as with `| head`.
     """
     try:
         try:
@@ -40,7 +40,7 @@ def main(args: list[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes the rest of the output at its end, which must not fail again.
+        # Python flushes the output once more when it exits, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
@@ -49,7 +49,7 @@ def _main(args: list[str]) -> int:
     if args and args[0] in COMMANDS:
         return _run(args[0], args[1:])
     if args in (["-h"], ["--help"], []):
-        print(_help())
+        print(_format_help())
         return 0 if args else 2
     if args == ["--version"]:
         print(f"nst_lightning {__version__}")
@@ -63,7 +63,7 @@ def _run(name: str, args: list[str]) -> int:
         with _one_line_warnings():
             return import_command(name)(args)
     except (InputError, OSError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {_join_lines(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -87,18 +87,18 @@ def import_command(name: str) -> Callable[[list[str]], int]:
 def _one_line_warnings() -> Iterator[None]:
     """Prints warnings without the source line that Python adds."""
     formatter = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {_one_line(message)}\n"
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {_join_lines(message)}\n"
     try:
         yield
     finally:
         warnings.formatwarning = formatter
 
 
-def _one_line(message: object) -> str:
+def _join_lines(message: object) -> str:
     return " ".join(str(message).split())
 
 
-def _help() -> str:
+def _format_help() -> str:
     commands = "\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())
     return (
         "usage: python -m nst_lightning COMMAND ...\n\n"

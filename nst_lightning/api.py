@@ -46,12 +46,12 @@ def stylize(
 ) -> Image.Image:
     """Paints a picture in the style of another one and returns it; writes nothing.
 
-    With a content alone it reconstructs the content, with a style alone it synthesizes a texture, both from noise.
-    What is not given is as in the recipe ``configs/transfer.yaml``.
+    Without a style it reconstructs the content, without a content it synthesizes a texture, both from noise.
+    Arguments that are omitted have their values from the recipe ``configs/transfer.yaml``.
 
     Args:
         content: path or PIL image whose shapes are kept, or None.
-        style: path or PIL image, or several of them, whose look is used, or None.
+        style: path or PIL image, or several of them, whose colors and texture are used, or None.
         size: long edge of the result in px.
         steps: evaluations of the objective.
         content_weight: factor on the content term.
@@ -64,10 +64,11 @@ def stylize(
             content, or noise if one of the pictures is missing.
         backbone: the network.
         optimizer: creates an optimizer of the image.
-        ladder: smaller sizes to paint at first; see :class:`nst_lightning.Plan`.
+        ladder: smaller sizes to start with; see :class:`nst_lightning.Plan`.
         seed: seed of the noise.
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
-        precision: precision of the network, ``32-true`` or ``bf16-mixed``; by default the latter if it is native.
+        precision: precision of the network, ``32-true`` or ``bf16-mixed``; by default the second if it is native to the
+            hardware.
         progress: whether to show a progress bar.
 
     Returns:
@@ -94,13 +95,14 @@ def stylize(
         "trainer.accelerator": accelerator,
         "trainer.precision": precision,
     }
+    # Objects replace what the recipe configures; None keeps it.
     replaced = {"losses": losses, "optimizer": optimizer, "backbone": backbone}
     cli = _parse_recipe(options)
     if losses is None:
         _drop_losses(cli, content is not None, bool(styles))
     data = TransferData.from_pictures(
-        None if content is None else _read(content),
-        [_read(picture) for picture in styles],
+        None if content is None else _read_picture(content),
+        [_read_picture(picture) for picture in styles],
         Plan(**cli.config.data.plan.as_dict()),
     )
     with quiet_lightning():
@@ -116,7 +118,7 @@ def stylize(
 
 
 def _parse_recipe(options: dict[str, Any]) -> TransferCLI:
-    """Parses the recipe with those options that are given."""
+    """Parses the recipe with all options that are not None."""
     args = [f"--config={packaged_config('transfer')}", "--trainer.logger=false"]
     for name, value in options.items():
         if value is not None:
@@ -131,5 +133,5 @@ def _drop_losses(cli: TransferCLI, has_content: bool, has_style: bool) -> None:
     cli.config.model.losses = {name: loss for name, loss in losses.items() if needed.get(name, True)}
 
 
-def _read(source: PictureSource) -> Picture:
+def _read_picture(source: PictureSource) -> Picture:
     return from_pil(source) if isinstance(source, Image.Image) else read_image(locate(os.fspath(source)))

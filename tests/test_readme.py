@@ -228,6 +228,16 @@ def test_every_large_folder_has_a_readme() -> None:
     assert [str(path.relative_to(ROOT)) for path in sorted(large) if not (path / "README.md").exists()] == []
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/**/README.md")), ids=lambda path: path.parent.name)
+def test_the_readme_of_a_folder_names_exactly_its_files(path: Path) -> None:
+    named = {name.rpartition("/")[2] for name in re.findall(r"`([\w/]+\.py)`", TEXTS[path])}
+    files = {file.name for file in path.parent.glob("*.py") if file.name != "__init__.py"}
+    assert sorted(files - named) == []
+    # It may also name files elsewhere in the package.
+    existing = {file.name for file in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]}
+    assert sorted(named - existing) == []
+
+
 def test_the_map_shows_exactly_the_folders_that_exist() -> None:
     files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     folders = {path.parent.relative_to(PACKAGE) for path in files} - {Path()}

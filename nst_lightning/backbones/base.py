@@ -16,12 +16,13 @@ class Backbone(nn.Module, ABC):
 
     A backbone knows the names of its layers from the start. :meth:`build` makes it as deep as the deepest requested
     layer and loads its weights. Its parameters are dropped from every state dict and are not requested when one is
-    loaded: a checkpoint of a run holds the image alone, and the rest of the module still loads strictly. Constants,
+    loaded: a checkpoint of a run holds only the image, and the rest of the module still loads strictly. Constants,
     such as means, belong in buffers with ``persistent=False``.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        # Tensors computed from frozen weights, by name and key, with the identity of the weight they came from.
         self._derived: dict[tuple[str, object], tuple[object, Tensor]] = {}
         self.register_state_dict_post_hook(_drop_own_tensors)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_restore_own_tensors)  # type: ignore[no-untyped-call]
@@ -36,7 +37,7 @@ class Backbone(nn.Module, ABC):
         """Builds the network up to the deepest layer and loads its weights.
 
         Args:
-            layers: names out of :attr:`layer_names`.
+            layers: names from :attr:`layer_names`.
 
         Raises:
             InputError: the backbone has no such layer, or the weights end before it.
@@ -72,13 +73,13 @@ class Backbone(nn.Module, ABC):
         return None
 
     def channel_ratio(self, layer: str) -> float:
-        """Returns the reference channels per channel of a layer.
+        """Returns the number of reference channels per channel of a layer.
 
-        The ratio is 1 for a network that stands for itself. The Gram matrix of Gatys et al. is divided by the number
+        The ratio is 1 for a network that is its own reference. The Gram matrix of Gatys et al. is divided by the number
         of channels, so a thinner network needs this factor; a mean over channels does not.
 
         Args:
-            layer: a name out of :attr:`layer_names`.
+            layer: a name from :attr:`layer_names`.
         """
         return 1.0
 
@@ -120,7 +121,7 @@ class Backbone(nn.Module, ABC):
         Args:
             name: as in :meth:`named_parameters` or :meth:`named_buffers`.
             key: identifies what is computed.
-            make: computes it.
+            make: computes the derived tensor.
         """
         owner, _, attribute = name.rpartition(".")
         tensor: Tensor = getattr(self.get_submodule(owner), attribute)
@@ -149,7 +150,7 @@ def disable_autocast(device: str) -> AbstractContextManager[object]:
 
 
 def repeat_autocast(device: str) -> Callable[[], AbstractContextManager[object]]:
-    """Returns a function that creates contexts with the autocast settings of now."""
+    """Returns a function that creates contexts with the current autocast settings."""
     if not torch.amp.is_autocast_available(device):
         return nullcontext
     dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
@@ -170,4 +171,5 @@ def _drop_own_tensors(
 
 
 def _restore_own_tensors(module: nn.Module, state_dict: dict[str, Any], prefix: str, *unused: Any) -> None:
+    # A strict load then finds the parameters that no checkpoint contains.
     state_dict.update({prefix + name: parameter for name, parameter in module.named_parameters()})

@@ -34,7 +34,7 @@ class Pass:
 class BlockNetwork(Backbone, ABC):
     """A network that is named and evaluated block by block.
 
-    Layers are taken before (``conv``) or after (``relu``) each ReLU and are named by running number (``conv_3``,
+    Layers are the outputs before (``conv``) or after (``relu``) each ReLU and are named by running number (``conv_3``,
     ``relu_3``) or by block (``conv2_1``, ``relu2_1``).
 
     Args:
@@ -42,8 +42,8 @@ class BlockNetwork(Backbone, ABC):
         checkpointing: whether the backward pass computes each block again instead of keeping its values.
     """
 
+    # Number of convolutions in each block.
     depths: ClassVar[tuple[int, ...]]
-    """Number of convolutions in each block."""
 
     def __init__(self, pooling: Literal["max", "avg"], checkpointing: bool) -> None:
         super().__init__()
@@ -133,6 +133,7 @@ class BlockNetwork(Backbone, ABC):
                 current.value, current.state = self.convolve(current.value, number, current.state), "free"
             if (number, "conv") in positions:
                 yield number, "conv"
+                # The caller may keep the value for its gradient.
                 current.state = "shared"
             if (number, "relu") in positions:
                 current.value = functional.relu(current.value, inplace=current.state == "free")
@@ -141,7 +142,7 @@ class BlockNetwork(Backbone, ABC):
 
     def pool(self, current: Pass) -> None:
         """Applies the ReLU and the pooling that end a block."""
-        # Only a checkpointed block runs its backward pass exactly once on values that nobody else holds.
+        # Only in a checkpointed block is the value unused elsewhere and its backward pass run exactly once.
         may_overwrite = current.state == "free" and self.checkpointing
         with disable_autocast(current.value.device.type):
             current.value, current.state = self.rectify_and_pool(current.value, may_overwrite), "free"

@@ -1,4 +1,4 @@
-"""Features of an image by layer name, some of which are linear readouts of what a network computed."""
+"""Features of an image by layer name; some are linear readouts of the computed values."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from nst_lightning.functional.gram import gram_matrix, moments
 
 @dataclass(frozen=True)
 class Readout:
-    """A linear map from the channels that a thin network computes to the channels of the layer it stands for.
+    """A linear map from the channels that a thin network computes to the channels of the layer that it replaces.
 
     Attributes:
         affine: ``[[W, b], [0, 1]]`` of ``W x + b``, ``(outputs + 1, channels + 1)``, float32 or float64.
@@ -163,6 +163,7 @@ class PositionMask:
             with mean 1.
         """
         size = (value.shape[-2], value.shape[-1])
+        # The mask of a frame is the same in every step.
         if size not in self._positions:
             weights = functional.adaptive_avg_pool2d(self._mask.float(), size).flatten()
             index = weights.nonzero()[:, 0]

@@ -11,7 +11,7 @@ from nst_lightning.backbones.weights import (
     InputTransform,
     Preprocessing,
     download_weights,
-    preprocessing_of,
+    read_preprocessing,
     read_tensors,
 )
 from nst_lightning.errors import InputError
@@ -40,7 +40,7 @@ def resolve_weights(
         raise InputError(
             f"Expected `weights` to be imagenet, oxford, random or a file, but there is no file {weights}."
         )
-    preprocessing = preprocessing or preprocessing_of(path)
+    preprocessing = preprocessing or read_preprocessing(path)
     if preprocessing is None:
         raise InputError(
             f"Expected {path} to state its preprocessing, but it does not: "
@@ -89,5 +89,6 @@ def load_weights(convolutions: Mapping[str, nn.Conv2d], path: Path, transform: I
                 f"Expected weights of {network} in {path}, but conv_{number} has the shape "
                 f"{tuple(weight.shape)} instead of {tuple(convolution.weight.shape)}."
             )
+        # The order of the input channels becomes red, green, blue.
         convolution.weight = nn.Parameter(weight.flip(1) if transform.bgr and number == 1 else weight)
         convolution.bias = nn.Parameter(bias * transform.bias_scale)

@@ -1,21 +1,7 @@
 """SlimVGG19, a thin VGG-19 that is part of the package.
 
-The table compares widths. Columns: the share of the variance of VGG-19's features (before the ReLUs, on validation
-photographs) that the best linear readout leaves unexplained, with the starting weights (linear algebra alone) and
-after training; and seconds for one evaluation of content and Gram losses with its gradient in bfloat16 on two cores,
-at 384 px up to conv_8 (VGG-19: 0.59 s; in float32 0.96 s) and at 512 px up to conv_10. The first and the last row
-were measured on other crops than the two between. Operations are relative to VGG-19 at conv_10; only the third row
-includes readouts.
-
-| conv_1-2, 3, 4, 5-8   | operations | conv_2, 3, ... 8, start     | trained                     | 384 px | 512 px |
-|-----------------------|------------|-----------------------------|-----------------------------|--------|--------|
-| 16, 32, 32, 64        | 1/15       | .05 .08 .20 .24 .26 .26 .29 |                             | 0.054  | 0.13   |
-| 16, 32, 48, 80        | 1/11       | .05 .12 .13 .15 .20 .21 .21 | .03 .05 .10 .12 .17 .17 .17 | 0.073  | 0.16   |
-| 16, 48, 64, 96 (this) | 1/7.1      | .05 .04 .08 .10 .15 .15 .15 | .03 .03 .06 .08 .12 .12 .12 | 0.097  | 0.19   |
-| 32, 64, 64, 96        | 1/5.9      | .00 .01 .04 .08 .12 .12 .12 |                             | 0.147  | 0.34   |
-
-conv_9 to conv_13 have 128 channels in each row and leave 0.22, 0.16, 0.16, 0.22 and 0.27 of the compressed network of
-Wang et al. 2020 unexplained, which stood in for the real VGG-19 there.
+How close it is to VGG-19, how it was trained, and a comparison of widths: see the model card in the README of this
+folder.
 """
 
 import re
@@ -33,9 +19,10 @@ from nst_lightning.errors import InputError
 # Convolutions in each block: VGG-19's, up to conv5_1.
 SLIM_DEPTHS = (2, 2, 4, 4, 1)
 
+# Part of the package.
 SHIPPED_WEIGHTS = Path(__file__).with_name("slim_vgg19.safetensors")
 
-# It was trained on RGB with the mean of the Oxford network, whose features it predicts.
+# The weights were trained on RGB with the mean of the Oxford network, whose features they predict.
 SLIM_TRANSFORM = InputTransform(mean=INPUT_TRANSFORMS["oxford"].mean, std=INPUT_TRANSFORMS["oxford"].std)
 
 
@@ -45,10 +32,10 @@ class SlimVGG19(VGG):
     It has fewer features than VGG-19, but distances between them are about VGG-19's, so that losses mean the same with
     the same weights. To this end, a linear readout of each layer, stored with the weights, maps the computed features
     to those that are returned, and :meth:`channel_ratio` states how many channels of VGG-19 each represents. ``relu``
-    layers have their own readouts and so may be negative. ``python -m nst_lightning distill`` made it.
+    layers have their own readouts and so may be negative. The weights come from ``python -m nst_lightning distill``.
 
     Args:
-        weights: a ``.safetensors`` file made by ``distill``, of any width; by default the one in the package.
+        weights: a ``.safetensors`` file written by ``distill``, of any width; by default the one in the package.
         pooling: ``max``, or ``avg`` as Gatys et al. recommend; averages are multiplied by 2.
         padding: what the first convolution reads beyond the image: ``zeros``, or ``replicate``, which avoids dark
             borders. All other convolutions pad with zeros.
@@ -85,7 +72,7 @@ class SlimVGG19(VGG):
     def readout(self, layer: str) -> Readout:
         """See :meth:`Backbone.readout`; available once the network is built."""
         number, kind = self.position(layer)
-        return Readout(self.get_buffer(f"{kind}_{number}_read_out"))
+        return Readout(self.get_buffer(f"{kind}_{number}_readout"))
 
     def as_features(self, values: Mapping[str, Tensor]) -> Features:
         """See :meth:`BlockNetwork.as_features`."""
@@ -109,4 +96,4 @@ class SlimVGG19(VGG):
                 raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
         for layer in layers:
             readout = Readout.from_parts(tensors[f"{layer}.weight"][:, :, 0, 0], tensors[f"{layer}.bias"])
-            self.register_buffer(f"{layer}_read_out", readout.affine, persistent=False)
+            self.register_buffer(f"{layer}_readout", readout.affine, persistent=False)

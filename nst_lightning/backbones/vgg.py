@@ -22,6 +22,7 @@ from nst_lightning.backbones.ops.frozen_layers import (
 )
 from nst_lightning.backbones.weights import INPUT_TRANSFORMS, InputTransform, Preprocessing
 
+# Output channels of the convolutions in each block.
 WIDTHS = (64, 128, 256, 512, 512)
 
 # crowsonkb/style-transfer-pytorch measured that averages of 2x2 values of these networks are about half the maxima.
@@ -29,7 +30,7 @@ AVERAGE_POOLING_SCALE = 2.0
 
 
 class VGG(BlockNetwork, ABC):
-    """A VGG network whose layers are taken before (``conv``) or after (``relu``) each ReLU.
+    """A VGG network with layers before (``conv``) and after (``relu``) each ReLU.
 
     Layers are named by running number (``conv_3``, ``relu_3``) or by block (``conv2_1``, ``relu2_1``).
 
@@ -39,7 +40,7 @@ class VGG(BlockNetwork, ABC):
             (``features.0.weight``), which may end after the deepest layer that is used. The first two are downloaded
             once, to torch.hub's folder.
         preprocessing: the input that a weights file given by its path was trained on: ``imagenet`` (RGB, mean and std
-            of torchvision) or ``oxford`` (BGR, 0 to 255 minus the mean). Needed only if the file does not say it.
+            of torchvision) or ``oxford`` (BGR, 0 to 255 minus the mean). Needed only if the file does not state it.
         pooling: ``max`` as the networks were trained, or ``avg`` as Gatys et al. recommend; averages are multiplied
             by 2, so that activations keep their scale.
         padding: what the first convolution reads beyond the image: ``zeros`` as the networks were trained, or
@@ -81,6 +82,7 @@ class VGG(BlockNetwork, ABC):
             return
         widths = self._widths()[:deepest]
         self.convolutions = nn.ModuleList(
+            # The preprocessing pads the image, because this padding can replicate edges.
             nn.Conv2d(inputs, outputs, 3, padding=0 if number == 1 else 1)
             for number, (inputs, outputs) in enumerate(zip([3, *widths], widths, strict=False), 1)
         )

@@ -57,7 +57,7 @@ class PublishedWeights:
     """A file that can be downloaded.
 
     Attributes:
-        urls: addresses, tried in turn.
+        urls: addresses in the order in which they are tried.
         sha256: first digits of its checksum.
         preprocessing: the input it was trained on.
         license: license of the file.
@@ -74,11 +74,11 @@ class PublishedWeights:
         return self.urls[0].rsplit("/", 1)[1]
 
 
-def _torchvision(file_name: str, sha256: str) -> PublishedWeights:
+def _torchvision_weights(file_name: str, sha256: str) -> PublishedWeights:
     return PublishedWeights((f"https://download.pytorch.org/models/{file_name}",), sha256, "imagenet", "BSD-3-Clause")
 
 
-def _oxford(file_name: str, sha256: str) -> PublishedWeights:
+def _oxford_weights(file_name: str, sha256: str) -> PublishedWeights:
     urls = (
         f"https://web.eecs.umich.edu/~justincj/models/{file_name}",
         f"https://s3-us-west-2.amazonaws.com/jcjohns-models/{file_name}",
@@ -86,11 +86,12 @@ def _oxford(file_name: str, sha256: str) -> PublishedWeights:
     return PublishedWeights(urls, sha256, "oxford", "CC BY 4.0")
 
 
+# Downloadable files by network and value of `weights`.
 PUBLISHED: Mapping[tuple[str, str], PublishedWeights] = {
-    ("VGG19", "imagenet"): _torchvision("vgg19-dcbb9e9d.pth", "dcbb9e9d"),
-    ("VGG16", "imagenet"): _torchvision("vgg16-397923af.pth", "397923af"),
-    ("VGG19", "oxford"): _oxford("vgg19-d01eb7cb.pth", "d01eb7cb"),
-    ("VGG16", "oxford"): _oxford("vgg16-00b39a1b.pth", "00b39a1b"),
+    ("VGG19", "imagenet"): _torchvision_weights("vgg19-dcbb9e9d.pth", "dcbb9e9d"),
+    ("VGG16", "imagenet"): _torchvision_weights("vgg16-397923af.pth", "397923af"),
+    ("VGG19", "oxford"): _oxford_weights("vgg19-d01eb7cb.pth", "d01eb7cb"),
+    ("VGG16", "oxford"): _oxford_weights("vgg16-00b39a1b.pth", "00b39a1b"),
 }
 
 
@@ -108,7 +109,8 @@ def download_weights(published: PublishedWeights) -> Path:
     path = cache_folder() / published.file_name
     if not path.exists():
         _download(published, path)
-    digest = _sha256(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(published.sha256):
         raise InputError(
             f"Expected a sha256 of {path} that begins with {published.sha256}, but got {digest[:16]}...: "
@@ -138,12 +140,7 @@ def _download(published: PublishedWeights, path: Path) -> None:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def preprocessing_of(path: Path) -> Preprocessing | None:
+def read_preprocessing(path: Path) -> Preprocessing | None:
     """Returns the preprocessing that a file states by its published name or its safetensors header, or None."""
     for published in PUBLISHED.values():
         if path.name == published.file_name:

@@ -22,7 +22,7 @@ GRAM_LAYERS = [f"conv_{number}" for number in range(1, 11)]
 
 
 def load_images(size: int, device: str) -> tuple[Tensor, Tensor]:
-    """Load a content and a style image that come with the package.
+    """Loads a content and a style image that come with the package.
 
     Args:
         size: height and width in px.
@@ -35,12 +35,12 @@ def load_images(size: int, device: str) -> tuple[Tensor, Tensor]:
     return content.to(device), style.to(device)
 
 
-def create_backbone(network: str, weights: str | None, checkpointing: bool = False) -> Backbone:
-    """Create SlimVGG19 or VGG-19.
+def create_network(network: str, weights: str | None, checkpointing: bool = False) -> Backbone:
+    """Creates SlimVGG19 or VGG-19.
 
     Args:
         network: ``SlimVGG19`` or ``VGG19``.
-        weights: a file of VGG-19's weights; random ones unless given, which are as fast.
+        weights: file of VGG-19's weights; by default random ones, which are as fast.
         checkpointing: whether to use activation checkpointing.
     """
     if network == "SlimVGG19":
@@ -53,13 +53,13 @@ class BareLoop:
 
     Args:
         network: ``SlimVGG19`` or ``VGG19``.
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
-        precision: of the network, ``32-true`` or ``bf16-mixed``.
+        precision: precision of the network, ``32-true`` or ``bf16-mixed``.
         optimizer: ``L-BFGS`` or ``Adam``.
-        weights: a file of VGG-19's weights; random ones unless given.
-        layers: of the style term.
-        style_loss: the style term itself; that of the reference unless given.
+        weights: file of VGG-19's weights; random ones by default.
+        layers: layers of the style term.
+        style_loss: the style term itself; by default that of the reference.
         checkpointing: whether to use activation checkpointing.
     """
 
@@ -78,7 +78,7 @@ class BareLoop:
         self.device, self.precision = device, precision
         content, style = load_images(size, device)
         losses = {"content": ContentLoss(["conv_3"]), "style": style_loss or GramLoss(layers, weight=1e6)}
-        self.module = StyleTransfer(create_backbone(network, weights, checkpointing), losses).to(device)
+        self.module = StyleTransfer(create_network(network, weights, checkpointing), losses).to(device)
         with self.autocast():
             self.module.set_targets(StagePictures(content, [style], [1.0]))
         self.module.set_image(content)
@@ -86,11 +86,11 @@ class BareLoop:
         self.optimizer: Optimizer = lbfgs([image]) if optimizer == "L-BFGS" else Adam([image], lr=0.02)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which the network computes in its precision."""
+        """Returns the context in which the network computes in its precision."""
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     def evaluate(self) -> Tensor:
-        """Compute the objective and the gradient of the image, and return the objective."""
+        """Computes the objective and the gradient of the image, and returns the objective."""
         self.module.image.grad = None
         with self.autocast():
             objective = total(self.module.criterion(self.module.image))
@@ -98,6 +98,6 @@ class BareLoop:
         return objective
 
     def step(self) -> None:
-        """Evaluate the objective once and update the image once."""
+        """Evaluates the objective once and updates the image once."""
         evaluate: Callable[[], Any] = self.evaluate
         self.optimizer.step(evaluate)

@@ -14,12 +14,12 @@ CHANNELS = 256
 
 
 def measure_ceiling(device: str, quick: bool, precisions: Sequence[Precision]) -> list[dict[str, Any]]:
-    """Measure the throughput of 3x3 convolutions in both memory layouts and of square matrix products.
+    """Measures the throughput of 3x3 convolutions in both memory layouts and of square matrix products.
 
     Args:
         device: ``cpu`` or ``cuda``.
         quick: whether to use sizes that are too small for meaningful results.
-        precisions: to measure.
+        precisions: precisions to measure.
 
     Returns:
         Rows with ``what``, ``precision`` and ``rate``: operations per second, where a multiplication and an addition
@@ -39,7 +39,7 @@ def measure_ceiling(device: str, quick: bool, precisions: Sequence[Precision]) -
 
 
 def best_convolution(rows: list[dict[str, Any]], precision: str) -> float:
-    """Return the highest throughput of a convolution in a precision.
+    """Returns the highest throughput of a convolution in a precision.
 
     Args:
         rows: as from :func:`measure_ceiling`.
@@ -53,6 +53,7 @@ def _measure_convolution(dtype: torch.dtype, layout: torch.memory_format, size: 
     weight = torch.randn(CHANNELS, CHANNELS, 3, 3, device=device).to(dtype).contiguous(memory_format=layout)
     count = 2 if quick else 20
     seconds = time_calls(lambda: functional.conv2d(image, weight, padding=1), count, device, WARM_UP_STEPS)
+    # Nine multiplications and additions for each pair of channels and each position.
     return 2 * 9 * CHANNELS**2 * size**2 / min(seconds)
 
 

@@ -16,7 +16,7 @@ WARM_UP_STEPS = 3
 
 
 def synchronize(device: str) -> None:
-    """Wait until a device has finished its work.
+    """Waits until a device has finished its work.
 
     Args:
         device: ``cpu`` or ``cuda``.
@@ -26,7 +26,7 @@ def synchronize(device: str) -> None:
 
 
 def time_call(action: Callable[[], object], device: str) -> float:
-    """Return the seconds that a call takes, including its work on the device.
+    """Returns the seconds that a call takes, including its work on the device.
 
     Args:
         action: the function to call.
@@ -40,7 +40,7 @@ def time_call(action: Callable[[], object], device: str) -> float:
 
 
 def time_calls(action: Callable[[], object], count: int, device: str, warm_up: int = 1) -> list[float]:
-    """Return the seconds of each of several calls.
+    """Returns the seconds of each of several calls.
 
     Args:
         action: the function to call.
@@ -55,5 +55,5 @@ def time_calls(action: Callable[[], object], count: int, device: str, warm_up: i
 
 
 def summarize(seconds: list[float]) -> dict[str, float]:
-    """Return the minimum, median and mean of durations, under the names that ``--json`` writes."""
+    """Returns the minimum, median and mean of durations, under the names that ``--json`` writes."""
     return {"least": min(seconds), "median": median(seconds), "mean": mean(seconds)}

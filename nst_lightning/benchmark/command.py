@@ -20,7 +20,7 @@ Device = Literal["cpu", "cuda"]
 
 
 def main(args: list[str]) -> int:
-    """Run the command.
+    """Runs the command.
 
     Args:
         args: the command line after `benchmark`.
@@ -60,7 +60,7 @@ def _create_parser() -> Parser:
     )
     parser.add_argument("--quality_size", type=int, default=256, help="image size in px for the time to quality")
     parser.add_argument(
-        "--vgg", type=str | None, help="a file of VGG-19's weights for the time to quality; random ones unless given"
+        "--vgg", type=str | None, help="a file of VGG-19's weights for the time to quality; random ones by default"
     )
     parser.add_argument("--quick", action="store_true", help="test the command; sizes too small for meaningful results")
     return parser
@@ -77,10 +77,10 @@ def _check(options: Namespace) -> None:
 
 
 def measure_all(options: Namespace) -> dict[str, Any]:
-    """Run all measurements, each in a process of its own.
+    """Runs all measurements, each in a process of its own.
 
     Args:
-        options: of the command.
+        options: options of the command.
 
     Returns:
         The results under the names that ``--json`` writes.

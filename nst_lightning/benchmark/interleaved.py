@@ -13,7 +13,7 @@ from nst_lightning.system.precision import Precision
 # Layers of the style term in the comparison of memory: one in each block, down to the last block of VGG-19.
 DEEP_LAYERS = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 
-# Smallest number of steps after each step of the reference; more follow until they have taken as long as it did.
+# Minimum number of steps after each step of the reference; more follow until both have used the same time.
 MIN_STEPS_PER_REFERENCE_STEP = 3
 
 
@@ -23,10 +23,10 @@ class StepKind:
 
     Attributes:
         network: its name in the table.
-        precision: of the network.
+        precision: precision of the network.
         optimizer: its name in the table.
-        task: of the worker.
-        settings: of the task.
+        task: task of the worker.
+        settings: settings of the task.
         is_comparable: whether a step computes the same objective as the reference.
     """
 
@@ -38,7 +38,7 @@ class StepKind:
     is_comparable: bool = True
 
     def labels(self, size: int) -> dict[str, Any]:
-        """Return the first entries of a row of the results."""
+        """Returns the first entries of a row of the results."""
         return {"network": self.network, "size": size, "precision": self.precision, "optimizer": self.optimizer}
 
 
@@ -50,14 +50,14 @@ def measure_steps(
     precisions: Sequence[Precision],
     quick: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure the steps of all kinds at one size.
+    """Measures the steps of all kinds at one size.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         steps: smallest number of steps of each kind.
         ceiling: rows of :func:`measure_ceiling`.
-        precisions: to measure, the fastest last.
+        precisions: precisions to measure, the fastest last.
         quick: whether to measure a few kinds only.
 
     Returns:
@@ -81,10 +81,10 @@ def measure_steps(
 
 
 def list_kinds(precisions: Sequence[Precision], quick: bool) -> Iterator[StepKind]:
-    """List the kinds of steps to measure.
+    """Lists the kinds of steps to measure.
 
     Args:
-        precisions: to measure, the fastest last.
+        precisions: precisions to measure, the fastest last.
         quick: whether to list a few kinds only.
     """
     yield _reference_kind(10)
@@ -105,7 +105,7 @@ def _reference_kind(history: int) -> StepKind:
 
 
 def _alternate(worker: Worker, reference: Worker, steps: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of a worker's steps and of the reference's steps in between, about equal in sum."""
+    """Returns the seconds of a worker's steps and of the reference's steps in between, about equal in sum."""
     seconds: list[float] = []
     in_between: list[float] = []
     while len(seconds) < steps:

@@ -31,16 +31,16 @@ class StepClock(pl.Callback):
     bare_seconds: ClassVar[list[float]] = []
 
     def on_train_start(self, *unused: Any) -> None:
-        """Clear the times of an earlier run."""
+        """Clears the times of an earlier run."""
         StepClock.start_times.clear()
         StepClock.bare_seconds.clear()
 
     def on_train_batch_start(self, *unused: Any) -> None:
-        """Record the time."""
+        """Records the time."""
         StepClock.start_times.append(time.perf_counter())
 
     def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Make and time a step of the bare loop; after the last step, record the time."""
+        """Makes and times a step of the bare loop; after the last step, records the time."""
         assert StepClock.loop is not None
         StepClock.bare_seconds.append(time_call(StepClock.loop.step, StepClock.loop.device))
         if trainer.is_last_batch:
@@ -48,11 +48,11 @@ class StepClock(pl.Callback):
 
 
 def measure_lightning(network: str, size: int, device: str, precision: str, steps: int) -> dict[str, Any]:
-    """Measure the steps of `fit` as the command runs it, with curves, previews, checkpoints and progress bar.
+    """Measures the steps of `fit` as the command runs it, with curves, previews, checkpoints and progress bar.
 
     Args:
         network: ``SlimVGG19`` or ``VGG19``.
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         precision: ``32-true`` or ``bf16-mixed``.
         steps: number of timed steps.
@@ -69,7 +69,7 @@ def measure_lightning(network: str, size: int, device: str, precision: str, step
 
 
 def _time_fit(network: str, size: int, device: str, precision: str, steps: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of each step in `fit` and of each step of the bare loop in between."""
+    """Returns the seconds of each step in `fit` and of each step of the bare loop in between."""
     # Imported here, because importing the command line takes seconds.
     from nst_lightning.cli.transfer_cli import TransferCLI
 

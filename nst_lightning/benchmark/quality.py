@@ -24,18 +24,18 @@ ObjectiveCurve = list[tuple[float, float]]
 
 
 def measure_quality(size: int, device: str, precision: str, evaluations: int, weights: str | None) -> dict[str, Any]:
-    """Measure the time to the objective that the reference reaches, and to twice its value.
+    """Measures the time to the objective that the reference reaches, and to twice its value.
 
     Three runs are compared with the reference: VGG-19 with the same objective (``ours``), VGG-19 with whitened Gram
     matrices (``evenly``), and the latter after a draft with SlimVGG19 (``drafted``). All start from the content, are
     judged by the reference's objective, and get half as many evaluations more than the reference.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
-        precision: of the three runs; the reference computes in float32.
-        evaluations: of the reference.
-        weights: a file of VGG-19's weights; random ones unless given.
+        precision: precision of the three runs; the reference computes in float32.
+        evaluations: evaluations of the reference.
+        weights: file of VGG-19's weights; random ones by default.
 
     Returns:
         The objective at the ``start`` and at the end (``goal``), ``evaluations``, and for each run the seconds
@@ -68,7 +68,7 @@ def measure_quality(size: int, device: str, precision: str, evaluations: int, we
 
 
 def _build_reference_backbone(weights: str | None) -> tuple[VGG19, list[str]]:
-    """Build VGG-19 as deep as a file of weights reaches: some end at conv_8."""
+    """Builds VGG-19 as deep as a file of weights reaches: some end at conv_8."""
     for layers in (GRAM_LAYERS, GRAM_LAYERS[:8]):
         backbone = VGG19(weights=weights or "random")
         try:
@@ -81,7 +81,7 @@ def _build_reference_backbone(weights: str | None) -> tuple[VGG19, list[str]]:
 
 
 def record_reference(loop: ReferenceLoop, evaluations: int, device: str) -> ObjectiveCurve:
-    """Record how the objective of the reference falls. It evaluates in float32 anyway.
+    """Records how the objective of the reference falls. It evaluates in float32 anyway.
 
     Args:
         loop: the reference, before its first step.
@@ -101,12 +101,12 @@ def record_reference(loop: ReferenceLoop, evaluations: int, device: str) -> Obje
 def record_curve(
     loop: BareLoop, judge: ReferenceLoop, evaluations: int, elapsed: float = 0.0, every: int = 5
 ) -> ObjectiveCurve:
-    """Record how the reference's objective falls during a bare loop. The time of the judging does not count.
+    """Records how the reference's objective falls during a bare loop. The time of the judging does not count.
 
     Args:
         loop: the bare loop, before its first step.
         judge: evaluates the objective of the images in float32.
-        evaluations: of the reference; the loop makes half as many steps more.
+        evaluations: evaluations of the reference; the loop makes half as many steps more.
         elapsed: seconds already spent before the first step.
         every: number of steps between judged images.
     """
@@ -120,5 +120,5 @@ def record_curve(
 
 
 def find_first_time(curve: ObjectiveCurve, objective: float) -> float | None:
-    """Return the first time at which the objective is not above a value, or None."""
+    """Returns the first time at which the objective is not above a value, or None."""
     return next((seconds for seconds, value in curve if value <= objective), None)

@@ -36,7 +36,7 @@ class ReferenceLoop:
         )
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the outputs of all convolutions, before their ReLU.
+        """Returns the outputs of all convolutions, before their ReLU.
 
         Args:
             image: ``(1, 3, height, width)`` in [0, 1].
@@ -52,7 +52,7 @@ class ReferenceLoop:
         return outputs
 
     def objective(self, image: Tensor) -> Tensor:
-        """Return the weighted sum of the content and style losses.
+        """Returns the weighted sum of the content and style losses.
 
         Args:
             image: ``(1, 3, height, width)`` in [0, 1].
@@ -65,7 +65,7 @@ class ReferenceLoop:
         return functional.mse_loss(features[2], self.content_target) + 1e6 * torch.stack(style).sum()
 
     def step(self) -> float:
-        """Evaluate the objective once, update the image once, and return the objective before the update."""
+        """Evaluates the objective once, updates the image once, and returns the objective before the update."""
         evaluate: Callable[[], Tensor] = self._evaluate
         loss: Tensor = self.optimizer.step(evaluate)  # type: ignore[no-untyped-call]
         return loss.item()
@@ -78,7 +78,7 @@ class ReferenceLoop:
 
 
 def tutorial_gram(features: Tensor) -> Tensor:
-    """Return the Gram matrix as the tutorial computes it, ``(batch * channels, batch * channels)``."""
+    """Returns the Gram matrix as the tutorial computes it, ``(batch * channels, batch * channels)``."""
     batch, channels, height, width = features.size()
     rows = features.view(batch * channels, height * width)
     return torch.mm(rows, rows.t()).div(batch * channels * height * width)

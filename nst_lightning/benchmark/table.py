@@ -5,7 +5,7 @@ from typing import Any
 
 
 def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with columns of equal width.
+    """Returns a Markdown table with columns of equal width.
 
     Args:
         heads: headings of the columns.
@@ -18,7 +18,7 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_ceiling(rows: list[dict[str, Any]]) -> str:
-    """Return the table of the machine's peak throughput.
+    """Returns the table of the machine's peak throughput.
 
     Args:
         rows: as from :func:`measure_ceiling`.
@@ -28,7 +28,7 @@ def format_ceiling(rows: list[dict[str, Any]]) -> str:
 
 
 def format_steps(rows: list[dict[str, Any]]) -> str:
-    """Return the table of step times and memory.
+    """Returns the table of step times and memory.
 
     Args:
         rows: as from :func:`measure_steps`.
@@ -62,7 +62,7 @@ def format_steps(rows: list[dict[str, Any]]) -> str:
 
 
 def format_comparisons(results: dict[str, Any]) -> list[str]:
-    """Return sentences about the overhead of Lightning and the time to quality.
+    """Returns sentences about the overhead of Lightning and the time to quality.
 
     Args:
         results: all results of the command.

@@ -11,7 +11,7 @@ from nst_lightning.backbones import VGG19
 from nst_lightning.benchmark.bare_loop import GRAM_LAYERS, BareLoop, load_images
 from nst_lightning.benchmark.clock import WARM_UP_STEPS, time_call, time_calls
 from nst_lightning.benchmark.reference import ReferenceLoop
-from nst_lightning.system.memory import forget_peak, held_bytes, keep_freed_memory, peak_bytes, return_freed_memory
+from nst_lightning.system.memory import keep_freed_memory, peak_bytes, reset_peak, resident_bytes, return_freed_memory
 
 
 class TimedSteps:
@@ -29,15 +29,15 @@ class TimedSteps:
         time_calls(step, WARM_UP_STEPS, device, warm_up=0)
 
     def time_step(self) -> float:
-        """Make a step and return its duration in seconds."""
+        """Makes a step and returns its duration in seconds."""
         return time_call(self._step, self._device)
 
 
 def prepare_reference(size: int, device: str, history: int) -> TimedSteps:
-    """Prepare the reference loop and measure the memory of its first steps.
+    """Prepares the reference loop and measures the memory of its first steps.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         history: number of pairs that L-BFGS stores.
     """
@@ -53,10 +53,10 @@ def prepare_reference(size: int, device: str, history: int) -> TimedSteps:
 
 
 def prepare_bare_loop(size: int, device: str, checkpointing: bool = False, **options: Any) -> TimedSteps:
-    """Prepare a bare loop, measure the memory of its first steps and, when asked, count the operations of one.
+    """Prepares a bare loop, measures the memory of its first steps and, on request, counts the operations of one.
 
     Args:
-        size: of the square image in px.
+        size: edge of the square image in px.
         device: ``cpu`` or ``cuda``.
         checkpointing: whether to use activation checkpointing.
         options: further arguments of :class:`BareLoop`.
@@ -82,13 +82,13 @@ def prepare_bare_loop(size: int, device: str, checkpointing: bool = False, **opt
 
 
 def _reset_peak(device: str) -> int:
-    """Start a measurement of peak memory and return the bytes that are held now."""
-    forget_peak()
-    return torch.cuda.memory_allocated() if device == "cuda" else held_bytes()
+    """Starts a measurement of peak memory and returns the bytes that are held now."""
+    reset_peak()
+    return torch.cuda.memory_allocated() if device == "cuda" else resident_bytes()
 
 
 def _read_peak(device: str, before: int) -> int:
-    """Return the peak memory since :func:`_reset_peak` returned ``before``.
+    """Returns the peak memory since :func:`_reset_peak` returned ``before``.
 
     The kernel sums up the counters of threads with a delay, so its peak can be below what was held before.
     """

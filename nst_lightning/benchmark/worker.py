@@ -22,7 +22,7 @@ class Worker:
     """A running worker process that answers requests.
 
     Args:
-        description: of the task, for error messages.
+        description: description of the task, for error messages.
         process: the process.
         errors: the file of its error output.
     """
@@ -31,7 +31,7 @@ class Worker:
         self._description, self._process, self._errors = description, process, errors
 
     def ask(self, request: str) -> Any:
-        """Send a request and return its result.
+        """Sends a request and returns its result.
 
         Args:
             request: ``step``, for the seconds of one more step, or ``details``, for what else was measured.
@@ -44,7 +44,7 @@ class Worker:
         return self.read_result()
 
     def read_result(self) -> Any:
-        """Wait for the next result and return it.
+        """Waits for the next result and returns it.
 
         Raises:
             InputError: the process failed; the message ends with the last line of its error output.
@@ -63,7 +63,7 @@ class Worker:
 
 @contextmanager
 def start_worker(task: str, **options: Any) -> Iterator[Worker]:
-    """Start a task in a new process, which is killed at the end of the ``with`` block.
+    """Starts a task in a new process, which is killed at the end of the ``with`` block.
 
     Args:
         task: ``ceiling``, ``lightning`` or ``quality``, which measure and end; ``step`` or ``reference``, which get
@@ -84,7 +84,7 @@ def start_worker(task: str, **options: Any) -> Iterator[Worker]:
 
 
 def measure(task: str, **options: Any) -> Any:
-    """Run a task in a new process and return its first result.
+    """Runs a task in a new process and returns its first result.
 
     Args:
         task: as for :func:`start_worker`.
@@ -112,7 +112,7 @@ def _step_tasks() -> Mapping[str, Callable[..., Any]]:
 
 
 def main() -> None:
-    """Run the task of the command line; for a task of steps, answer each line of the standard input."""
+    """Runs the task of the command line; for a task of steps, answers each line of the standard input."""
     arguments = json.loads(sys.argv[1])
     task, options = arguments["task"], arguments["options"]
     # Before the imports of the tasks, which import torch.

@@ -1,4 +1,4 @@
-"""Callbacks: what a run does next to its steps."""
+"""Callbacks of a run: results, checkpoints, previews, progress bar, Ctrl-C and safeguards."""
 
 from nst_lightning.callbacks.averaging import ImageAveraging
 from nst_lightning.callbacks.checkpoint import CheckpointWriter

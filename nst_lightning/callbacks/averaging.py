@@ -10,7 +10,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.training.run_state import RunState
 
 
-# Lightning's `WeightAveraging` does not serve here: it copies the whole module with the frozen network, and keeps
+# Lightning's `WeightAveraging` cannot be used here: it copies the whole module with the frozen network, and keeps
 # the size of the first stage.
 class ImageAveraging(pl.Callback):
     """Replaces the image at the end of each stage by a running average of the images of that stage.
@@ -44,6 +44,7 @@ class ImageAveraging(pl.Callback):
         run = RunState.of(trainer)
         image, evaluations = run.image, run.module.step_evaluations
         previous = self._sum.to(image.device) if self._sum is not None else torch.zeros_like(image)
+        # One update with the power of d weights the last image like that many equal images.
         self._sum = previous.lerp(image, 1 - self.decay**evaluations)
         self._steps += evaluations
         if self._steps == run.stage.steps:

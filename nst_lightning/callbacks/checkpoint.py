@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from nst_lightning.errors import DivergedError, InputError
+from nst_lightning.images.atomic import atomic_path
 from nst_lightning.training.run_state import RunState
 
 # Path of the checkpoint in a run folder.
@@ -44,6 +45,7 @@ class DirectCheckpointIO(TorchCheckpointIO):
         with open(path, "wb") as file:
             _reserve(file, _count_bytes(checkpoint))
             torch.save(checkpoint, file)
+            # The estimate above may exceed the size of the file.
             file.truncate()
 
 
@@ -73,7 +75,7 @@ class CheckpointWriter(Checkpoint):
     renamed, so that the previous checkpoint stays until the new one is complete.
 
     Args:
-        every_n_steps: steps between two checkpoints; every hundredth step unless given, but at least ten seconds apart.
+        every_n_steps: steps between two checkpoints. Default: 100 steps, but at least ten seconds apart.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
@@ -125,10 +127,5 @@ class CheckpointWriter(Checkpoint):
         """Writes the checkpoint, unless the image is not finite or the run has no folder."""
         if run.folder is None or not bool(torch.isfinite(run.image).all()):
             return
-        path = run.folder / LAST_CHECKPOINT
-        temporary = path.with_name(f".{path.name}.part")
-        try:
+        with atomic_path(run.folder / LAST_CHECKPOINT) as temporary:
             run.trainer.save_checkpoint(temporary, weights_only=False)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.training.run_folder import CONFIG_NAME
@@ -18,20 +17,22 @@ class RunConfig(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Saves the configuration if the run has a folder."""
-        folder = RunState.of(trainer).folder
-        if folder is None:
+        run = RunState.of(trainer)
+        if run.folder is None:
             return
         config = self._to_yaml()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / CONFIG_NAME, config.encode())
-        for logger in _tensorboard_loggers(trainer):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(run.folder / CONFIG_NAME, config.encode())
+        for logger in run.tensorboard_loggers:
+            # Markdown shows lines that are indented by four spaces as code.
             logger.experiment.add_text("configuration", "\n".join(f"    {line}" for line in config.splitlines()))
             logger.hparams.update(_hyperparameters(yaml.safe_load(config)))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds the final losses to the hyperparameters."""
-        final = {f"final/{name}": value for name, value in RunState.of(trainer).terms.items()}
-        for logger in _tensorboard_loggers(trainer):
+        run = RunState.of(trainer)
+        final = {f"final/{name}": value for name, value in run.terms.items()}
+        for logger in run.tensorboard_loggers:
             hyperparameters = _hyperparameters(yaml.safe_load(self._to_yaml()))
             logger.log_hyperparams(hyperparameters, final, step=trainer.global_step)
 
@@ -44,10 +45,6 @@ class RunConfig(SaveConfigCallback):
             if isinstance(logger, Namespace) and "version" in logger.get("init_args", ()):
                 logger.init_args.version = None
         return str(self.parser.dump(config, skip_none=False))
-
-
-def _tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def _hyperparameters(config: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from nst_lightning.callbacks.frame_records import (
@@ -31,17 +30,17 @@ from nst_lightning.video.frames import FRAMES_FOLDER
 from nst_lightning.video.reader import Pixels
 from nst_lightning.video.writer import check_film_writable, write_film
 
+# Name of the result in the run folder.
 FILM_FILE = "film.mp4"
-"""Name of the result in the run folder."""
 
+# Added to the name of a film that shows content and result next to each other.
 COMPARE_SUFFIX = "_compare"
-"""Added to the name of a film that shows content and result next to each other."""
 
+# Maximum number of frames in TensorBoard; longer films are sampled evenly.
 MAX_LOGGED_FRAMES = 100
-"""Maximum number of frames in TensorBoard; longer films are sampled evenly."""
 
+# Maximum number of frames in the film strip in TensorBoard.
 STRIP_FRAMES = 8
-"""Maximum number of frames in the film strip in TensorBoard."""
 
 
 class FilmWriter(pl.Callback):
@@ -99,8 +98,9 @@ class FilmWriter(pl.Callback):
             image: image in the checkpoint.
 
         Raises:
-            InputError: Other frames are missing.
+            InputError: other frames are missing.
         """
+        # The checkpoint is `checkpoints/last.ckpt` in the run folder.
         frames, source = self.film.frames, checkpoint.parent.parent / FRAMES_FOLDER
         for number in frames.missing(count):
             copy = source / frames.path(number).name
@@ -136,13 +136,14 @@ class FilmWriter(pl.Callback):
         self._frame_start = time.monotonic()
         if self._folder is not None:
             write_records(self._folder / RECORDS_FILE, self._records)
-        self._log(run.trainer, record)
+        self._log(run, record)
 
     def _measure(self, run: RunState) -> FrameRecord:
         number, frames = run.stage.frame, self.film.frames
         motion = self.film.motion(number)
         error, compared = None, 0.0
         if motion is not None:
+            # Read from the files, because the film consists of their 8-bit values.
             error, compared = measure_frame(WarpingError(), frames.read(number), frames.read(number - 1), motion)
         return FrameRecord(
             frame=number,
@@ -154,12 +155,12 @@ class FilmWriter(pl.Callback):
             compared=compared,
         )
 
-    def _log(self, trainer: pl.Trainer, record: FrameRecord) -> None:
+    def _log(self, run: RunState, record: FrameRecord) -> None:
         curves = {"seconds": record.seconds} | {f"loss/{name}": value for name, value in record.losses.items()}
         if record.warping_error is not None:
             curves["warping_error"] = record.warping_error
         every = -(-self._total_frames // MAX_LOGGED_FRAMES)
-        for logger in _tensorboard_loggers(trainer):
+        for logger in run.tensorboard_loggers:
             for name, value in curves.items():
                 logger.experiment.add_scalar(f"film/{name}", value, record.frame)
             if record.frame % every == 0:
@@ -171,7 +172,7 @@ class FilmWriter(pl.Callback):
         if count == 0:
             print("No frame of the film is finished yet.")
             return
-        for logger in _tensorboard_loggers(trainer):
+        for logger in RunState.of(trainer).tensorboard_loggers:
             logger.experiment.add_image("film/strip", self._make_strip(count), trainer.global_step)
         self.write(count)
 
@@ -182,7 +183,7 @@ class FilmWriter(pl.Callback):
             self._write_film(path, self.film.frames.pixels(count), count)
             if self.film.options.compare:
                 compare_path = path.with_name(f"{path.stem}{COMPARE_SUFFIX}{path.suffix}")
-                self._write_film(compare_path, self._compare(count), count)
+                self._write_film(compare_path, self._compare_frames(count), count)
         if self.announce:
             seconds = time.monotonic() - self._run_start
             height, width = self.data.shape(self._last_stage)
@@ -198,7 +199,7 @@ class FilmWriter(pl.Callback):
                 "free some disk space, and the same command with --ckpt_path last writes the film."
             ) from error
 
-    def _compare(self, count: int) -> Iterator[Pixels]:
+    def _compare_frames(self, count: int) -> Iterator[Pixels]:
         """Yields the first frames with content and result next to each other."""
         contents = self.film.content_frames(self._last_stage)
         for content, pixels in zip(contents, self.film.frames.pixels(count), strict=False):
@@ -219,7 +220,3 @@ class FilmWriter(pl.Callback):
     @property
     def _total_frames(self) -> int:
         return self._last_stage.frame + 1
-
-
-def _tensorboard_loggers(trainer: pl.Trainer) -> list[TensorBoardLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]

@@ -44,9 +44,11 @@ class FiniteGuard(pl.Callback):
         assert self._last_good is not None
         if image.device.type != "cpu" and not run.is_due(self.every_n_steps):
             return
+        # A sum is NaN or infinite if one of its values is, and one number is all that leaves the device.
         if bool(outputs["loss"].isfinite() & image.sum().isfinite()):
             self._last_good.copy_(image)
             return
+        # The other callbacks write this image when the exception reaches them.
         with torch.no_grad():
             image.copy_(self._last_good)
         raise DivergedError(

@@ -8,8 +8,8 @@ from typing import Any
 
 from nst_lightning.images.atomic import write_bytes
 
+# Name of the file with the records in a run folder.
 RECORDS_FILE = "frames.json"
-"""Name of the file with the records in a run folder."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class GracefulInterrupt(pl.Callback):
         """Installs the handler of Ctrl-C."""
 
         def stop() -> None:
+            # Lightning reads this after each step, and then ends as after the last step.
             trainer.should_stop = True
             print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
 

@@ -4,7 +4,6 @@ import io
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from torch import Tensor
 
@@ -42,7 +41,7 @@ class ImageLogger(pl.Callback):
         _show(run, "image/start", run.image)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Shows the image if it is due. Of a film this is only the first frame: FilmWriter shows complete frames."""
+        """Shows the image if it is due, in a film only during the first frame: FilmWriter shows complete frames."""
         run = RunState.of(trainer)
         if run.is_due(self.every_n_steps) and run.stage.frame == 0:
             self._show_image(run)
@@ -52,17 +51,17 @@ class ImageLogger(pl.Callback):
         self._show_image(RunState.of(trainer))
 
     def _show_image(self, run: RunState) -> None:
+        # The last step of a run may have been due already.
         if self._last_step != run.step:
             _show(run, "image/stylized", run.image)
             self._last_step = run.step
 
 
 def _show(run: RunState, name: str, image: Tensor) -> None:
-    for logger in run.trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            writer = logger.experiment.file_writer
-            assert writer is not None
-            writer.add_summary(encode_preview(name, image), run.step)
+    for logger in run.tensorboard_loggers:
+        writer = logger.experiment.file_writer
+        assert writer is not None
+        writer.add_summary(encode_preview(name, image), run.step)
 
 
 def encode_preview(name: str, image: Tensor) -> Summary:

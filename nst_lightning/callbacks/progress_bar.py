@@ -38,6 +38,7 @@ class StageProgressBar(TQDMProgressBar):
             description = f"Frame {run.stage.frame + 1}/{stages[-1].frame + 1}, {description}"
         elif len(stages) > 1:
             description = f"Stage {number + 1}/{len(stages)}, {description}"
+        # Lightning's total is the number of training steps, which may contain several evaluations.
         self.train_progress_bar.reset(total=run.stage.steps)
         self.train_progress_bar.set_description(description, refresh=False)
 

@@ -18,7 +18,7 @@ class ResultWriter(pl.Callback):
     """Writes the image when the run ends, also when it ends early; the file includes the configuration.
 
     Args:
-        output: file to write besides ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
+        output: file to write in addition to ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
         announce: whether to print the size, the number of steps, the seconds and the paths.
     """
 
@@ -60,7 +60,7 @@ class ResultWriter(pl.Callback):
 
 
 def write_result(run: RunState, path: Path) -> None:
-    """Writes the present image with the content's transparency; the file includes the configuration of the run."""
+    """Writes the current image with the content's transparency; the file includes the configuration of the run."""
     config = None if run.folder is None else run.folder / CONFIG_NAME
     text = config.read_text() if config is not None and config.exists() else ""
     write_image(path, run.image, run.data.alpha(*run.image.shape[-2:]), text)

@@ -15,7 +15,7 @@ def snapshot_name(step: int) -> str:
     return f"step_{step:06d}.png"
 
 
-def check_ends(steps: Collection[int], ends: Collection[int], iterations_per_step: int) -> None:
+def check_snapshot_steps(steps: Collection[int], ends: Collection[int], iterations_per_step: int) -> None:
     """Checks that every snapshot falls on the end of a training step.
 
     Args:

@@ -14,20 +14,20 @@ from nst_lightning.training.run_state import RunState
 # Name of the summary in a run folder.
 SUMMARY_NAME = "summary.json"
 
-# Approximate number of points in a curve, so that the file stays small whatever the number of steps.
+# Approximate number of points in a curve, so that the file stays small for any number of steps.
 CURVE_POINTS = 200
 
 
 class RunSummary(pl.Callback):
     """Writes ``summary.json`` into the run folder when the run ends, also when it ends early.
 
-    The file holds the steps made and planned, the seconds (over all starts of a resumed run), the size of the image in
+    The file holds the steps done and planned, the seconds (over all starts of a resumed run), the size of the image in
     px, the terms of the objective at the last step, their curves and, for a film, the numbers of its frames. The
     checkpoint holds the curves too, so that a resumed run has them from its first step.
     """
 
-    # The curves are no CSVLogger's: it deletes `metrics.csv` when a run resumes, and the user's choice of loggers would
-    # decide whether a study has curves.
+    # CSVLogger does not serve for the curves: it deletes `metrics.csv` when a run resumes, and the user's choice of
+    # loggers would decide whether a study has curves.
     def __init__(self) -> None:
         self._curves: dict[str, list[float]] = {"step": []}
         self._seconds = 0.0

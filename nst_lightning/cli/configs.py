@@ -15,7 +15,7 @@ PACKAGED_CONFIGS = next(
 def find_config(name: str) -> Path:
     """Finds a configuration file.
 
-    An existing file is taken as it is. Any other name is looked up in ``configs/`` of the working folder, then among
+    An existing file has precedence. Any other name is looked up in ``configs/`` of the working folder, then among
     the packaged configurations. ``configs/NAME`` means a packaged one if the working folder has no ``configs/``.
 
     Args:
@@ -24,17 +24,18 @@ def find_config(name: str) -> Path:
     Raises:
         InputError: there is no such file; the message lists the available names.
     """
-    given, local = Path(name), Path("configs")
-    if name and given.exists() and not given.is_dir():
-        return given
-    if given.parts[:1] == local.parts and not local.is_dir():
-        given = given.relative_to(local)
-    if name and not given.is_absolute() and ".." not in given.parts:
-        file = given if given.suffix in {".yaml", ".yml", ".json"} else Path(f"{given}.yaml")
+    path, local = Path(name), Path("configs")
+    if name and path.exists() and not path.is_dir():
+        return path
+    # Commands of the documentation name `configs/best.yaml`; they work from any folder.
+    if path.parts[:1] == local.parts and not local.is_dir():
+        path = path.relative_to(local)
+    if name and not path.is_absolute() and ".." not in path.parts:
+        file = path if path.suffix in {".yaml", ".yml", ".json"} else Path(f"{path}.yaml")
         for folder in (local, PACKAGED_CONFIGS):
             if (folder / file).is_file():
                 return folder / file
-    known = ", ".join(sorted({*_names(local), *_names(PACKAGED_CONFIGS)}))
+    known = ", ".join(sorted({*_list_names(local), *_list_names(PACKAGED_CONFIGS)}))
     raise InputError(f"Expected a configuration file or one of {known}, but got {name!r}.")
 
 
@@ -47,5 +48,5 @@ def packaged_config(name: str) -> Path:
     return PACKAGED_CONFIGS / f"{name}.yaml"
 
 
-def _names(folder: Path) -> Iterator[str]:
+def _list_names(folder: Path) -> Iterator[str]:
     return (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))

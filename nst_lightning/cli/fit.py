@@ -33,6 +33,7 @@ def main(args: list[str]) -> int:
     if run.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last resumes it.", file=sys.stderr)
         return 130
+    # A damaged file is reported at the end, so that the frames before the damage are not lost.
     film = run.data.film
     if film is not None and film.problem is not None:
         raise InputError(

@@ -20,6 +20,7 @@ def replace_old_options(args: Sequence[str]) -> list[str]:
     Args:
         args: the arguments of `fit`.
     """
+    # Configurations that were saved before the renaming still contain the old term, and an option must match it.
     text = "".join(_read_config(name) for name in _config_names(args))
     replaced = []
     for arg in args:

@@ -15,13 +15,13 @@ class NamedConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Finds the file and applies it."""
-        # Only YAML in place of a file has these characters.
+        # These characters occur in YAML text, not in names of files.
         is_yaml = any(character in values for character in "{:\n")
         try:
-            found = values if is_yaml else str(find_config(values))
+            file_or_yaml = values if is_yaml else str(find_config(values))
         except InputError as error:
             raise UsageError(str(error)) from error
-        super().__call__(parser, cfg, found, option_string)  # type: ignore[no-untyped-call]
+        super().__call__(parser, cfg, file_or_yaml, option_string)  # type: ignore[no-untyped-call]
 
 
 class Parser(LightningArgumentParser):

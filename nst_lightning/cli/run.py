@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from jsonargparse import Namespace
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
-from nst_lightning.callbacks.snapshots import check_ends
+from nst_lightning.callbacks.snapshots import check_snapshot_steps
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.system.precision import is_emulated
@@ -22,7 +22,7 @@ from nst_lightning.training.run_folder import run_folder
 
 @dataclass
 class Run:
-    """A run that is checked and ready to fit. Everything that can be wrong is found before it has a folder.
+    """A run that is checked and ready to fit. All checks happen before the run has a folder.
 
     Attributes:
         module: the image and its objective.
@@ -34,6 +34,7 @@ class Run:
         prints: whether to print where the result is.
         owns_process: whether the run may configure memory allocation for the whole process.
         precision_is_chosen: whether the precision was chosen for this machine instead of by the user.
+        is_finished: whether the checkpoint to resume from has no steps left.
     """
 
     module: StyleTransfer
@@ -46,7 +47,6 @@ class Run:
     owns_process: bool
     precision_is_chosen: bool
     is_finished: bool = field(init=False, default=False)
-    """Whether the checkpoint is that of a plan whose steps are all made."""
     _resumed_step: int | None = field(init=False, default=None, repr=False)
     _loaded: Mapping[str, Any] | None = field(init=False, default=None, repr=False)
 
@@ -56,29 +56,31 @@ class Run:
         device = self.trainer.strategy.root_device
         if self.module.cuda_graphs:
             check_graph_device(device)
-        check_ends(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)
+        check_snapshot_steps(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)
         self.module.check_data(self.data)
         configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
         if self._loaded is not None:
             position = self.module.check_checkpoint(self._loaded, self.data)
             self._resumed_step = self._loaded["global_step"]
             self.is_finished = position.stage == len(self.data.stages)
+            # Lightning loads the checkpoint by itself; only the film of a finished run needs its image.
             if not self.is_finished:
                 self._loaded = None
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the run before its plan was done."""
+        """Whether Ctrl-C ended the run early."""
         return self.interrupt.interrupted
 
     def fit(self) -> None:
-        """Paints, unless the checkpoint is that of a plan whose steps are all made."""
+        """Paints, unless the checkpoint to resume from has no steps left."""
         if self.is_finished:
             print("All steps of this checkpoint's plan are made; a larger data.plan.steps continues it.")
             self._write_film_again()
             return
         if self.prints:
             self._print_precision()
+        # Before the loggers are used: CSVLogger deletes its file then.
         if self._resumed_step is not None:
             keep_csv_curves(self.trainer.loggers, self._resumed_step)
         pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
@@ -95,7 +97,7 @@ class Run:
             )
 
     def _write_film_again(self) -> None:
-        """Writes the film of frames that exist already, in case it failed before or is requested elsewhere."""
+        """Writes the film of frames that exist already, in case writing failed before or `--output` is new."""
         if isinstance(self.writer, FilmWriter) and self._loaded is not None:
             self.writer.open(run_folder(self.trainer))
             count = self.data.stages[-1].frame + 1

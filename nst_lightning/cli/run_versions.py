@@ -1,4 +1,4 @@
-"""The versions of a run's loggers: of a new run with several loggers, and of the last run to resume."""
+"""The versions of a run's loggers: of a new run with several loggers, and of the run to resume."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -33,18 +33,18 @@ def find_last_run(loggers: Any, root: str | Path | None = None) -> tuple[Path, s
     Raises:
         InputError: the first logger has no folder or version, or no run has a checkpoint.
     """
-    first = next(_configured(loggers), None)
+    first = next(_iterate_loggers(loggers), None)
     if first is None or "version" not in first.init_args or "save_dir" not in first.init_args:
         raise InputError(
             "Expected a logger with a save_dir and a version for `--ckpt_path last`: name the checkpoint file instead."
         )
     runs = _runs_folder(first, root)
-    found = list(runs.glob(f"*/{LAST_CHECKPOINT}"))
-    if not found:
+    checkpoints = list(runs.glob(f"*/{LAST_CHECKPOINT}"))
+    if not checkpoints:
         raise InputError(
             f"Expected a checkpoint to resume from, but there is none at {runs}/version_*/{LAST_CHECKPOINT}."
         )
-    newest = max(found, key=lambda path: (_number(path.parents[1]), path.stat().st_mtime))
+    newest = max(checkpoints, key=lambda path: (_parse_number(path.parents[1]), path.stat().st_mtime))
     return newest, newest.parents[1].name
 
 
@@ -56,7 +56,7 @@ def resume_version(loggers: Any, version: str, root: str | Path | None = None) -
         version: as :func:`find_last_run` returns it.
         root: value of `trainer.default_root_dir`.
     """
-    for number, logger in enumerate(_configured(loggers)):
+    for number, logger in enumerate(_iterate_loggers(loggers)):
         if "version" in logger.init_args and (number == 0 or (_runs_folder(logger, root) / version).is_dir()):
             logger.init_args.version = version
 
@@ -70,11 +70,13 @@ def share_version(loggers: Any, root: str | Path | None = None) -> None:
         loggers: parsed value of `trainer.logger`, changed in place.
         root: value of `trainer.default_root_dir`.
     """
-    numbering = [logger for logger in _configured(loggers) if logger.class_path.rpartition(".")[2] in NUMBERING_LOGGERS]
+    numbering = [
+        logger for logger in _iterate_loggers(loggers) if logger.class_path.rpartition(".")[2] in NUMBERING_LOGGERS
+    ]
     if len(numbering) < 2 or any(logger.init_args.get("version") is not None for logger in numbering):
         return
     folders = [folder for logger in numbering for folder in _runs_folder(logger, root).glob("version_*")]
-    version = f"version_{max(map(_number, folders), default=-1) + 1}"
+    version = f"version_{max(map(_parse_number, folders), default=-1) + 1}"
     for logger in numbering:
         logger.init_args.version = version
 
@@ -85,8 +87,8 @@ def keep_csv_curves(loggers: Sequence[Logger], step: int) -> None:
     Call it before the loggers are used.
 
     Args:
-        loggers: of the Trainer.
-        step: of the checkpoint; the run writes the rows from this step on again.
+        loggers: loggers of the Trainer.
+        step: step of the checkpoint; the resumed run writes all later rows.
     """
     for logger in loggers:
         path = Path(logger.log_dir, "metrics.csv") if isinstance(logger, CSVLogger) else None
@@ -100,7 +102,7 @@ def keep_csv_curves(loggers: Sequence[Logger], step: int) -> None:
         logger.save()
 
 
-def _configured(loggers: Any) -> Iterator[Namespace]:
+def _iterate_loggers(loggers: Any) -> Iterator[Namespace]:
     """Yields the loggers that are configured by a class; true and false are none."""
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if isinstance(logger, Namespace) and "init_args" in logger:
@@ -114,7 +116,7 @@ def _runs_folder(logger: Namespace, root: str | Path | None) -> Path:
     return Path(root or "" if save_dir is None else save_dir) / ("" if name is None else name)
 
 
-def _number(folder: Path) -> int:
+def _parse_number(folder: Path) -> int:
     """Returns N of a folder ``version_N``, or -1 for another name."""
     digits = folder.name.removeprefix("version_")
     return int(digits) if folder.name.startswith("version_") and digits.isdigit() else -1

@@ -10,6 +10,7 @@ from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.errors import UsageError
 from nst_lightning.training.private_api import unknown_option
 
+# Defaults of the Trainer's options in `fit`.
 TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
     "precision": None,
@@ -61,8 +62,9 @@ def advise(message: str) -> str | None:
     """Returns the advice for a rejected Trainer option that a parser reports as unknown, or None.
 
     Args:
-        message: error of the parser, for an option on the shell or a key in a configuration file.
+        message: error message of the parser, about an option on the shell or a key in a configuration file.
     """
+    # A rejected option is not part of the parser, which therefore reports it as unknown.
     name = (unknown_option(message) or "").removeprefix("trainer.")
     if name not in REJECTED_OPTIONS:
         return None
@@ -107,8 +109,8 @@ def choose_progress_bar(
 
     Args:
         callbacks: value of `trainer.callbacks`.
-        enable_progress_bar: value of `trainer.enable_progress_bar`; None stands for true.
+        enable_progress_bar: value of `trainer.enable_progress_bar`; None means true.
     """
-    given = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
-    has_bar = any(isinstance(callback, ProgressBar) for callback in given)
+    configured = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
+    has_bar = any(isinstance(callback, ProgressBar) for callback in configured)
     return [] if has_bar or enable_progress_bar is False else [StageProgressBar()]

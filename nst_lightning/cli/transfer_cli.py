@@ -36,9 +36,9 @@ from nst_lightning.system.precision import PRECISIONS, native_precision
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.version import __version__
 
-USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
+FIT_USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
 
-DESCRIPTION = """Paints a picture as a configuration file describes it. Every value in the file is an option here; a
+FIT_DESCRIPTION = """Paints a picture as a configuration file describes it. Every value in the file is an option here; a
 value on the command line, or in a later file, replaces that of an earlier file."""
 
 
@@ -62,11 +62,11 @@ class TransferCLI(LightningCLI):
             parser_kwargs={
                 "prog": "python -m nst_lightning fit",
                 "version": __version__,
-                "usage": USAGE,
-                "description": DESCRIPTION,
+                "usage": FIT_USAGE,
+                "description": FIT_DESCRIPTION,
             },
             parser_class=Parser,
-            auto_configure_optimizers=False,
+            auto_configure_optimizers=False,  # the optimizer is an argument of the module
             load_from_checkpoint_support=False,  # it serves `save_hyperparameters`, which the module does not call
             args=args,
             run=False,
@@ -86,15 +86,16 @@ class TransferCLI(LightningCLI):
         parser.add_argument(
             "--output",
             type=str | None,
-            help="file to write besides stylized.png in the run folder, in the format of its extension: jpg, png, webp "
-            "or tiff; for a film besides film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for its frames",
+            help="file to write in addition to stylized.png in the run folder, in the format of its extension: jpg, "
+            "png, webp or tiff; for a film, in addition to film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for "
+            "its frames",
         )
         parser.add_argument(
             "--ckpt_path",
             type=str | None,
             help="checkpoint to resume from; `last` is that of the newest run of the logger, in the same run folder",
         )
-        parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold tensors alone")
+        parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold only tensors")
         parser.add_lightning_class_args(TransferData, "data")
         parser.add_lightning_class_args(StyleTransfer, "model")
         parser.add_lightning_class_args(ImageLogger, "previews")
@@ -119,6 +120,7 @@ class TransferCLI(LightningCLI):
             raise InputError(
                 f"Expected `trainer.precision` to be {' or '.join(PRECISIONS)}, but got {config.trainer.precision}."
             )
+        # Before Lightning creates the loggers, which choose a new version each.
         logger, root = config.trainer.logger, config.trainer.default_root_dir
         if config.ckpt_path == "last":
             path, version = find_last_run(logger, root)
@@ -146,7 +148,7 @@ class TransferCLI(LightningCLI):
             replaced: instances that replace configured arguments of :class:`StyleTransfer`, such as a backbone that
                 several runs share.
             data: data module that replaces the configured one.
-            callbacks: callbacks in place of the progress bar; such a run prints nothing.
+            callbacks: callbacks that replace the progress bar; the run then prints nothing.
             owns_process: whether the run may configure memory allocation for the whole process.
 
         Raises:
@@ -157,15 +159,18 @@ class TransferCLI(LightningCLI):
         data.setup("fit")
         prints = callbacks is None
         interrupt = GracefulInterrupt()
-        writer = _result_writer(data, self.config.output, prints)
+        output = self.config.output
+        writer: FilmWriter | ResultWriter = (
+            ResultWriter(output, prints) if data.film is None else FilmWriter(data, output, prints)
+        )
         if callbacks is None:
             options = self.config_init.trainer
             callbacks = choose_progress_bar(options.callbacks, options.enable_progress_bar)
-        # The writer is last, so that what it prints stands below the finished bar.
+        # The writer is last, so that it prints below the finished bar.
         self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
         trainer = self.instantiate_trainer(
             max_epochs=len(data.stages),
-            reload_dataloaders_every_n_epochs=1,
+            reload_dataloaders_every_n_epochs=1,  # stages differ in their number of steps
             enable_model_summary=False,
             **({} if prints or callbacks else {"enable_progress_bar": False}),
         )
@@ -184,15 +189,11 @@ class TransferCLI(LightningCLI):
 
     def build_parts(self, replaced: dict[str, Any] | None = None) -> tuple[StyleTransfer, TransferData]:
         """Creates the module and the data module; see :meth:`build`."""
+        # Components that draw random numbers when they are created follow the seed.
         seed_everything(self.config.seed_everything, workers=True, verbose=False)
+        # The parsed configuration stays as it is: a study builds several runs from one.
         config = self.config.clone()
         for name, value in (replaced or {}).items():
             config.model[name] = value
         self.config_init = self.parser.instantiate_classes(config)
         return self.config_init.model, self.config_init.data
-
-
-def _result_writer(data: TransferData, output: str | None, prints: bool) -> FilmWriter | ResultWriter:
-    if data.film is not None:
-        return FilmWriter(data, output, prints)
-    return ResultWriter(output, prints)

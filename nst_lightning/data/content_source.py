@@ -13,7 +13,7 @@ from nst_lightning.images.resize import fit_long_edge, resize
 
 @dataclass(frozen=True)
 class ContentPictures:
-    """What a content source provides for a stage, at the size of the stage.
+    """The pictures that a content source provides for a stage, at the size of the stage.
 
     Attributes:
         content: ``(1, 3, height, width)`` in [0, 1], or None.
@@ -59,7 +59,7 @@ class ContentSource(ABC):
             offsets: distances in frames, 1 for the frame before.
 
         Raises:
-            InputError: The optical flow between these frames is not available.
+            InputError: the optical flow between these frames is not available.
         """
 
     def close(self) -> None:  # noqa: B027 (stills hold nothing open)

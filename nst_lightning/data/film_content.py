@@ -55,7 +55,7 @@ class FilmContent(ContentSource):
         size: long edge of the painted frames in px.
 
     Raises:
-        InputError: The file is not a film, or has none of the selected frames.
+        InputError: the file is not a film, or has none of the selected frames.
     """
 
     def __init__(self, path: Path, options: FilmOptions, size: int) -> None:
@@ -64,6 +64,7 @@ class FilmContent(ContentSource):
         self.film = Film(path, options.selection, options.frame_rate)
         super().__init__(self.film.info.height, self.film.info.width)
         self._frame_shape = self.shape(size)
+        # The start of a frame and its flicker need the previous frame, whatever the losses require.
         self._offsets: set[int] = {1}
         self._lookahead: Lookahead | None = None
         self._scratch: TemporaryDirectory[str] | None = None
@@ -88,13 +89,13 @@ class FilmContent(ContentSource):
             offset: (warp(self.frames.read(stage.frame - offset), motion.flow).clamp(0, 1), motion.mask)
             for offset, motion in frame.motions.items()
         }
-        return ContentPictures(content, previous, self._start(content, previous) if previous else None)
+        return ContentPictures(content, previous, self._blend_start(content, previous) if previous else None)
 
-    def _start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
+    def _blend_start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
         """Blends the warped previous frame with the content.
 
-        Where the flow is unreliable, half of the warped frame is blended in: started from the content alone, new
-        regions would stay photographic for long; started from the warped frame alone, they would be streaks.
+        Where the flow is unreliable, half of the warped frame is blended in: from the content alone, new regions would
+        stay photographic for long; from the warped frame alone, they would be streaks.
         """
         warped, mask = previous[1]
         return content + self.options.blend * (1 + mask) / 2 * (warped - content)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from nst_lightning.errors import InputError
 
+# Ratio of two consecutive sizes of a ladder.
 RATIOS = {"sqrt2": 2**0.5, "octaves": 2.0}
-"""Ratio of two consecutive sizes of a ladder."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Position:
 
     Attributes:
         stage: number of the current stage, from 0.
-        step: evaluations made in that stage.
+        step: number of evaluations so far in that stage.
     """
 
     stage: int
@@ -46,7 +46,7 @@ def next_position(position: Position, stages: Sequence[Stage]) -> Position:
         stages: all stages of the plan.
 
     Returns:
-        The start of the next stage if all steps of the current one are made, else `position`.
+        The start of the next stage if the current one has no steps left, else `position`.
     """
     if position.stage < len(stages) and position.step >= stages[position.stage].steps:
         return Position(position.stage + 1, 0)

@@ -52,10 +52,10 @@ class StagePictures:
 
 
 class StepLoader:
-    """Counts the training steps of a stage, in the place of a data loader.
+    """Counts the training steps of a stage; replaces a data loader.
 
-    Has a state only because Lightning refuses to resume a stage in the middle with a loader that has none; the
-    training loop itself knows how many steps are made.
+    It has an empty state because Lightning resumes within an epoch only with a loader that has one. The training loop
+    counts the steps itself.
 
     Args:
         steps: number of training steps.
@@ -173,7 +173,7 @@ class TransferData(pl.LightningDataModule):
             stage: ignored; the argument is Lightning's.
 
         Raises:
-            InputError: Neither content nor style is given, or a file cannot be read.
+            InputError: neither content nor style is given, or a file cannot be read.
         """
         if not self.styles:
             self.styles = [read_image(locate(style)) for style in self.style_files]
@@ -206,8 +206,8 @@ class TransferData(pl.LightningDataModule):
 
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
-        given = self._require_source().pictures(stage)
-        return StagePictures(given.content, self.styles_at(stage.size), self.blend_weights, given.previous, given.start)
+        pictures, styles = self._require_source().pictures(stage), self.styles_at(stage.size)
+        return StagePictures(pictures.content, styles, self.blend_weights, pictures.previous, pictures.start)
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -237,12 +237,13 @@ class TransferData(pl.LightningDataModule):
         self._resumed_at = position
 
     def train_dataloader(self) -> StepLoader:
-        """Counts the training steps of the stage that Lightning's current epoch stands for."""
+        """Returns the loader of the current stage, which is Lightning's current epoch."""
         assert self.trainer is not None
         number = min(self.trainer.current_epoch, len(self.stages) - 1)
-        made = self._resumed_at.step if number == self._resumed_at.stage else 0
-        left = self.stages[number].steps - made
-        return StepLoader(self.training_steps(made) + self.training_steps(left))
+        # The steps done need not be a multiple of `iterations_per_step`, which may have changed since.
+        done = self._resumed_at.step if number == self._resumed_at.stage else 0
+        remaining = self.stages[number].steps - done
+        return StepLoader(self.training_steps(done) + self.training_steps(remaining))
 
     def step_ends(self) -> set[int]:
         """Returns the total numbers of evaluations after which a training step ends."""
@@ -255,6 +256,7 @@ class TransferData(pl.LightningDataModule):
 
     def training_steps(self, evaluations: int) -> int:
         """Returns the number of training steps that contain a number of evaluations."""
+        # Rounded up: the last training step of a stage may be shorter.
         return -(-evaluations // self.iterations_per_step)
 
     def _require_source(self) -> ContentSource:

@@ -1,1 +1,1 @@
-"""Distillation of VGG-19 into SlimVGG19: makes the weights again, wider or from other teachers."""
+"""Distillation of VGG-19 into SlimVGG19, for weights of other widths or from other teachers."""

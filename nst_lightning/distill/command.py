@@ -1,4 +1,4 @@
-"""The `distill` command: makes the weights of SlimVGG19, or measures a weights file."""
+"""The `distill` command: trains the weights of SlimVGG19, or measures a weights file."""
 
 import sys
 from pathlib import Path
@@ -19,10 +19,11 @@ DISTILL_USAGE = """\
 python -m nst_lightning distill --config FILE --model.vgg FILE --data.folders "[FOLDER, ...]" [--KEY VALUE]
        python -m nst_lightning distill measure --help"""
 
-DISTILL_DESCRIPTION = "Makes the weights of SlimVGG19 from those of VGG-19 and folders of photographs."
+DISTILL_DESCRIPTION = "Trains the weights of SlimVGG19 from those of VGG-19 and folders of photographs."
 
 MEASURE_DESCRIPTION = "Prints how close a weights file is to its teachers, on validation photographs."
 
+# Defaults of Lightning's Trainer in this command.
 DISTILL_TRAINER_DEFAULTS: dict[str, Any] = {
     "devices": 1,
     # `Photographs` returns other crops in each epoch.

@@ -83,6 +83,7 @@ def draw_crop(paths: Sequence[Path], size: int, generator: torch.Generator) -> T
     top, left = (int(torch.randint(extent - edge + 1, (1,), generator=generator)) for extent in picture.shape[2:])
     crop = picture[..., top : top + edge, left : left + edge]
     crop = functional.interpolate(crop, (size, size), mode="bilinear", antialias=True)
+    # Photographs are rarely upside down.
     flips = [axis for axis in (2, 3) if torch.rand(1, generator=generator) < (0.1 if axis == 2 else 0.5)]
     return crop.flip(flips) if flips else crop
 

@@ -146,8 +146,8 @@ def normalized_error(predicted: Tensor, target: Tensor) -> Tensor:
 def sketched_gram_error(predicted: Tensor, target: Tensor) -> Tensor:
     """Computes the squared distance between Gram matrices divided by the target's squared norm.
 
-    Both are taken in random directions, a quarter as many as there are channels and new ones in each call: full
-    Gram matrices of a teacher would cost more than the student.
+    Both Gram matrices are those of random projections, new ones in each call and a quarter as many as there are
+    channels: full Gram matrices of a teacher would cost more than the student.
 
     Args:
         predicted: ``(batch, channels, height, width)``.

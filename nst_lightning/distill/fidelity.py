@@ -88,7 +88,7 @@ def teacher_channel_ratio(layer: str, features: Tensor) -> float:
 
     Args:
         layer: a name from :data:`DISTILLED_LAYERS`.
-        features: the teacher's, ``(batch, channels, height, width)``.
+        features: the teacher's features, ``(batch, channels, height, width)``.
     """
     return VGG19(weights="random").width(layer) / features.shape[1]
 
@@ -111,7 +111,7 @@ def distance_ratios(thin: Tensor, teacher: Tensor, thin_ratio: float, teacher_ra
 
 
 def pair_distances(features: Tensor, channel_ratio: float) -> tuple[Tensor, Tensor]:
-    """Computes content and Gram distances between each picture and the previous one; the first meets the last.
+    """Computes content and Gram distances between neighboring pictures of a batch, and between the first and the last.
 
     Args:
         features: ``(batch, channels, height, width)``.

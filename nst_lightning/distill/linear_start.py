@@ -30,14 +30,14 @@ def select_spanning_channels(features: Tensor, count: int) -> Tensor:
         count: number of channels to select, at most ``channels``.
 
     Returns:
-        Channel indices, ``(count,)``; each explains the most of what those before it leave.
+        Channel indices, ``(count,)``; each explains the most of the variance that those before it leave.
     """
     centered = (features - features.mean(0)).double()
     residual = centered.T @ centered
     selected: list[int] = []
     for _ in range(count):
         energies = residual.diagonal().clone()
-        energies[selected] = -1
+        energies[selected] = -1  # a channel is selected once
         best = int(energies.argmax())
         selected.append(best)
         residual = residual - residual[:, best, None] * residual[best] / residual[best, best].clamp_min(1e-30)

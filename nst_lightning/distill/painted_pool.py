@@ -7,6 +7,7 @@ from nst_lightning.distill.student import Student
 from nst_lightning.functional.gram import gram_matrix
 from nst_lightning.functional.pixels import mean_squared_error
 
+# The objective of these pictures.
 POOL_STYLE_LAYERS = tuple(f"conv_{number}" for number in range(1, 9))
 POOL_CONTENT_LAYER = "conv_7"
 POOL_CONTENT_WEIGHT = 0.05

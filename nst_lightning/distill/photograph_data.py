@@ -58,6 +58,7 @@ class Photographs(LightningDataModule):
 
         They are 1.5 times as large as those of the training, because deep layers have few positions.
         """
+        # The seed is far from those of the training steps.
         size, seed = 3 * self.size // 2, self.seed + 1_000_000
         return Crops(self.training_paths, self.measured_batches, self.batch_size, size, seed)
 

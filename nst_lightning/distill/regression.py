@@ -33,6 +33,7 @@ def fit_ridge_regression(inputs: Tensor, outputs: Tensor, ridge: float) -> tuple
     mean_in, mean_out = inputs.mean(0), outputs.mean(0)
     centered = inputs - mean_in
     covariance = centered.T @ centered
+    # The constant makes the system solvable if all inputs are constant.
     damping = ridge * covariance.diagonal().mean() + 1e-12
     covariance = covariance + damping * torch.eye(len(covariance), dtype=torch.float64, device=covariance.device)
     weight = torch.linalg.solve(covariance, centered.T @ (outputs - mean_out)).T

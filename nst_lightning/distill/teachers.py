@@ -1,4 +1,4 @@
-"""The networks that the student learns from: a VGG-19 file and, for layers that it lacks, a compressed VGG-19."""
+"""The networks that the student learns from: a VGG-19 file and, for missing layers, a compressed VGG-19."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from nst_lightning.errors import InputError
 # The student's convolutions.
 DISTILLED_LAYERS = tuple(f"conv_{number}" for number in range(1, sum(SLIM_DEPTHS) + 1))
 
-# The compressed network was made from a VGG-19 of another scale. Each factor is the standard deviation that VGG-19's
+# The compressed network was derived from a VGG-19 of another scale. Each factor is the standard deviation that VGG-19's
 # layer is assumed to have on photographs, divided by that of the compressed network. The assumed values are not
 # measured but estimated from how standard deviations fall in published networks. The real conv_8 has 15.
 STAND_IN_FACTORS = {

@@ -20,12 +20,12 @@ EXACT_POSITIONS = 4096
 # Beyond it: the smallest number of partial sums, and the largest number of positions in each.
 MIN_PARTIAL_SUMS, MAX_POSITIONS_PER_SUM = 64, 1024
 
-# On CPUs the symmetric product is computed in this many column blocks if each has at least so many channels.
+# CPUs compute the symmetric product in column blocks: their number, and the smallest number of channels in each.
 COLUMN_BLOCKS, MIN_BLOCK_CHANNELS = 4, 64
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Compute the Gram matrix of a feature map, normalized by its number of values.
+    """Computes the Gram matrix of a feature map, normalized by its number of values.
 
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
     eq. 3, with the normalization of the PyTorch tutorial. Each image of a batch has its own matrix.
@@ -40,7 +40,7 @@ def gram_matrix(features: Tensor) -> Tensor:
 
 
 def moments(features: Tensor) -> Tensor:
-    """Compute the means of a feature map's channels and of their products, in one matrix.
+    """Computes the means of a feature map's channels and of their products, in one matrix.
 
     The matrix is ``M = E[x x^T]`` with ``x`` the channels at one position followed by a constant 1. The last row and
     the last column are therefore the channel means, and the last entry is 1. An affine map ``W x + b`` of the channels
@@ -56,7 +56,7 @@ def moments(features: Tensor) -> Tensor:
 
 
 def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Split the matrix of :func:`moments` into channel means and means of products.
+    """Splits the matrix of :func:`moments` into channel means and means of products.
 
     Args:
         matrix: ``(batch, channels + 1, channels + 1)``.
@@ -99,7 +99,7 @@ class _ScaledProducts(torch.autograd.Function):
 
 
 def sum_products(features: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | None]:
-    """Sum the products of all pairs of channels over the positions of a feature map.
+    """Sums the products of all pairs of channels over the positions of a feature map.
 
     ``F^T F`` with ``F`` of shape ``(positions, channels)``. The precision is described at the top of this file.
 
@@ -126,7 +126,7 @@ def sum_products(features: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | No
 
 
 def apply_channel_matrix(features: Tensor, matrices: Tensor, offsets: Tensor | None) -> Tensor:
-    """Multiply the channels at each position by a matrix and add an offset: ``D x + d``.
+    """Multiplies the channels at each position by a matrix and adds an offset: ``D x + d``.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -145,7 +145,7 @@ def apply_channel_matrix(features: Tensor, matrices: Tensor, offsets: Tensor | N
 
 
 def to_summable(features: Tensor) -> Tensor:
-    """Convert features to a precision that :func:`sum_products` accepts.
+    """Converts features to a precision that :func:`sum_products` accepts.
 
     Args:
         features: any shape.
@@ -157,7 +157,7 @@ def to_summable(features: Tensor) -> Tensor:
 
 
 def _split_positions(rows: Tensor) -> list[Tensor]:
-    """Split ``(batch, positions, channels)`` for partial sums: ``(batch, parts, positions per part, channels)``.
+    """Splits ``(batch, positions, channels)`` for partial sums: ``(batch, parts, positions per part, channels)``.
 
     The last entry holds the remaining positions, if there are any, as one shorter part.
     """
@@ -169,7 +169,7 @@ def _split_positions(rows: Tensor) -> list[Tensor]:
 
 
 def _sum_rounded_products(parts: Tensor) -> Tensor:
-    """Sum products over the positions of each part in bfloat16, and over the parts in float32."""
+    """Sums products over the positions of each part in bfloat16, and over the parts in float32."""
     products = _symmetric_product(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])  # type: ignore[no-untyped-call]
     result: Tensor = products.sum(dim=1, dtype=torch.float32)
     return result
@@ -194,7 +194,7 @@ def _add_partial_sums(sums: list[Tensor]) -> Tensor:
 
 @torch.no_grad()
 def matrix_power(matrices: Tensor, exponent: float, floor: float) -> Tensor:
-    """Raise symmetric matrices, divided by their largest eigenvalue, to a power.
+    """Raises symmetric matrices, divided by their largest eigenvalue, to a power.
 
     ``U max(e / e_max, floor)^exponent U^T`` with eigenvalues ``e`` and eigenvectors ``U``, computed in float64.
 

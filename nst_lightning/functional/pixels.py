@@ -14,7 +14,7 @@ SQUARES_PER_ROOT = 1024
 
 
 def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
-    """Compute the mean of squared differences, summed in float32 (float64 stays float64).
+    """Computes the mean of squared differences, summed in float32 (float64 stays float64).
 
     Args:
         value: any shape.
@@ -59,7 +59,7 @@ def _partial_norms(values: Tensor) -> Tensor:
 
 
 def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
-    """Compute the total variation: the mean of ``|difference|^exponent`` between vertical, plus horizontal, neighbors.
+    """Computes the total variation: the mean of ``|difference|^exponent`` between vertical, plus horizontal, neighbors.
 
     A mean, where Mahendran and Vedaldi 2015 take a sum, so that a weight means the same at every image size.
 
@@ -103,7 +103,7 @@ class _SquaredVariation(torch.autograd.Function):
 
 
 def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Compute the sum of masked squared differences, divided by the number of values of an image.
+    """Computes the sum of masked squared differences, divided by the number of values of an image.
 
     The temporal loss of Ruder, Dosovitskiy and Brox 2016, eq. 7. The divisor counts all values, masked or not, so the
     contribution of a pixel does not depend on how many others are masked. The images of a batch are summed.
@@ -120,7 +120,7 @@ def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def mask_nearest_first(masks: Sequence[Tensor]) -> list[Tensor]:
-    """Reduce the masks of several previous frames so that the nearest frame that shows a pixel takes precedence.
+    """Reduces the masks of several previous frames so that the nearest frame that shows a pixel takes precedence.
 
     Ruder, Dosovitskiy and Brox 2016, eq. 9: from each mask those of all nearer frames are subtracted, clamped at 0.
 
@@ -140,7 +140,7 @@ def mask_nearest_first(masks: Sequence[Tensor]) -> list[Tensor]:
 
 
 def warping_error(image: Tensor, warped: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the parts of the warping error between a frame and the previous one, warped along the optical flow.
+    """Computes the parts of the warping error between a frame and the previous one, warped along the optical flow.
 
     The error is the root of the ratio of the two parts. They are returned separately so that several frames can be
     summed first.

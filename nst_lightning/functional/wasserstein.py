@@ -34,8 +34,8 @@ class Normal(NamedTuple):
 
     @classmethod
     @torch.no_grad()
-    def of(cls, mean: Tensor, products: Tensor) -> "Normal":
-        """Create normal distributions from first and second moments.
+    def from_moments(cls, mean: Tensor, products: Tensor) -> "Normal":
+        """Creates normal distributions from first and second moments.
 
         Args:
             mean: channel means, ``(batch, channels)``.
@@ -49,7 +49,7 @@ class Normal(NamedTuple):
 
 
 def covariance(mean: Tensor, products: Tensor) -> Tensor:
-    """Compute covariances from first and second moments: ``E[x x^T] - m m^T``.
+    """Computes covariances from first and second moments: ``E[x x^T] - m m^T``.
 
     Args:
         mean: channel means, ``(batch, channels)``.
@@ -63,7 +63,7 @@ def covariance(mean: Tensor, products: Tensor) -> Tensor:
 
 
 def wasserstein_2(mean: Tensor, products: Tensor, target: Normal) -> Tensor:
-    """Compute the squared 2-Wasserstein distance between normal distributions, divided by the number of channels.
+    """Computes the squared 2-Wasserstein distance between normal distributions, divided by the number of channels.
 
     ``(|m - t|^2 + tr(S + T - 2 (T^1/2 S T^1/2)^1/2)) / channels`` with means ``m`` and ``t`` and covariances ``S`` and
     ``T`` (Dowson and Landau 1982; as a style loss in VinceMarron/style_transfer 2018 and
@@ -113,12 +113,12 @@ def _to_float64(tensor: Tensor) -> Tensor:
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
-def directions(channels: int, seed: int) -> Tensor:
-    """Draw random unit vectors, uniformly distributed, as many as there are channels.
+def draw_directions(channels: int, seed: int) -> Tensor:
+    """Draws random unit vectors, uniformly distributed, as many as there are channels.
 
     Args:
         channels: the length and the number of the vectors.
-        seed: of the random generator.
+        seed: seed of the random generator.
 
     Returns:
         ``(channels, channels)``, one vector in each row.
@@ -128,11 +128,11 @@ def directions(channels: int, seed: int) -> Tensor:
 
 
 def sorted_projections(features: Tensor, axes: Tensor) -> Tensor:
-    """Project a feature map onto directions and sort the projections of each in ascending order.
+    """Projects a feature map onto directions and sorts the projections of each in ascending order.
 
     Args:
         features: ``(batch, channels, height, width)``.
-        axes: unit vectors, ``(directions, channels)``; see :func:`directions`.
+        axes: unit vectors, ``(directions, channels)``; see :func:`draw_directions`.
 
     Returns:
         ``(batch, directions, height * width)``, in float32 or float64.
@@ -142,7 +142,7 @@ def sorted_projections(features: Tensor, axes: Tensor) -> Tensor:
 
 
 def quantiles(ordered: Tensor, count: int) -> Tensor:
-    """Resample sorted values to a number of equally spaced quantiles, by linear interpolation.
+    """Resamples sorted values to a number of equally spaced quantiles, by linear interpolation.
 
     Args:
         ordered: sorted values, ``(batch, directions, values)``.

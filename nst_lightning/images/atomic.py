@@ -19,7 +19,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Args:
         path: file to write; its folder exists.
     """
-    temporary = _temporary(path)
+    temporary = _temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -37,7 +37,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Args:
         path: folder to write, which is created if necessary; its parent exists.
     """
-    temporary = _temporary(path)
+    temporary = _temporary_path(path)
     temporary.mkdir()
     try:
         yield temporary
@@ -66,7 +66,7 @@ def make_writable_folder(folder: Path) -> None:
         folder: the folder; its parents are created as well.
 
     Raises:
-        InputError: The folder cannot be created or is read-only.
+        InputError: the folder cannot be created or is read-only.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +76,7 @@ def make_writable_folder(folder: Path) -> None:
         raise InputError(f"Expected to write into {folder}, but that is not permitted.")
 
 
-def _temporary(path: Path) -> Path:
-    # The process id keeps two processes that write the same file apart.
+def _temporary_path(path: Path) -> Path:
+    # In the same folder, because a rename is atomic only within a file system. The process id separates two processes
+    # that write the same file.
     return path.with_name(f".{path.name}.{os.getpid()}.part")

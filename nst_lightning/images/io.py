@@ -13,9 +13,10 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import make_writable_folder, write_bytes
 
+# Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
-"""Name of the PNG text chunk with the configuration of the run that made the picture."""
 
+# The color space of all tensors.
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 # Without the creation time in bytes 24 to 35, so that equal pictures are equal files.
@@ -45,7 +46,7 @@ def read_image(path: str | Path) -> Picture:
         The picture at its original size.
 
     Raises:
-        InputError: The file does not exist or is not an image.
+        InputError: the file does not exist or is not an image.
     """
     path = Path(path)
     if path.is_dir():
@@ -68,7 +69,7 @@ def from_pil(picture: Image.Image) -> Picture:
         picture: the PIL image.
 
     Raises:
-        ValueError: An image of integers or floating-point numbers has values outside of its range.
+        ValueError: an image of integers or floating-point numbers has values outside of its range.
     """
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith(("I", "F")):
@@ -76,6 +77,7 @@ def from_pil(picture: Image.Image) -> Picture:
     alpha = None
     if upright.has_transparency_data:
         alpha = _from_8_bit(upright.convert("RGBA").getchannel("A"))
+        # The result of an opaque picture is a file without transparency.
         if bool((alpha == 1).all()):
             alpha = None
     image = _from_8_bit(_convert_to_srgb(upright))
@@ -151,11 +153,11 @@ def _save_png(picture: Image.Image, file: io.BytesIO, config: str) -> None:
 
 
 def _save_jpeg(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "JPEG", quality=95, subsampling=0, exif=_exif(config), icc_profile=SRGB_BYTES)
+    picture.save(file, "JPEG", quality=95, subsampling=0, exif=_encode_exif(config), icc_profile=SRGB_BYTES)
 
 
 def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    picture.save(file, "WEBP", quality=95, method=4, exif=_exif(config), icc_profile=SRGB_BYTES)
+    picture.save(file, "WEBP", quality=95, method=4, exif=_encode_exif(config), icc_profile=SRGB_BYTES)
 
 
 def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
@@ -164,7 +166,7 @@ def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
     picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB_BYTES)
 
 
-def _exif(config: str) -> bytes:
+def _encode_exif(config: str) -> bytes:
     exif = Image.Exif()
     if config:
         comment = b"UNICODE\0" + config.encode("utf-16-be")
@@ -172,6 +174,7 @@ def _exif(config: str) -> bytes:
     return exif.tobytes()
 
 
+# Writers by the ending of the file.
 WRITERS: dict[str, Callable[[Image.Image, io.BytesIO, str], None]] = {
     ".png": _save_png,
     ".jpg": _save_jpeg,
@@ -192,7 +195,7 @@ def check_writable(path: str | Path) -> Path:
         The path.
 
     Raises:
-        InputError: The ending is unknown, the path is a directory, or the folder cannot be created or written to.
+        InputError: the ending is unknown, the path is a directory, or the folder cannot be created or written to.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
@@ -214,8 +217,8 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, co
             comment. :func:`read_config` reads it.
 
     Raises:
-        InputError: The ending is unknown.
-        OSError: The file cannot be written. A previous file at the path is unchanged.
+        InputError: the ending is unknown.
+        OSError: the file cannot be written. A previous file at the path is unchanged.
     """
     path = check_writable(path)
     writer = WRITERS[path.suffix.lower()]

@@ -17,6 +17,7 @@ def fit_long_edge(height: int, width: int, size: int) -> tuple[int, int]:
         Height and width in px, at least 1 each.
     """
     scale = size / max(height, width)
+    # The short edge of a panorama could round to 0.
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -25,14 +25,14 @@ class Loss(nn.Module, ABC):
         weight: factor on the whole term.
     """
 
+    # The picture that the loss compares with.
     reference: ClassVar[Reference | None] = None
-    """The picture that the loss compares with."""
+    # Whether `layer_distances` may be called with some of the layers at a time.
     layerwise: ClassVar[bool] = False
-    """Whether :meth:`layer_distances` may be called with some of the layers at a time."""
+    # Names of the layers that the loss reads; `IMAGE` for the pixels.
     layers: tuple[str, ...] = ()
-    """Names of the layers that the loss reads; :data:`IMAGE` for the pixels."""
+    # Distances in frames to the previous frames that the loss compares with.
     offsets: tuple[int, ...] = ()
-    """How many frames back the loss looks in a film."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Loss(nn.Module, ABC):
         """Computes the distances by layer with the weights of the term and of the layer included."""
 
     def set_channel_ratios(self, channel_ratio: Callable[[str], float]) -> None:
-        """Makes the weight mean the same on a thin network; called once, before the first target is set.
+        """Scales the weights so that they mean the same on a thin network; called once, before the first target is set.
 
         Args:
             channel_ratio: returns the ratio of a layer; see
@@ -67,13 +67,15 @@ class Loss(nn.Module, ABC):
         """Sets the frames that precede the current one in a film.
 
         Args:
-            frames: by how many frames back: that frame, ``(1, 3, height, width)``, warped to the current one, and how
-                reliable each of its pixels is in [0, 1], ``(1, 1, height, width)``. Empty at the start of a shot.
+            frames: previous frames by their distance in frames. Each is warped to the current frame,
+                ``(1, 3, height, width)``, with the reliability of its pixels, ``(1, 1, height, width)`` in [0, 1].
+                Empty at the start of a shot.
         """
 
 
 def total(distances: Mapping[str, Tensor]) -> Tensor:
     """Sums scalars in the order of insertion."""
+    # Not `sum`, which starts from the integer 0 and so adds one more operation to the graph.
     first, *others = distances.values()
     for other in others:
         first = first + other
@@ -112,11 +114,12 @@ class FeatureLoss(Loss):
             )
         self.layers = tuple(layers)
         self.layer_weights = tuple(check_weight("layer_weights", w) for w in layer_weights or [1.0] * len(layers))
+        # Factors that compensate for the width of a thin network; set by losses that depend on it.
         self._ratio_factors: dict[str, float] = {}
 
     @abstractmethod
     def statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes what is compared of a layer."""
+        """Computes the statistic of a layer that is compared with the target."""
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Computes what a reference picture contributes to the target of a layer."""
@@ -135,8 +138,8 @@ class FeatureLoss(Loss):
 
     def target_statistics(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Computes the statistics of a reference picture by layer, for those layers that are in ``features``."""
-        given = as_features(features)
-        return {layer: self.target_statistic(given, layer).detach() for layer in self.layers_in(features)}
+        known = as_features(features)
+        return {layer: self.target_statistic(known, layer).detach() for layer in self.layers_in(known)}
 
     def set_target(self, statistics: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
         """Sets the target.
@@ -157,7 +160,7 @@ class FeatureLoss(Loss):
         self.register_buffer(f"{name}_{layer}", value, persistent=False)
 
     def layers_in(self, features: Mapping[str, Tensor]) -> list[str]:
-        """Returns those of the loss's layers that are among the features."""
+        """Returns the layers of the loss that are among the features."""
         return [layer for layer in self.layers if layer in features]
 
     def weight_of(self, layer: str) -> float:

@@ -1,4 +1,4 @@
-"""The style of areas that a film has just disoccluded."""
+"""The style of areas that have just become visible in a film."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +13,11 @@ from nst_lightning.losses.gram import GramLoss
 class DisocclusionGramLoss(GramLoss):
     """The Gram loss of the areas of a frame that were not visible some frames ago.
 
-    What enters a film at its edges, or from behind an object, starts from its content. The Gram matrices of the whole
-    frame, most of which has its style already, hardly change it, so it would stay a photograph. This loss requests of
-    the disoccluded areas what a still picture is requested as a whole, in proportion to their area, so that its weight
-    means the same as that of a :class:`GramLoss`. Without disoccluded areas it is 0.
+    Areas that enter a film at its edges, or from behind an object, start from the content of the frame. The rest of the
+    frame already has the style, so the Gram matrices of the whole frame hardly change with these areas, and they would
+    stay photographic. This loss compares the Gram matrices of the disoccluded areas alone and multiplies the distance
+    by their share of the frame, so that its weight means the same as that of a :class:`GramLoss`. Without disoccluded
+    areas it is 0.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
@@ -43,7 +44,7 @@ class DisocclusionGramLoss(GramLoss):
         self._mask: tuple[torch.device, PositionMask] | None = None
 
     def set_previous_frames(self, frames: Mapping[int, tuple[Tensor, Tensor]]) -> None:
-        """Sets the area; near the start of a shot it is what the earliest frame of the shot does not show."""
+        """Sets the disoccluded area; near the start of a shot it is what the first frame of the shot does not show."""
         visible = [mask for offset, (_, mask) in sorted(frames.items()) if offset <= self.offsets[0]]
         disoccluded = 1 - visible[-1] if visible else None
         self._area = 0.0 if disoccluded is None else float(disoccluded.mean())
@@ -55,6 +56,7 @@ class DisocclusionGramLoss(GramLoss):
         if self.disoccluded is None:
             return {layer: self.target(layer).new_zeros(()) for layer in self.layers_in(features)}
         device = self.disoccluded.device
+        # The mask caches its positions for each layer size, so it is created once per frame and device.
         if self._mask is None or self._mask[0] != device:
             self._mask = device, PositionMask(self.disoccluded)
         distances = self.masked_distances(features, self._mask[1])

@@ -78,12 +78,15 @@ class GramLoss(FeatureLoss):
         """Sets the Gram matrices to compare with, whitened if requested; see :meth:`FeatureLoss.set_target`."""
         for layer, target in statistics.items():
             readout = (readouts or {}).get(layer)
+            # A map replaces the readout and the whitening of the image's features by one product with small matrices.
             if self.whitening is None:
                 channel_map = None if readout is None else readout.gram_map()
                 self._distance_weights[layer] = self.weight_of(layer)
             else:
                 metric = matrix_power(target, -self.whitening / 2, LEAST_EIGENVALUE)
-                channel_map = _metric_map(metric) if readout is None else readout.gram_map(metric)
+                # A Gram matrix is divided by the number of channels; means of products of mapped channels are not.
+                own_map = ChannelMap(metric / math.sqrt(metric.shape[-1]))
+                channel_map = own_map if readout is None else readout.gram_map(metric)
                 target, self._distance_weights[layer] = self._whiten(layer, target, metric)
             super().set_target({layer: target})
             self.set_buffer("map_weight", layer, None if channel_map is None else channel_map.weight)
@@ -93,6 +96,7 @@ class GramLoss(FeatureLoss):
         """Returns the whitened target of a layer and the weight of its distance."""
         with torch.autocast(target.device.type, enabled=False):
             whitened = metric @ target @ metric
+        # The whitened distance of an image whose features are all 0; dividing by it makes that distance 1.
         scale = float(whitened.double().square().mean())
         layer_weight = self.layer_weights[self.layers.index(layer)] / sum(self.layer_weights)
         return whitened, self.weight * layer_weight / scale if scale else 0.0
@@ -100,8 +104,3 @@ class GramLoss(FeatureLoss):
     def _channel_map(self, layer: str) -> ChannelMap | None:
         weight, offset = (getattr(self, f"{name}_{layer}") for name in ("map_weight", "map_offset"))
         return None if weight is None else ChannelMap(weight, offset)
-
-
-def _metric_map(metric: Tensor) -> ChannelMap:
-    """Returns the map after which products of channels are a Gram matrix multiplied by a metric on both sides."""
-    return ChannelMap(metric / math.sqrt(metric.shape[-1]))

@@ -1,4 +1,4 @@
-"""Losses of the image alone."""
+"""Losses that depend only on the image."""
 
 from torch import Tensor
 

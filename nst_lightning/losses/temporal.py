@@ -19,8 +19,8 @@ class TemporalLoss(Loss):
 
     Args:
         weight: factor on the term.
-        offsets: how many frames back the loss looks. With several, each pixel counts for the nearest frame that shows
-            it: with [1, 2, 4], pixels that were hidden for a moment are compared with an earlier frame.
+        offsets: distances in frames to the previous frames. With several, each pixel counts for the nearest frame that
+            shows it: with [1, 2, 4], pixels that were hidden for a moment are compared with an earlier frame.
     """
 
     layers = (IMAGE,)

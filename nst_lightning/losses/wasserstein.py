@@ -1,4 +1,4 @@
-"""Style losses that measure how far a distribution of features must be moved."""
+"""Style losses that measure Wasserstein distances between distributions of features."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.pixels import mean_squared_error
-from nst_lightning.functional.wasserstein import Normal, directions, quantiles, sorted_projections, wasserstein_2
+from nst_lightning.functional.wasserstein import Normal, draw_directions, quantiles, sorted_projections, wasserstein_2
 from nst_lightning.losses.base import FeatureLoss
 
 # The members of a Normal, each a buffer of every layer.
@@ -41,7 +41,7 @@ class WassersteinLoss(FeatureLoss):
         """Sets the normal distributions to compare with; see :meth:`FeatureLoss.set_target`."""
         for layer, moments in statistics.items():
             with torch.autocast(moments.device.type, enabled=False):
-                normal = Normal.of(*mean_and_products(moments))
+                normal = Normal.from_moments(*mean_and_products(moments))
             for name, value in zip(NORMAL_PARTS, normal, strict=True):
                 self.set_buffer(name, layer, value)
 
@@ -87,7 +87,8 @@ class SlicedWassersteinLoss(FeatureLoss):
         """Computes sorted projections, ``(batch, channels, positions)``."""
         value = features[layer]
         with torch.autocast(value.device.type, enabled=False):
-            return sorted_projections(value, directions(value.shape[1], self.seed).to(value.device))
+            # The generator is seeded again each time, so these are the same directions in every evaluation.
+            return sorted_projections(value, draw_directions(value.shape[1], self.seed).to(value.device))
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Computes quantiles of the projections, so that styles of any size can be blended."""

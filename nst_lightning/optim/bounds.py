@@ -9,7 +9,7 @@ from nst_lightning.optim.lbfgs import CompactLBFGS
 
 
 def keep_within(optimizer: Optimizer) -> Optimizer:
-    """Make an optimizer clip its parameters to [0, 1] after each step, unless it is L-BFGS.
+    """Makes an optimizer clip its parameters to [0, 1] after each step, unless it is L-BFGS.
 
     L-BFGS estimates curvature from differences between images and between gradients. Clipping falsifies these pairs
     (it made the loss of the PyTorch tutorial explode), so an image optimized by L-BFGS is clipped only when it is shown

@@ -51,7 +51,7 @@ class CompactLBFGS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Evaluate the objective once and update the tensor once.
+        """Evaluates the objective once and updates the tensor once.
 
         Args:
             closure: evaluates the objective and its gradient; required.
@@ -86,7 +86,7 @@ class CompactLBFGS(Optimizer):
 
 
 def _create_state(gradient: Tensor, history: int) -> dict[str, Any]:
-    """Create the state before the first step, in the precision of the tensor, which torch restores on loading.
+    """Creates the state before the first step, in the precision of the tensor, which torch restores on loading.
 
     - ``pairs``: differences of the tensor, then those of the gradient, ``(items, 2 * history, values)``; step k
       writes rows ``k % history`` and ``history + k % history``.
@@ -107,7 +107,7 @@ def _create_state(gradient: Tensor, history: int) -> dict[str, Any]:
 
 
 def _complete_pair(state: dict[str, Any], gradient: Tensor) -> None:
-    """Store the change of the gradient since the last step, and all products with it."""
+    """Stores the change of the gradient since the last step, and all products with it."""
     history = state["valid"].shape[1]
     slot = (state["step"] - 1) % history
     pairs, products = state["pairs"], state["products"]
@@ -122,7 +122,7 @@ def _complete_pair(state: dict[str, Any], gradient: Tensor) -> None:
 
 
 def _quasi_newton_update(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
-    """Compute ``-lr H g``, with ``H`` the inverse Hessian estimated from the valid pairs; 0 if it points uphill."""
+    """Computes ``-lr H g``, with ``H`` the inverse Hessian estimated from the valid pairs; 0 if it points uphill."""
     scale, weights = _inverse_hessian_weights(state)
     is_uphill = (state["along"] * weights).sum(dim=1) + scale * _dot(gradient, gradient) <= 0
     lengths = torch.where(is_uphill, 0.0, -lr)[:, None]
@@ -133,7 +133,7 @@ def _quasi_newton_update(state: dict[str, Any], gradient: Tensor, lr: float) -> 
 
 
 def _inverse_hessian_weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Express ``H g`` as a linear combination of the gradient and the rows of ``pairs``.
+    """Expresses ``H g`` as a linear combination of the gradient and the rows of ``pairs``.
 
     ``H = c I + [S cY]^T [[R^-T (D + c Y Y^T) R^-1, -R^-T], [-R^-1, 0]] [S cY]`` with the pairs ``S`` and ``Y`` in
     chronological order, ``R`` the upper triangle of ``S Y^T``, ``D`` its diagonal and ``c`` the scale of the newest
@@ -176,7 +176,7 @@ def _uses_blas(device: torch.device) -> bool:
 
 
 def _multiply_rows(pairs: Tensor, gradient: Tensor) -> Tensor:
-    """Multiply each row of ``(items, rows, values)`` by the gradient of its item, ``(items, values)``."""
+    """Multiplies each row of ``(items, rows, values)`` by the gradient of its item, ``(items, values)``."""
     items = zip(pairs, gradient, strict=True)
     if _uses_blas(pairs.device):
         return torch.stack([torch.mv(rows, values) for rows, values in items])
@@ -188,7 +188,7 @@ def _multiply_rows(pairs: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _add_weighted_rows(total: Tensor, rows: Tensor, weights: Tensor) -> None:
-    """Add the rows of ``(rows, values)``, each times its weight, to ``(values,)`` in place."""
+    """Adds the rows of ``(rows, values)``, each times its weight, to ``(values,)`` in place."""
     if _uses_blas(rows.device):
         total.addmv_(rows.t(), weights)
         return

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def resize_state(state: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-    """Resize an optimizer's state to a new image size, as far as the state can be resized.
+    """Resizes an optimizer's state to a new image size, as far as the state can be resized.
 
     Adam and related optimizers keep their step count and their moving averages, which are resized like the image; the
     second moment bilinearly, because it must not become negative (as in crowsonkb/style-transfer-pytorch). The

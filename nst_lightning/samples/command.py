@@ -27,7 +27,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         options = parser.parse_args(args)
         if options.render:
-            print("notice: --render has no effect any more and ends with the next version.", file=sys.stderr)
+            print("notice: --render no longer has an effect and ends with the next version.", file=sys.stderr)
         directory = Path(options.output)
         directory.mkdir(parents=True, exist_ok=True)
         for name in SAMPLES + CLIPS:

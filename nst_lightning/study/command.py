@@ -47,6 +47,7 @@ def main(args: list[str]) -> int:
         if study.sections:
             raise InputError("Expected --config with sections, or --contents and --styles, but got both: drop one.")
         study = create_folder_study(study, options.contents, options.styles, options.recipe)
+        # Runs of the default recipe keep the keys they had before it was a file.
         key = folder_run_key if options.recipe is None else run_key
     folders = list(dict.fromkeys([Path(), *(path.parent for path in files)]))
     resolved = StudyResolver(folders, options.size, key).resolve(study)
@@ -66,8 +67,8 @@ def _create_parser() -> Parser:
         action="append",
         type=str,
         default=[],
-        help="study file, or the name of a packaged one (assignment); repeat it with configurations of `fit` that "
-        "override those of all sections",
+        help="study file, or the name of a packaged one (assignment); further ones are configurations of `fit` "
+        "that override those of all sections",
     )
     parser.add_argument("--contents", type=str | None, help="folder or glob of contents; each is painted in all styles")
     parser.add_argument("--styles", type=str | None, help="folder or glob of styles")
@@ -76,9 +77,7 @@ def _create_parser() -> Parser:
         type=list[str] | str | None,
         help="configuration of `fit` for --contents and --styles; transfer by default",
     )
-    parser.add_argument(
-        "--size", type=int | None, help="long edge of all pictures in px; as the configurations say by default"
-    )
+    parser.add_argument("--size", type=int | None, help="long edge of all pictures in px; by default as configured")
     parser.add_argument("--output", type=str | None, help="folder of the study; logs/study/TITLE by default")
     parser.add_argument(
         "--engine", type=Literal["local", "ray"], default="local", help="paint in this process or on a Ray cluster"
@@ -146,6 +145,7 @@ class StudyPainter:
     def _start_engine(self, jobs: Sequence[PaintJob], bar: Any) -> Iterator[JobResult]:
         if self.options.engine == "local":
             return run_locally(jobs, bar.update)
+        # Ray is an optional dependency.
         from nst_lightning.study.engine.ray_engine import run_on_ray
 
         return run_on_ray(jobs, bar.update, self.options.ray.address, self.options.ray.gpus_per_run)

@@ -1,1 +1,1 @@
-"""The machine: memory, precision, huge pages and the console."""
+"""The machine: memory, huge pages, numerical precision and Ctrl-C."""

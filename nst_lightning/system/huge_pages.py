@@ -7,7 +7,7 @@ HUGE_PAGES_VARIABLE = "THP_MEM_ALLOC_ENABLE"
 
 
 def request_huge_pages() -> None:
-    """Let torch request 2 MB pages from Linux for large tensors, unless the environment variable is set already.
+    """Lets torch request 2 MB pages from Linux for large tensors, unless the environment variable is set already.
 
     The kernel clears and looks up one huge page faster than 512 small ones: at 512 px a step of SlimVGG19 takes 2 %
     less time. Without effect where the kernel has no huge pages.

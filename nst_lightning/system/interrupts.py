@@ -25,13 +25,14 @@ class InterruptHandler:
         self._previous: Any = None
 
     def install(self) -> None:
-        """Replaces the present handler of Ctrl-C."""
+        """Replaces the current handler of Ctrl-C."""
+        # Python permits handlers of signals only in the main thread.
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._handle)
             self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._report_unraisable
 
     def remove(self) -> None:
-        """Restores the handler that was there before."""
+        """Restores the previous handler."""
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             sys.unraisablehook = self._previous_hook

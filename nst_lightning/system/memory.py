@@ -1,4 +1,4 @@
-"""Memory of the process and of its devices: what is free, what is in use, and what becomes of freed blocks."""
+"""Memory of the process and of its devices: free, in use, and whether freed blocks are kept."""
 
 import ctypes
 import sys
@@ -17,7 +17,7 @@ RETURNED_BLOCK_BYTES = 4 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Make the process keep the memory of freed tensors for the next step.
+    """Makes the process keep the memory of freed tensors for the next step.
 
     By default glibc returns blocks above 32 MB to the kernel, which has to clear every page again when the next step
     asks for it; at 512 px that takes a tenth of a step of VGG-19. The price: blocks of other sizes do not fit into the
@@ -30,7 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Make the process return the memory of large freed tensors at once; undoes :func:`keep_freed_memory`.
+    """Makes the process return the memory of large freed tensors at once; undoes :func:`keep_freed_memory`.
 
     By default glibc does so only above a threshold, which it raises up to 32 MB with each block that it returns: at
     1024 px it held 75 MB that nothing used, a sixth of a step of VGG-19 with activation checkpointing.
@@ -59,7 +59,7 @@ def is_plenty(needed: int, free: int | None) -> bool:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Return how many bytes are free on a device.
+    """Returns how many bytes are free on a device.
 
     Args:
         device: for a CPU, memory that can be given to processes without swapping counts as free, up to the limit of
@@ -78,21 +78,21 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def _free_bytes_of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Read what the memory limit of the control group (version 2) leaves; None without a limit."""
+    """Returns the bytes left by the memory limit of the control group (version 2), or None without a limit."""
     limit, used = root / "memory.max", root / "memory.current"
     if not limit.exists() or not used.exists() or not limit.read_text().strip().isdigit():
         return None
     return int(limit.read_text()) - int(used.read_text())
 
 
-def forget_peak() -> None:
-    """Restart the measurement of :func:`peak_bytes` at what the process holds now, where the kernel allows it."""
+def reset_peak() -> None:
+    """Restarts the measurement of :func:`peak_bytes` at the current memory of the process, if the kernel allows it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_bytes() -> int | None:
-    """Return the largest resident memory of this process since :func:`forget_peak`, or None if unknown.
+    """Returns the largest resident memory of this process since :func:`reset_peak`, or None if unknown.
 
     Read from the kernel directly: psutil does not report the peak on Linux, and that of ``resource.getrusage`` cannot
     be reset.
@@ -104,7 +104,7 @@ def peak_bytes() -> int | None:
     return int(lines[0].split()[1]) * 1024 if lines else None
 
 
-def held_bytes() -> int:
-    """Return the resident memory of this process in bytes."""
+def resident_bytes() -> int:
+    """Returns the resident memory of this process in bytes."""
     held: int = psutil.Process().memory_info().rss
     return held

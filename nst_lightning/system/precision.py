@@ -16,7 +16,7 @@ BFLOAT16_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def native_precisions(accelerator: str) -> tuple[Precision, ...]:
-    """List the precisions that the hardware computes natively, the fastest last.
+    """Lists the precisions that the hardware computes natively, the fastest last.
 
     Emulated bfloat16 is not worth trying: a processor without instructions for it reached less than a hundredth of its
     float32 rate in convolutions.
@@ -38,7 +38,7 @@ def is_emulated(precision: Precision, accelerator: str) -> bool:
 
 
 def native_precision(accelerator: str) -> Precision:
-    """Choose the fastest native precision: ``bf16-mixed`` if the hardware has bfloat16 arithmetic, else ``32-true``.
+    """Chooses the fastest native precision: ``bf16-mixed`` if the hardware has bfloat16 arithmetic, else ``32-true``.
 
     In ``bf16-mixed`` only the network computes in bfloat16; the image, its gradient and the sums of the losses stay
     float32.

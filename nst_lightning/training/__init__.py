@@ -1,1 +1,1 @@
-"""The LightningModule that optimizes the image, its objective and what they need."""
+"""The LightningModule that optimizes the image, its objective, resuming, and the memory estimate."""

@@ -1,4 +1,4 @@
-"""What Lightning writes to the terminal and what it does at Ctrl-C, adapted to a command-line tool."""
+"""Adapts Lightning's output on the terminal, and its behavior at Ctrl-C, to a command-line tool."""
 
 import logging
 import signal
@@ -12,7 +12,7 @@ from nst_lightning.training.private_api import CHATTER, CHATTY_LOGGERS, WARNINGS
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Drops the messages that Lightning logs at every run; reports that a user asks for, as a profiler's, are shown.
+    """Drops the messages that Lightning logs at every run; reports on request, such as a profiler's, are shown.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere else in Python.
     """
@@ -46,6 +46,7 @@ def _raise_interrupts() -> Iterator[None]:
     except SystemExit as error:
         if not is_exit_after_interrupt(error):
             raise
+        # Only the main thread may set a handler.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None

@@ -1,4 +1,4 @@
-"""Estimate of the memory that a run needs, made before it starts."""
+"""Estimates the memory that a run needs before it starts."""
 
 from collections import Counter
 
@@ -19,13 +19,13 @@ CPU = torch.device("cpu")
 # Pictures with a shorter long edge in px are assumed to fit.
 SMALLEST_ESTIMATED_SIZE = 512
 
-# A step makes so many temporary maps as large as the largest that is kept: gradients and rectified values.
+# Number of temporary maps of a step, each as large as the largest stored one: gradients and rectified values.
 TEMPORARY_MAPS = 2
 
 # Bytes that do not depend on the picture: weights in another precision, buffers of libraries.
 CONSTANT_BYTES = 256 * 2**20
 
-# Tensors of the image's size besides those that an optimizer keeps: gradient, direction, input of the network.
+# Tensors of the image's size in addition to the optimizer's state: gradient, direction, input of the network.
 IMAGE_COPIES = 4
 
 
@@ -89,6 +89,7 @@ def estimate_bytes(
     probes = [Stage(largest.frame, largest.size // divisor, 1) for divisor in (8, 4)]
     if items * largest.size**2 < SMALLEST_ESTIMATED_SIZE**2 or _is_too_narrow(module, data, probes[0]):
         return 0
+    # A line through two points: bytes that do not depend on the size cancel out.
     pixels = [height * width for height, width in (data.shape(stage) for stage in (*probes, largest))]
     kept = [_measure_kept_bytes(module, data, stage, precision) for stage in probes]
     graph = (kept[1] - kept[0]) / (pixels[1] - pixels[0]) * pixels[2]
@@ -105,7 +106,7 @@ def _is_too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> b
 
 
 def _measure_kept_bytes(module: StyleTransfer, data: TransferData, stage: Stage, precision: Precision) -> int:
-    """Measures the bytes that an evaluation and its gradient hold at most."""
+    """Measures the most bytes that an evaluation and its gradient hold at a time."""
     counter = _SavedTensors()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
         module.set_targets(data.pictures(stage))
@@ -128,6 +129,7 @@ class _SavedTensors:
     def keep(self, value: Tensor) -> "_SavedTensor":
         """Counts a tensor that is saved."""
         storage = value.untyped_storage()
+        # Feature maps and images, not the 3x3 kernels.
         if value.dim() == 4 and value.shape[-1] > 3:
             self.largest = max(self.largest, value.nbytes)
         if not self._uses[storage.data_ptr()]:
@@ -162,5 +164,6 @@ class _SavedTensor:
 def optimizer_bytes(optimizer: Optimizer, image: Tensor, steps: int) -> int:
     """Estimates the bytes of an optimizer's state and of a step's own copies of the image."""
     group = optimizer.param_groups[0]
+    # L-BFGS stores two tensors per pair, Adam two moments.
     kept = 2 * min(group["history_size"], steps) if "history_size" in group else 2
     return (kept + IMAGE_COPIES) * image.numel() * image.element_size()

@@ -40,7 +40,7 @@ class StyleTransfer(pl.LightningModule):
         backbone: the frozen network whose features the losses compare.
         losses: the losses by name. A name is the name of the curve in TensorBoard, `loss/NAME`, and of the option on
             the shell, `--model.losses.NAME.weight 10`. Style transfer has a content and a style loss, content
-            reconstruction has the first alone, texture synthesis the second alone.
+            reconstruction has only the first, texture synthesis only the second.
         initialization: the image before the first step: `content`, `style`, `noise` (uniform), `gaussian`, or an image
             file. Noise follows `seed_everything`.
         optimizer: changes the image; by default L-BFGS with one evaluation per step. Optimizers other than L-BFGS have
@@ -70,7 +70,7 @@ class StyleTransfer(pl.LightningModule):
         self.cuda_graphs = cuda_graphs
         self.set_objective(Objective(backbone, losses))
         self.terms: dict[str, Tensor] = {}
-        # Evaluations made in the stage, in the last training step, and still to make in the current training step.
+        # Numbers of evaluations: so far in the stage, in the last training step, and left in the current training step.
         self.stage_step, self.step_evaluations, self._evaluations_left = 0, 1, 0
         self._stage: Stage | None = None
         self.set_image(torch.zeros(1, 3, 1, 1))
@@ -92,6 +92,7 @@ class StyleTransfer(pl.LightningModule):
         distances = self.evaluate(self.image)
         terms = {name: total(layers) for name, layers in distances.items()}
         objective = total(terms)
+        # Of several evaluations in a training step only the last one is logged.
         if not self._evaluations_left:
             self._log_terms({"total": objective, **terms}, distances)
         return objective
@@ -147,7 +148,7 @@ class StyleTransfer(pl.LightningModule):
         self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
 
     def check_data(self, data: TransferData) -> None:
-        """Checks that pictures serve the objective.
+        """Checks that the pictures suffice for the objective.
 
         Raises:
             InputError: a picture is missing or too small, or optical flow is not available.
@@ -155,6 +156,7 @@ class StyleTransfer(pl.LightningModule):
         data.require_previous_frames(self.objective.offsets)
         first = data.stages[0]
         self.objective.check(data.pictures(first))
+        # On the meta device an image has a shape and no memory.
         height, width = data.shape(first)
         self.objective.check_image(torch.empty(1, 3, height, width, device="meta"))
 
@@ -167,6 +169,7 @@ class StyleTransfer(pl.LightningModule):
         return self._initial_image(data.pictures(data.stages[0]), data.shape(data.stages[0]))
 
     def _initial_image(self, pictures: StagePictures, shape: tuple[int, int]) -> Tensor:
+        # A frame of a film starts from the previous painted frame.
         if pictures.start is not None:
             return pictures.start
         style = pictures.styles[0] if pictures.styles else None
@@ -184,7 +187,7 @@ class StyleTransfer(pl.LightningModule):
         """Prepares image and targets for the current stage, once per stage.
 
         Args:
-            is_resumed: whether some steps of the stage are made already, so that the image stays as it is.
+            is_resumed: whether the run resumes within the stage, so that the image stays as it is.
         """
         data, number = self._data(), self.trainer.current_epoch
         stage = data.stages[number]
@@ -212,6 +215,7 @@ class StyleTransfer(pl.LightningModule):
     def _replace_image(self, image: Tensor) -> None:
         """Replaces the image and creates a new optimizer for it."""
         self.set_image(image)
+        # The optimizer of the previous image would continue to update that image.
         self.trainer.strategy.setup_optimizers(self.trainer)
 
     def _resize_image(self, height: int, width: int) -> None:
@@ -225,13 +229,13 @@ class StyleTransfer(pl.LightningModule):
     # Optimization
 
     def configure_optimizers(self) -> Optimizer:
-        """Creates the optimizer of the image alone: L-BFGS would keep a history of the network's weights too."""
+        """Creates the optimizer, only for the image: L-BFGS would keep a history of the network's weights too."""
         return keep_within(self.optimizer([self.image]))
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
-        """Makes the evaluations and updates of a training step; the last one is logged."""
+        """Runs the evaluations and updates of a training step."""
         left = self._data().stages[self.trainer.current_epoch].steps - self.stage_step
         if self.trainer.max_steps >= 0:
             left = min(left, self.trainer.max_steps - self.global_step)
@@ -251,6 +255,7 @@ class StyleTransfer(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Creates an image of the checkpoint's shape and sets Lightning's loops to the checkpoint's position."""
+        # Lightning copies the state dict into existing parameters, which must have its shapes.
         data = self._data()
         position = self.check_checkpoint(checkpoint, data)
         set_loops(fit_loop_state(checkpoint), position.stage, data.training_steps(position.step))

@@ -32,6 +32,7 @@ class Objective(nn.Module):
         self.backbone = backbone
         self.losses = nn.ModuleDict(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
+        # The loop over layers ends at the deepest one, so no deeper weights are loaded.
         self.backbone.build(self.layers)
         for loss in losses.values():
             loss.set_channel_ratios(self.backbone.channel_ratio)
@@ -56,7 +57,7 @@ class Objective(nn.Module):
 
     @property
     def offsets(self) -> set[int]:
-        """How many frames back the losses look in a film."""
+        """Distances in frames to the previous frames that the losses compare with."""
         return {offset for loss in self.named_losses.values() for offset in loss.offsets}
 
     @property
@@ -84,11 +85,14 @@ class Objective(nn.Module):
 
     def _set_targets(self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]]) -> None:
         """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
-        losses = [loss for loss in self._feature_losses() if loss.reference == reference]
+        losses = [
+            loss for loss in self.losses.values() if isinstance(loss, FeatureLoss) and loss.reference == reference
+        ]
         if not losses or not weighted_pictures:
             return
         layers = layers_of_backbone(layer for loss in losses for layer in loss.layers)
         targets: list[dict[str, Tensor]] = [{} for _ in losses]
+        # Layer by layer, so that the features of only one layer are in memory at a time.
         for picture, weight in weighted_pictures:
             parts = self.backbone.stream(picture, layers) if layers else ()
             for features in (Features({IMAGE: picture}), *parts):
@@ -99,15 +103,12 @@ class Objective(nn.Module):
         for loss, target in zip(losses, targets, strict=True):
             loss.set_target(target, readouts)
 
-    def _feature_losses(self) -> list[FeatureLoss]:
-        return [loss for loss in self.losses.values() if isinstance(loss, FeatureLoss)]
-
     def _readouts(self, layers: Iterable[str]) -> dict[str, Readout]:
         readouts = {layer: self.backbone.readout(layer) for layer in layers}
         return {layer: readout for layer, readout in readouts.items() if readout is not None}
 
     def check(self, pictures: StagePictures) -> None:
-        """Checks that pictures serve the losses.
+        """Checks that the pictures suffice for the losses.
 
         Raises:
             InputError: a loss needs a picture that is missing, or a picture is too small for the deepest layer.
@@ -155,5 +156,6 @@ def _check_names(losses: Mapping[str, Loss]) -> None:
     if not losses:
         raise InputError("Expected at least one term in `losses`, but got none.")
     for name in losses:
+        # `nn.ModuleDict` rejects the names of its own methods; a dot would end the name of an option.
         if not name.isidentifier() or name == "total" or hasattr(nn.ModuleDict, name):
             raise InputError(f"Expected the names in `losses` to be words other than 'total', but got {name!r}.")

@@ -104,7 +104,7 @@ def is_exit_after_interrupt(error: SystemExit) -> bool:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed to allocate memory, on a GPU or on the CPU, for which torch has no class of errors."""
+    """Whether torch failed to allocate memory on a GPU, or on the CPU, where torch raises a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 

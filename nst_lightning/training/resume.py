@@ -62,10 +62,10 @@ def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int
             f"Expected a checkpoint of a plan with {len(shapes)} stages, but this one is in stage "
             f"{position.stage + 1}: give the configuration it was made with."
         )
-    (height, width), found = shapes[position.stage], checkpoint["state_dict"]["image"].shape
-    if tuple(found[-2:]) != (height, width):
+    (height, width), shape = shapes[position.stage], checkpoint["state_dict"]["image"].shape
+    if tuple(shape[-2:]) != (height, width):
         raise InputError(
-            f"Expected a checkpoint with an image of {width}x{height} px, but its image has {found[-1]}x{found[-2]} "
+            f"Expected a checkpoint with an image of {width}x{height} px, but its image has {shape[-1]}x{shape[-2]} "
             "px: give the content and the size it was made with, or start from a picture with "
             "--model.initialization FILE."
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from nst_lightning.data.plan import Stage
@@ -14,7 +15,7 @@ from nst_lightning.training.run_folder import run_folder
 
 @dataclass(frozen=True)
 class RunState:
-    """What callbacks read of a run: one view of the Trainer, the module and the data, with their real types.
+    """What callbacks may read from a run: one view of the Trainer, the module and the data, with their real types.
 
     Attributes:
         trainer: the Trainer.
@@ -58,7 +59,7 @@ class RunState:
 
     @property
     def is_stage_done(self) -> bool:
-        """Whether all evaluations of the stage are made."""
+        """Whether all steps of the stage are done."""
         return self.module.stage_step == self.stage.steps
 
     @property
@@ -68,7 +69,7 @@ class RunState:
 
     @property
     def step(self) -> int:
-        """Evaluations made so far in all stages."""
+        """Evaluations so far in all stages."""
         return self.trainer.global_step
 
     @property
@@ -81,6 +82,11 @@ class RunState:
     def folder(self) -> Path | None:
         """The run folder; see :func:`nst_lightning.training.run_folder.run_folder`."""
         return run_folder(self.trainer)
+
+    @property
+    def tensorboard_loggers(self) -> list[TensorBoardLogger]:
+        """Those loggers that can also show images and text."""
+        return [logger for logger in self.trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
     def is_due(self, every: int) -> bool:
         """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""

@@ -11,8 +11,8 @@ from nst_lightning.errors import InputError
 from nst_lightning.video.extras import import_extra
 from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 
+# Height in px from which a film without color metadata is assumed to use BT.709, as players do; else BT.601.
 HD_HEIGHT = 720
-"""Height in px from which a film without color metadata is assumed to use BT.709, as players do; else BT.601."""
 
 
 class ContainerReader(FilmReader):
@@ -36,7 +36,7 @@ class ContainerReader(FilmReader):
             raise InputError(f"Expected a film, but {self.path} is not a film that can be read.") from error
         with container:
             stream = _find_stream(container, self.path)
-            stream.thread_type = "AUTO"
+            stream.thread_type = "AUTO"  # decodes frames in parallel
             frame_duration = 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
             count, end = 0, Fraction(0)
             try:

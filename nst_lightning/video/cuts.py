@@ -5,21 +5,21 @@ from numpy.typing import NDArray
 
 from nst_lightning.video.reader import Pixels
 
+# Rows and columns of a thumbnail.
 THUMBNAIL_CELLS = 24
-"""Rows and columns of a thumbnail."""
 
+# Bins per color channel.
 HISTOGRAM_BINS = 6
-"""Bins per color channel."""
 
+# Mean absolute difference of two thumbnails above which a cut is possible.
 MIN_DIFFERENCE = 0.10
-"""Mean absolute difference of two thumbnails above which a cut is possible."""
 
+# Minimum ratio between the difference at a cut and the moving average of the shot.
 MIN_RELATIVE_DIFFERENCE = 1.5
-"""Minimum ratio between the difference at a cut and the moving average of the shot."""
 
 # Measured: 0.34 or more for pairs of unrelated pictures, at most 0.09 for a pan by a tenth of the width.
+# Minimum share of pixels whose color bin changes at a cut.
 MIN_COLOR_CHANGE = 0.3
-"""Minimum share of pixels whose color bin changes at a cut."""
 
 
 class CutDetector:
@@ -51,6 +51,7 @@ class CutDetector:
         if difference > threshold and color_change > MIN_COLOR_CHANGE:
             self._average_difference = 0.0
             return True
+        # An exponential average over about the last three frames.
         self._average_difference = 0.7 * self._average_difference + 0.3 * difference
         return False
 

@@ -20,7 +20,7 @@ def import_extra(module: str) -> Any:
         The module.
 
     Raises:
-        InputError: The package is not installed.
+        InputError: the package is not installed.
     """
     try:
         return import_module(module)

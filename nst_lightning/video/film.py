@@ -16,6 +16,7 @@ from nst_lightning.video.cuts import CutDetector
 from nst_lightning.video.picture_readers import AnimationReader, NumberedFrames, is_animation
 from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 
+# Endings that always mean a film. Files that end in gif, webp or png are films if they have several frames.
 FILM_ENDINGS = (
     ".mp4",
     ".m4v",
@@ -31,7 +32,6 @@ FILM_ENDINGS = (
     ".wmv",
     ".3gp",
 )
-"""Endings that always mean a film. Files that end in gif, webp or png are films if they have several frames."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def open_reader(path: Path, rate: float) -> FilmReader:
         rate: frames per second of a folder.
 
     Raises:
-        InputError: The path does not exist, or the folder has no numbered frames.
+        InputError: the path does not exist, or the folder has no numbered frames.
     """
     if not path.exists():
         raise InputError(f"Expected a film, but there is none at {path}.")
@@ -120,7 +120,7 @@ class Film:
         rate: frames per second of a folder.
 
     Raises:
-        InputError: The file is not a film, or has none of the selected frames.
+        InputError: the file is not a film, or has none of the selected frames.
     """
 
     def __init__(self, path: Path, selection: FrameSelection | None = None, rate: float = 24.0) -> None:
@@ -145,8 +145,9 @@ class Film:
         Returns:
             ``(1, 3, height, width)`` in [0, 1].
         """
+        # Decoders only move forward.
         if number <= self._number:
-            self._stream, self._number = self._selected(), -1
+            self._stream, self._number = self._decode_selected(), -1
         while self._number < number:
             pixels = next(self._stream)
             self._number += 1
@@ -154,7 +155,7 @@ class Film:
 
     def frames(self, height: int, width: int) -> Iterator[Tensor]:
         """Yields all frames in order at a size; see :meth:`frame`."""
-        for pixels in self._selected():
+        for pixels in self._decode_selected():
             yield _convert_to_tensor(pixels, height, width)
 
     def shot_start(self, number: int) -> int:
@@ -165,7 +166,7 @@ class Film:
         """Closes the file; the next access opens it again."""
         self._stream, self._number = iter(()), len(self)
 
-    def _selected(self) -> Iterator[Pixels]:
+    def _decode_selected(self) -> Iterator[Pixels]:
         for frame, is_selected in self.selection.mark(self.reader.decode()):
             if is_selected:
                 yield frame.pixels

@@ -17,7 +17,7 @@ class WarpingError(Metric):
     """Root mean square difference between each frame and the previous frame warped to it; Lai et al. 2018.
 
     Only pixels that are visible in both frames count. 0 means that the paint follows the motion of the source exactly;
-    1 means a film that alternates between black and white.
+    a film that alternates between black and white has 1.
     """
 
     higher_is_better = False

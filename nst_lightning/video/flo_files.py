@@ -10,8 +10,8 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 
+# The first four bytes of a .flo file as a float32.
 MAGIC_NUMBER = 202021.25
-"""The first four bytes of a .flo file as a float32."""
 
 
 def read_flow_size(path: Path) -> tuple[int, int]:
@@ -24,7 +24,7 @@ def read_flow_size(path: Path) -> tuple[int, int]:
         Height and width in px.
 
     Raises:
-        InputError: The file does not exist, is cut off, or has another format.
+        InputError: the file does not exist, is cut off, or has another format.
     """
     if not path.is_file():
         raise InputError(f"Expected optical flow in {path}, but there is no such file: --data.flow dis computes it.")
@@ -48,7 +48,7 @@ def read_flow(path: Path) -> Tensor:
         ``(1, 2, height, width)`` in px, horizontal component first.
 
     Raises:
-        InputError: See :func:`read_flow_size`.
+        InputError: see :func:`read_flow_size`.
     """
     height, width = read_flow_size(path)
     values = np.fromfile(path, dtype="<f4", offset=12).reshape(height, width, 2)

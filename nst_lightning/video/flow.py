@@ -41,7 +41,7 @@ class Flow(ABC):
             width: width of the frames in px.
 
         Raises:
-            InputError: The flow is not available.
+            InputError: the flow is not available.
         """
 
 
@@ -52,8 +52,8 @@ class DIS(Flow):
         preset: trade-off between speed and accuracy.
     """
 
+    # Minimum height and width of frames in px.
     smallest = 16
-    """Minimum height and width of frames in px."""
 
     def __init__(self, preset: Literal["ultrafast", "fast", "medium"] = "medium") -> None:
         self.preset = preset
@@ -174,8 +174,8 @@ class FlowFiles(Flow):
         return Path(self.pattern.format(frame=numbers[0], to=numbers[1]))
 
 
+# Former name of the class, which saved configurations may contain.
 Files = FlowFiles
-"""Former name, which saved configurations may contain."""
 
 
 def resolve_flow(name: "str | Flow") -> Flow | None:
@@ -188,7 +188,7 @@ def resolve_flow(name: "str | Flow") -> Flow | None:
         The flow, or None for ``none``.
 
     Raises:
-        InputError: The name is none of these.
+        InputError: the name is none of these.
     """
     if isinstance(name, Flow):
         return name

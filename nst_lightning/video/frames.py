@@ -9,8 +9,8 @@ from nst_lightning.images.io import read_image, write_image
 from nst_lightning.video.picture_readers import read_pixels
 from nst_lightning.video.reader import Pixels
 
+# Name of the folder of painted frames in a run folder.
 FRAMES_FOLDER = "frames"
-"""Name of the folder of painted frames in a run folder."""
 
 
 class PaintedFrames:

@@ -72,7 +72,9 @@ class Lookahead:
 
     def get(self, number: int) -> PreparedFrame:
         """Waits for a frame and starts the preparation of the next one."""
+        # Frames are painted in order, so earlier ones are not needed again.
         self._futures = {n: future for n, future in self._futures.items() if n >= number}
+        # A second access to the same frame, for its flicker, must not prepare it again.
         for n in range(number, min(number + 2, len(self.film))):
             if n not in self._futures:
                 self._futures[n] = self._thread.submit(self._prepare, n)

@@ -54,12 +54,13 @@ class NumberedFrames(FilmReader):
         rate: frames per second.
 
     Raises:
-        InputError: The folder has no pictures with numbers in their names.
+        InputError: the folder has no pictures with numbers in their names.
     """
 
     def __init__(self, folder: Path, rate: float) -> None:
         super().__init__()
         self.folder = folder
+        # Exact for rates such as 30000/1001.
         self.rate = Fraction(rate).limit_denominator(1001)
         self.files = list_numbered_files(folder)
         if not self.files:

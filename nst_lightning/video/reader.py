@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+# A decoded picture: ``(height, width, 3)``, 8-bit sRGB.
 Pixels = NDArray[np.uint8]
-"""A decoded picture: ``(height, width, 3)``, 8-bit sRGB."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FilmReader(ABC):
         A file that is cut off or damaged ends the iteration early and sets :attr:`problem`.
 
         Raises:
-            InputError: The file is not a film.
+            InputError: the file is not a film.
         """
 
     @property

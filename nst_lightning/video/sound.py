@@ -7,10 +7,11 @@ from typing import Any
 
 from nst_lightning.video.extras import import_extra
 
+# Names of FFmpeg's encoders by codec.
 AUDIO_ENCODERS = {"opus": "libopus", "aac": "aac"}
 
+# Samples per second of sound that is encoded again.
 SAMPLE_RATE = 48000
-"""Samples per second of sound that is encoded again."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ class SoundTrack:
         base = Fraction(self._stream.time_base)
         shift = round(self.sound.start / base)
         for packet in self._source.demux(self._stream):
+            # A packet belongs to the part if its middle does.
             if packet.pts is None or packet.pts * base + (packet.duration or 0) * base / 2 < self.sound.start:
                 continue
             if packet.pts * base >= self.sound.end:
                 return
             packet.pts = max(0, packet.pts - shift)
-            packet.dts = packet.pts
+            packet.dts = packet.pts  # sound is stored in the order in which it is played
             packet.stream = target
             yield packet.pts * base, packet
 

@@ -86,7 +86,7 @@ def check_film_writable(path: str | Path) -> Path:
         The path.
 
     Raises:
-        InputError: The ending is unknown, the path exists as another kind, its folder cannot be written to, or PyAV is
+        InputError: the ending is unknown, the path exists as another kind, its folder cannot be written to, or PyAV is
             not installed.
     """
     path = Path(path)
@@ -112,8 +112,8 @@ def write_film(path: Path, pictures: Iterable[Pixels], timing: Timing, sound: So
         sound: sound of the film, which silent formats ignore.
 
     Raises:
-        InputError: The ending is unknown.
-        OSError: The film cannot be written. A previous file at the path is unchanged.
+        InputError: the ending is unknown.
+        OSError: the film cannot be written. A previous file at the path is unchanged.
     """
     path = check_film_writable(path)
     if not path.suffix:
@@ -135,7 +135,7 @@ def _encode(
     options = film_format.container_options
     with av.open(str(path), "w", format=film_format.container, options=options) as container:
         frames = iter(pictures)
-        first = next(frames)
+        first = next(frames)  # its size is that of the film
         stream = _add_stream(container, film_format, first, timing)
         codecs = film_format.audio_codecs
         track = SoundTrack(container, sound, codecs) if sound is not None and codecs else None

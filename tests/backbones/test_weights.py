@@ -12,7 +12,7 @@ from nst_lightning.backbones.weights import (
     PUBLISHED,
     PublishedWeights,
     download_weights,
-    preprocessing_of,
+    read_preprocessing,
     read_tensors,
 )
 from nst_lightning.errors import InputError
@@ -90,7 +90,7 @@ def test_published_files_carry_their_checksum_in_their_name() -> None:
     for (_, weights), file in PUBLISHED.items():
         assert file.sha256 in file.file_name
         assert file.preprocessing == weights
-        assert preprocessing_of(Path(file.file_name)) == weights
+        assert read_preprocessing(Path(file.file_name)) == weights
         assert all(address.startswith("https://") for address in file.urls)
 
 

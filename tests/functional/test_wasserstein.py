@@ -8,7 +8,7 @@ from nst_lightning.functional.wasserstein import (
     NOISE_SHARE,
     Normal,
     covariance,
-    directions,
+    draw_directions,
     quantiles,
     sorted_projections,
     wasserstein_2,
@@ -23,7 +23,7 @@ def features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> T
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
-    return wasserstein_2(*mean_and_products(moments(first)), Normal.of(*mean_and_products(moments(second))))
+    return wasserstein_2(*mean_and_products(moments(first)), Normal.from_moments(*mean_and_products(moments(second))))
 
 
 def test_the_covariance_is_torchs() -> None:
@@ -34,7 +34,7 @@ def test_the_covariance_is_torchs() -> None:
 
 def test_the_root_is_a_root() -> None:
     given = mean_and_products(moments(features(2)))
-    normal = Normal.of(*given)
+    normal = Normal.from_moments(*given)
     noise = NOISE_SHARE * covariance(*given)[0].trace() / 5
     torch.testing.assert_close(normal.noise, noise[None, None])
     torch.testing.assert_close(normal.root @ normal.root, covariance(*given) + noise * torch.eye(5))
@@ -57,7 +57,7 @@ def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
     mean = torch.zeros(1, 3, dtype=torch.float64)
     wide, narrow = 4 * one, 1 * one
     expected = ((4 + NOISE_SHARE) ** 0.5 - (1 + NOISE_SHARE) ** 0.5) ** 2
-    assert wasserstein_2(mean, wide, Normal.of(mean, narrow)).item() == pytest.approx(expected)
+    assert wasserstein_2(mean, wide, Normal.from_moments(mean, narrow)).item() == pytest.approx(expected)
 
 
 def test_a_distribution_has_no_distance_from_itself() -> None:
@@ -91,7 +91,7 @@ def test_the_gradient_of_wasserstein_2() -> None:
 def test_the_gradient_where_eigenvalues_are_equal() -> None:
     mean = torch.zeros(1, 3, dtype=torch.float64)
     products = 2 * torch.eye(3, dtype=torch.float64)[None].requires_grad_()
-    target = Normal.of(mean, torch.eye(3, dtype=torch.float64)[None])
+    target = Normal.from_moments(mean, torch.eye(3, dtype=torch.float64)[None])
     wasserstein_2(mean, products, target).backward()  # type: ignore[no-untyped-call]
     assert torch.autograd.gradcheck(
         lambda diagonal: wasserstein_2(mean, torch.diag_embed(diagonal), target),
@@ -108,7 +108,7 @@ def test_weak_directions_count_beside_a_strong_one() -> None:
     noise = NOISE_SHARE * its.square().mean()
     expected = ((its.square() + noise).sqrt() - (mine.square() + noise).sqrt()).square().mean().item()
     products = [((turned * values.square()) @ turned.mT)[None].float() for values in (mine, its)]
-    found = wasserstein_2(torch.zeros(1, 64), products[0], Normal.of(torch.zeros(1, 64), products[1]))
+    found = wasserstein_2(torch.zeros(1, 64), products[0], Normal.from_moments(torch.zeros(1, 64), products[1]))
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(expected, rel=0.01)
 
@@ -117,7 +117,7 @@ def test_rounding_of_products_leaves_a_finite_gradient() -> None:
     # A channel without variance beside a strong one, whose variance comes out below 0 by more than the noise.
     mean = torch.tensor([[100.0, 3.0]], dtype=torch.float64)
     products = torch.tensor([[[1.2e4, 300.0], [300.0, 9.0 - 2e-3]]], dtype=torch.float64).requires_grad_()
-    target = Normal.of(torch.zeros(1, 2), torch.eye(2)[None])
+    target = Normal.from_moments(torch.zeros(1, 2), torch.eye(2)[None])
     (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
     # What a channel has that has the noise alone: (1 - sqrt(t / s)) / channels.
     assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
@@ -131,15 +131,15 @@ def test_fewer_positions_than_channels() -> None:
 
 
 def test_sorted_projections_by_hand() -> None:
-    given, along = features(11), directions(5, seed=3).double()
+    given, along = features(11), draw_directions(5, seed=3).double()
     rows = [sorted(float(v) for v in along[k] @ given[0].flatten(1)) for k in range(5)]
     torch.testing.assert_close(sorted_projections(given, along)[0], torch.tensor(rows, dtype=torch.float64))
 
 
 def test_directions_are_unit_vectors_from_a_seed() -> None:
-    torch.testing.assert_close(directions(7, 0).square().sum(1), torch.ones(7))
-    assert torch.equal(directions(7, 0), directions(7, 0))
-    assert not torch.equal(directions(7, 0), directions(7, 1))
+    torch.testing.assert_close(draw_directions(7, 0).square().sum(1), torch.ones(7))
+    assert torch.equal(draw_directions(7, 0), draw_directions(7, 0))
+    assert not torch.equal(draw_directions(7, 0), draw_directions(7, 1))
 
 
 def test_quantiles_keep_ends_and_order() -> None:

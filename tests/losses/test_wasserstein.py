@@ -4,7 +4,7 @@ import torch
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.backbones.features import Features
 from nst_lightning.errors import InputError
-from nst_lightning.functional.wasserstein import directions
+from nst_lightning.functional.wasserstein import draw_directions
 from nst_lightning.losses import SlicedWassersteinLoss, WassersteinLoss
 from tests.tiny import set_target, smooth_image, term
 
@@ -38,7 +38,7 @@ def test_sliced_against_sorting_by_hand() -> None:
     style, image = given(1), given(2)
     loss = SlicedWassersteinLoss(["conv_1"], seed=5, points=20 * 24)
     set_target(loss, style)
-    along = directions(image["conv_1"].shape[1], 5)
+    along = draw_directions(image["conv_1"].shape[1], 5)
     (mine, its) = ((along @ f["conv_1"][0].flatten(1)).sort().values for f in (image, style))
     torch.testing.assert_close(term(loss, image), (mine - its).square().mean())
 

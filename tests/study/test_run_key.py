@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from nst_lightning.study.spec.folder_study import create_folder_study
-from nst_lightning.study.spec.resolve import Configuration, Resolver
+from nst_lightning.study.spec.resolve import Configuration, ConfigurationResolver
 from nst_lightning.study.spec.run_key import folder_run_key, run_key
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
@@ -46,7 +46,7 @@ def test_the_default_optimizer_has_its_first_path_in_the_key() -> None:
     declared = yaml.safe_load(Path(TRANSFER).read_text())
     del declared["model"]["optimizer"]
     Path("config.yaml").write_text(yaml.safe_dump(declared))
-    configuration = Resolver().resolve([Path("config.yaml")], {})
+    configuration = ConfigurationResolver().resolve([Path("config.yaml")], {})
     assert run_key(configuration) == run_key(replace(configuration, optimizer=FIRST_DEFAULT_OPTIMIZER))
 
 
@@ -59,7 +59,7 @@ def test_the_default_optimizer_has_its_first_path_in_the_key() -> None:
     ],
 )
 def test_renamed_classes_have_their_first_paths_in_the_key(now: str, first: str) -> None:
-    configuration = Resolver().resolve([Path(TRANSFER)], {"model.losses.style.class_path": now})
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {"model.losses.style.class_path": now})
     losses = configuration["model"]["losses"]
     style = losses["style"]
     assert style["class_path"] == now
@@ -70,7 +70,7 @@ def test_renamed_classes_have_their_first_paths_in_the_key(now: str, first: str)
 
 @pytest.mark.parametrize("given", ["imagenet", "oxford", None])
 def test_a_renamed_option_has_its_first_name_in_the_key(given: str | None) -> None:
-    configuration = Resolver().resolve([Path(TRANSFER)], {"model.backbone": "VGG19"})
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {"model.backbone": "VGG19"})
     backbone = configuration["model"]["backbone"]
     rest = {name: value for name, value in backbone["init_args"].items() if name not in {"flavor", "preprocessing"}}
     now = backbone | {"init_args": rest | {"flavor": None, "preprocessing": given}}
@@ -79,7 +79,7 @@ def test_a_renamed_option_has_its_first_name_in_the_key(given: str | None) -> No
 
 
 def test_classes_have_the_paths_that_are_in_keys() -> None:
-    model = Resolver().resolve([Path(TRANSFER)], {})["model"]
+    model = ConfigurationResolver().resolve([Path(TRANSFER)], {})["model"]
     assert model["backbone"]["class_path"] == "nst_lightning.SlimVGG19"
     assert {name: term["class_path"] for name, term in model["losses"].items()} == {
         "content": "nst_lightning.ContentLoss",

@@ -19,7 +19,7 @@ from nst_lightning.study.engine.batched_run import BatchTransfer
 from nst_lightning.study.engine.run_records import FAILURE_FILE, read_status
 from nst_lightning.study.spec.declaration import Study
 from nst_lightning.study.spec.folder_study import create_folder_study
-from nst_lightning.study.spec.resolve import Resolver
+from nst_lightning.study.spec.resolve import ConfigurationResolver
 from nst_lightning.study.spec.study_resolver import StudyResolver
 from nst_lightning.training.module import StyleTransfer
 from tests.study.studies import ROOT, TRANSFER, declare, paint, results, section
@@ -295,7 +295,7 @@ def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> 
     study = create_folder_study(Study(), "content.png", "style.png")
     (run,) = StudyResolver([Path()]).resolve(study).runs
     pair = {"data.content": "content.png", "data.style": "style.png"}
-    assert run.configuration == Resolver().resolve([Path(TRANSFER)], pair)
+    assert run.configuration == ConfigurationResolver().resolve([Path(TRANSFER)], pair)
 
 
 def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

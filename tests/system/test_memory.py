@@ -8,11 +8,11 @@ import torch
 
 from nst_lightning.system.memory import (
     _free_bytes_of_container,
-    forget_peak,
     free_bytes,
-    held_bytes,
     is_plenty,
     peak_bytes,
+    reset_peak,
+    resident_bytes,
 )
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from Linux's /proc")
@@ -23,8 +23,8 @@ def test_the_peak_is_that_since_it_was_forgotten() -> None:
     # Pages of the kernel's: a tensor may lie in memory that the process has kept of earlier ones.
     size = 200_000_000
     _take_pages(size)
-    forget_peak()
-    before = held_bytes()
+    reset_peak()
+    before = resident_bytes()
     assert (peak_bytes() or 0) < before + 0.5 * size
     _take_pages(size)
     peak = peak_bytes()
@@ -62,12 +62,12 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path) -> None:
 
 KEEPS = """
 import torch
-from nst_lightning.system.memory import held_bytes, keep_freed_memory
+from nst_lightning.system.memory import resident_bytes, keep_freed_memory
 kept = keep_freed_memory()
 values = torch.ones(20_000_000)
-held, size = held_bytes(), values.nbytes
+held, size = resident_bytes(), values.nbytes
 del values
-print(kept, held_bytes() > held - size / 2)
+print(kept, resident_bytes() > held - size / 2)
 """
 
 
@@ -81,17 +81,17 @@ def test_freed_memory_can_be_kept() -> None:
 
 RETURNS = """
 import torch
-from nst_lightning.system.memory import held_bytes, keep_freed_memory, return_freed_memory
+from nst_lightning.system.memory import resident_bytes, keep_freed_memory, return_freed_memory
 # Once a block of 30 MB is given back, glibc keeps those up to that size; and once it is told to, all.
 torch.ones(7_500_000)
 kept = keep_freed_memory()
 returned = return_freed_memory()
-before = held_bytes()
+before = resident_bytes()
 values = [torch.ones(6_000_000) for _ in range(4)]
 last = torch.ones(1000)
-held, size = held_bytes() - before, 4 * values[0].nbytes
+held, size = resident_bytes() - before, 4 * values[0].nbytes
 del values
-print(kept and returned, held > 0.9 * size and held_bytes() - before < 0.1 * size)
+print(kept and returned, held > 0.9 * size and resident_bytes() - before < 0.1 * size)
 """
 
 

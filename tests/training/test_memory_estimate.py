@@ -116,7 +116,7 @@ MEASURED = """
 import sys
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.training.memory_estimate import estimate_bytes
-from nst_lightning.system.memory import forget_peak, held_bytes, peak_bytes
+from nst_lightning.system.memory import reset_peak, resident_bytes, peak_bytes
 
 def build(size):
     return TransferCLI([*sys.argv[1:], f"--data.plan.size={size}"]).build()
@@ -124,8 +124,8 @@ def build(size):
 build(64).fit()
 run = build(768)
 needed = estimate_bytes(run.module, run.data, run.config.trainer.precision)
-forget_peak()
-before = held_bytes()
+reset_peak()
+before = resident_bytes()
 run.fit()
 print("measured:", needed, peak_bytes() - before)
 """

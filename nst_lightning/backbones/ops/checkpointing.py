@@ -1,4 +1,4 @@
-"""Activation checkpointing of a part of a network together with what is measured in it."""
+"""Activation checkpointing of a part of a network and of the losses that are computed in it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+# Differentiable tensors by name.
 Measurements = dict[Any, Tensor]
 
 # Computes the next value, or None at the end of the network, and differentiable tensors by name.
@@ -14,7 +15,7 @@ Segment = Callable[[Tensor], tuple[Tensor | None, Measurements]]
 
 
 def checkpoint(segment: Segment, value: Tensor) -> tuple[Tensor | None, Measurements]:
-    """Computes ``segment(value)`` and keeps ``value`` alone for the backward pass, which runs the segment again.
+    """Computes ``segment(value)`` and keeps only ``value`` for the backward pass, which runs the segment again.
 
     The plain implementation is the call ``segment(value)``.
 
@@ -46,6 +47,7 @@ class _Checkpoint(torch.autograd.Function):
             following, measured = ctx.segment(value)
         pairs = zip((following, *measured.values()), gradients, strict=True)
         used = [(output, gradient) for output, gradient in pairs if gradient is not None and output.requires_grad]
+        # Frees each value as soon as its gradient is computed.
         del following, measured, pairs
         (result,) = torch.autograd.grad([output for output, _ in used], value, [gradient for _, gradient in used])
         return None, None, result

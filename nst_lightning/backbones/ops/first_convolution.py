@@ -12,7 +12,7 @@ COLUMNS_AT_A_TIME = 5
 
 
 def first_convolution(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Computes ``conv2d(image, weight, bias)`` with a gradient for the image alone.
+    """Computes ``conv2d(image, weight, bias)`` with a gradient for the image only.
 
     Args:
         image: ``(batch, 3, height, width)``, padded.

@@ -1,8 +1,8 @@
 """Layers whose weights are not trained; they keep as little as possible for the backward pass.
 
-torch keeps each intermediate value for gradients of weights that nobody asks for. These layers keep the output of each
-convolution once and recompute what a ReLU or a pooling made of it, which takes half of the memory or less. Each layer
-has a plain implementation with the same result.
+torch keeps each intermediate value for gradients of weights, also where these are never computed. These layers keep the
+output of each convolution once and recompute the ReLU or the pooling after it, which takes half of the memory or less.
+Each layer has a plain implementation with the same result.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,17 +15,19 @@ from torch.nn import functional
 
 from nst_lightning.backbones.ops.checkpointing import Measurements
 
+# Arguments of torch's convolution and pooling kernels.
 STRIDE = [1, 1]
 WINDOW = [2, 2]
 
-# The indices of so many maxima are computed at a time, because each takes eight bytes.
+# Number of maxima whose indices are computed at a time: an index takes eight bytes.
 MAXIMA_PER_STRIP = 1 << 19
 
+# What is known about the input of a layer; see :func:`rectified_convolution`.
 InputState = Literal["shared", "rectified", "free"]
 
 
 def rectified_convolution(value: Tensor, weight: Tensor, bias: Tensor, state: InputState = "shared") -> Tensor:
-    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` alone.
+    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` only.
 
     Args:
         value: ``(batch, channels, height, width)``, before the ReLU.
@@ -46,7 +48,7 @@ def plain_rectified_convolution(value: Tensor, weight: Tensor, bias: Tensor) -> 
 def max_pool(value: Tensor, may_overwrite: bool = False) -> Tensor:
     """Computes ``max_pool2d(value, 2)`` without keeping indices.
 
-    The maximum of rectified values is the rectified maximum, so that a ReLU may as well follow.
+    The maximum of rectified values is the rectified maximum, so a ReLU can follow instead of preceding.
 
     Args:
         value: ``(batch, channels, height, width)``.
@@ -64,7 +66,8 @@ def plain_max_pool(value: Tensor) -> Tensor:
 def measure_and_max_pool(value: Tensor, measure: Callable[[Tensor], Measurements]) -> tuple[Tensor, Measurements]:
     """Computes ``max_pool(value)`` and ``measure(value)``, whose gradients are added strip by strip.
 
-    The plain way, :func:`plain_measure_and_max_pool`, makes both gradients in full size before it adds them.
+    The plain implementation, :func:`plain_measure_and_max_pool`, computes both gradients in full size before it adds
+    them.
 
     Args:
         value: ``(batch, channels, height, width)``; requires a gradient.
@@ -125,6 +128,7 @@ class _MeasureAndMaxPool(torch.autograd.Function):
     def forward(
         ctx: Any, value: Tensor, measure: Callable[[Tensor], Measurements], names: list[Any]
     ) -> tuple[Tensor, ...]:
+        # A graph of its own, whose gradient `backward` computes before it adds that of the pooling.
         ctx.value = value.detach().requires_grad_()
         with torch.enable_grad():
             ctx.measured = measure(ctx.value)
@@ -168,7 +172,7 @@ def _write_max_pool_gradient(value: Tensor, gradient: Tensor, result: Tensor) ->
 
 
 def _folds(gradient: Tensor) -> int:
-    """Number of pictures to fold one into: the CPU kernel runs in parallel over the pictures of a batch alone."""
+    """Number of pictures to fold one into: the CPU kernel runs in parallel only over the pictures of a batch."""
     return torch.get_num_threads() if gradient.device.type == "cpu" and len(gradient) == 1 else 1
 
 

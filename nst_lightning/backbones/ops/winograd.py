@@ -39,7 +39,7 @@ LEAST_CHANNELS, LEAST_TILES = 96, 64
 
 
 def is_supported(weight: Tensor, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether these kernels serve and were measured to be faster on large maps: float32 on x86 processors.
+    """Whether these kernels apply and were measured to be faster on large maps: float32 on x86 processors.
 
     Args:
         weight: ``(outputs, channels, 3, 3)``, frozen.
@@ -74,7 +74,7 @@ class Kernels(NamedTuple):
 
 
 def winograd_convolution(value: Tensor, kernels: Kernels, bias: Tensor, rectified: bool = False) -> Tensor:
-    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` alone.
+    """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` only.
 
     Args:
         value: ``(batch, channels, height, width)``, before the ReLU.

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInterrupt
 from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
-from nst_lightning.callbacks.snapshots import check_ends
+from nst_lightning.callbacks.snapshots import check_snapshot_steps
 from nst_lightning.errors import TooLargeError
 from nst_lightning.study.engine.batched_run import BatchData, BatchTransfer
 from nst_lightning.study.engine.item_callbacks import ItemSummary, ItemWriter
@@ -45,7 +45,7 @@ def paint_batch(
     except TooLargeError:
         print(f"A batch of {len(runs)} would not fit into memory: its runs are painted one by one.", file=sys.stderr)
         return None
-    except Exception:  # painted alone, the run at fault fails again and reports why
+    except Exception:  # painted one by one, the faulty run fails again and reports why
         return None
 
 
@@ -55,14 +55,14 @@ def _paint_batch(runs: Sequence[StudyRun], output: Path, backbone: Backbone, cal
     for cli, (item, item_data) in zip(clis, parts, strict=True):
         item_data.setup("fit")
         item.check_data(item_data)
-        check_ends(cli.config.snapshots.at_steps, item_data.step_ends(), item_data.iterations_per_step)
+        check_snapshot_steps(cli.config.snapshots.at_steps, item_data.step_ends(), item_data.iterations_per_step)
     module = BatchTransfer([item for item, _ in parts], [run.configuration["seed_everything"] for run in runs])
     data = BatchData([item_data for _, item_data in parts])
     logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)
     interrupt = GracefulInterrupt()
     checkpoint = Path(logger.log_dir) / LAST_CHECKPOINT
     options = clis[0].config.trainer
-    trainer = _trainer(options, logger, [interrupt, *_callbacks(runs, output), *callbacks])
+    trainer = _create_trainer(options, logger, [interrupt, *_create_callbacks(runs, output), *callbacks])
     device = trainer.strategy.root_device
     needed = estimate_bytes(*parts[0], options.precision, items=len(runs), device=device)
     check_memory(needed, free_bytes(device))
@@ -70,7 +70,7 @@ def _paint_batch(runs: Sequence[StudyRun], output: Path, backbone: Backbone, cal
     return interrupt.interrupted
 
 
-def _callbacks(runs: Sequence[StudyRun], output: Path) -> list[Callback]:
+def _create_callbacks(runs: Sequence[StudyRun], output: Path) -> list[Callback]:
     summaries = [ItemSummary(n, len(runs), run.folder(output)) for n, run in enumerate(runs)]
     every = runs[0].configuration["checkpoints"]["every_n_steps"]
     return [FiniteGuard(), *summaries, ItemWriter(runs, output), CheckpointWriter(every)]
@@ -84,7 +84,7 @@ def _checkpoint_to_resume(checkpoint: Path, module: BatchTransfer, data: BatchDa
     return checkpoint if position.stage < len(data.stages) else None
 
 
-def _trainer(options: Namespace, logger: TensorBoardLogger, callbacks: list[Callback]) -> pl.Trainer:
+def _create_trainer(options: Namespace, logger: TensorBoardLogger, callbacks: list[Callback]) -> pl.Trainer:
     return pl.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -93,7 +93,7 @@ def _trainer(options: Namespace, logger: TensorBoardLogger, callbacks: list[Call
         log_every_n_steps=options.log_every_n_steps,
         callbacks=callbacks,
         logger=logger,
-        max_epochs=-1,
+        max_epochs=-1,  # the module sets the number of stages
         enable_model_summary=False,
         enable_progress_bar=False,
     )

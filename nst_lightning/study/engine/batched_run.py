@@ -86,7 +86,7 @@ class BatchTransfer(StyleTransfer):
         return torch.cat(images)
 
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
-        """Makes the terms of each item compare with its own pictures."""
+        """Sets the targets of each item from its own pictures."""
         assert isinstance(data, BatchData)
         for item, item_data in zip(self.items, data.items, strict=True):
             item.to(self.device)

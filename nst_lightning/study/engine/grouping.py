@@ -13,7 +13,7 @@ from nst_lightning.study.engine.paint import PaintJob
 from nst_lightning.study.spec.resolved_study import StudyRun
 from nst_lightning.video.film import is_film
 
-# Options in which the runs of a batch may differ, besides seed and snapshots.
+# Options in which the runs of a batch may differ, in addition to seed and snapshots.
 _PICTURE_NAMES = {"content", "style", "style_weights"}
 _WEIGHT_NAMES = {"weight", "layer_weights"}
 

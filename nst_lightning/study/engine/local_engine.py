@@ -13,8 +13,8 @@ from nst_lightning.study.engine.paint import PaintJob, failure_message, paint_ru
 from nst_lightning.study.engine.run_records import write_failure
 from nst_lightning.training.run_state import RunState
 
+# Function that is called with the number of steps since its last call.
 ReportSteps = Callable[[int], object]
-"""Function that is called with a number of steps that have been made since the last call."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ProgressReporter(pl.Callback):
         self._unreported = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
-        """Reports when enough steps have been made."""
+        """Reports the steps if there are enough of them."""
         self._unreported += RunState.of(trainer).module.step_evaluations
         if self._unreported >= self.every_n_steps:
             self.report(self._unreported)

@@ -80,6 +80,7 @@ def parse_run(run: StudyRun, output: Path, checkpoint: Path | None) -> TransferC
         output: folder of the study.
         checkpoint: checkpoint to resume from.
     """
+    # Parsed from the file, so that `fit --config FILE` paints the same run.
     write_configuration(run, output)
     logger = {"save_dir": str(output), "name": "runs", "version": run.key, "default_hp_metric": "false"}
     args = [f"--config={run.folder(output) / CONFIG_NAME}", "--trainer.logger=TensorBoardLogger"]

@@ -11,7 +11,8 @@ from nst_lightning.study.engine.local_engine import JobResult, ReportSteps, pain
 from nst_lightning.study.engine.paint import PaintJob
 from nst_lightning.study.engine.run_records import write_failure
 
-RETRIES = 5  # how often a job restarts after its worker died
+# How often a job restarts after its worker died.
+RETRIES = 5
 
 
 def run_on_ray(
@@ -50,6 +51,7 @@ def run_on_ray(
             report(sum(run.steps for run in job.runs))
             yield JobResult(job, is_interrupted=False)
     finally:
+        # After Ctrl-C, or if the caller stops early.
         for reference in pending:
             ray.cancel(reference)
         if pending:

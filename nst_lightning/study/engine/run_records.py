@@ -1,4 +1,4 @@
-"""Reads and writes the files of a run folder that tell how far the run is."""
+"""Reads and writes the files of a run folder that show the progress of the run."""
 
 import json
 from pathlib import Path
@@ -12,19 +12,22 @@ from nst_lightning.callbacks.summary import SUMMARY_NAME
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.video.frames import FRAMES_FOLDER
 
-FAILURE_FILE = "failure.txt"  # holds the error message of a failed run
+# Holds the error message of a failed run.
+FAILURE_FILE = "failure.txt"
 
-FILM_FILES = (f"{Path(FILM_FILE).stem}{COMPARE_SUFFIX}.mp4", FILM_FILE)  # in the order in which the page prefers them
+# Results of a film run, in the order in which the page prefers them.
+FILM_FILES = (f"{Path(FILM_FILE).stem}{COMPARE_SUFFIX}.mp4", FILM_FILE)
 
+# Progress of a run; `begun` runs have a checkpoint. The words are written to ``results.csv``.
 RunStatus = Literal["done", "failed", "begun", "new"]
-"""How far a run is; `begun` runs have a checkpoint. The words are written to ``results.csv``."""
 
 
 def read_status(folder: Path) -> RunStatus:
-    """Reads how far the run of a folder is."""
+    """Reads the progress of the run in a folder."""
     if (folder / FAILURE_FILE).exists():
         return "failed"
     summary = read_summary(folder)
+    # A run whose picture was deleted is painted again.
     if summary is not None and summary["steps"] >= summary["planned"] and picture_path(folder).exists():
         return "done"
     return "begun" if (folder / LAST_CHECKPOINT).exists() else "new"

@@ -13,9 +13,8 @@ from nst_lightning.study.engine.run_records import picture_path, read_failure, s
 from nst_lightning.study.spec.grid import Variant
 from nst_lightning.study.spec.resolved_study import Figure
 
-TILE_EDGE = 256  # width and height of a tile in px
-GAP = 8
-LINE_HEIGHT = 20
+# In px: width and height of a tile, space between tiles, distance of two lines of text.
+TILE_EDGE, GAP, LINE_HEIGHT = 256, 8, 20
 BACKGROUND_COLOR, TEXT_COLOR, ERROR_COLOR = "#ffffff", "#222222", "#b3261e"
 
 

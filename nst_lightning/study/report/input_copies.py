@@ -10,7 +10,8 @@ from nst_lightning.images.io import read_image, to_pil
 from nst_lightning.images.resize import fit_long_edge, resize
 from nst_lightning.samples import locate
 
-LONGEST_EDGE = 512  # in px
+# Long edge of a copy in px, unless its shape is requested.
+LONGEST_EDGE = 512
 
 
 class InputCopies:

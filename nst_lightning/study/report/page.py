@@ -28,6 +28,7 @@ from nst_lightning.version import __version__
 
 PAGE_FILE = "index.html"
 TABLE_FILE = "results.csv"
+# Further curves of a section go into further plots.
 CURVES_PER_PLOT = 12
 
 
@@ -35,7 +36,7 @@ def write_page(study: ResolvedStudy, output: Path) -> Path:
     """Writes the page, all files that it shows, and the table ``results.csv``.
 
     Args:
-        study: the study, of which any part may be done.
+        study: the study; any number of its runs may be done.
         output: folder of the study with the run folders.
 
     Returns:
@@ -59,7 +60,7 @@ def write_page(study: ResolvedStudy, output: Path) -> Path:
 
 
 def is_up_to_date(study: ResolvedStudy, output: Path) -> bool:
-    """Whether the page shows the present state of the study."""
+    """Whether the page shows the current state of the study."""
     page = output / PAGE_FILE
     return page.exists() and f'content="{page_key(study, output)}"' in page.read_text()
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 from nst_lightning.errors import UsageError
 from nst_lightning.study.spec.field_types import check_types
 
-STEP_AXIS = "step"  # name of the axis that `snapshots` adds
+# Name of the axis that `snapshots` adds.
+STEP_AXIS = "step"
 
+# Options of `fit`, nested or by dotted name.
 Options = dict[str, Any]
-"""Options of `fit`, nested or by dotted name."""
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Section:
     Args:
         title: title of the section.
         text: sentence below the title.
-        config: configuration file of `fit`, or several of which later ones override earlier ones. Files are looked up
+        config: configuration file of `fit`, or a list in which later files override earlier ones. Files are looked up
             in the current directory, then in the folder of the study file.
         axes: what differs between runs. Either an option of `fit` by dotted name with a list of values, as in
             ``model.losses.style.weight: [1, 10]``, or any name with options for each label, as in

@@ -9,7 +9,8 @@ from nst_lightning.cli.configs import packaged_config
 from nst_lightning.errors import InputError
 from nst_lightning.study.spec.declaration import Section, Study
 
-DEFAULT_RECIPE = "transfer"  # name of the packaged configuration
+# Name of a packaged configuration.
+DEFAULT_RECIPE = "transfer"
 
 
 def create_folder_study(
@@ -35,7 +36,7 @@ def create_folder_study(
 
 
 def find_pictures(place: str) -> list[str]:
-    """Finds the picture files of a folder or of a glob, sorted by name. A sample is itself.
+    """Finds the picture files of a folder or of a glob, sorted by name; returns the name of a sample as it is.
 
     Raises:
         InputError: there are none.

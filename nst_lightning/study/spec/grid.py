@@ -25,8 +25,8 @@ class Variant:
     picture: str | None = None
 
 
+# One variant of each axis of a section, by the name of the axis.
 Combination = dict[str, Variant]
-"""One variant of each axis of a section, by the name of the axis."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PICTURE_OPTIONS = ("data.content", "data.style")  # options whose values are picture files
+# Options whose values are picture files.
+PICTURE_OPTIONS = ("data.content", "data.style")
 
+# Words of dotted names that labels leave out, and options with a label of their own.
 _OMITTED_WORDS = {"model", "losses", "init_args", "data", "plan", "trainer"}
 _SPECIAL_LABELS = {"seed_everything": "seed", "model.initialization": "start"}
 

@@ -14,11 +14,11 @@ from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import UsageError
 from nst_lightning.training.console import quiet_lightning
 
+# A configuration of `fit` with all options, as plain values.
 Configuration = dict[str, Any]
-"""A configuration of `fit` with all options, as plain values."""
 
 
-class Resolver:
+class ConfigurationResolver:
     """Resolves configurations by the parser of `fit`."""
 
     def __init__(self) -> None:
@@ -36,6 +36,7 @@ class Resolver:
             InputError: a file cannot be used.
         """
         key = json.dumps([[str(path) for path in configs], options], sort_keys=True)
+        # Cells of a figure often share a configuration, and parsing takes long.
         if key not in self._cache:
             self._cache[key] = self._parse(configs, options)
         return copy.deepcopy(self._cache[key])

@@ -44,7 +44,7 @@ class Cell:
     """A picture in a figure.
 
     Attributes:
-        run: the run that makes the picture.
+        run: the run that paints the picture.
         step: step of a snapshot, or None for the picture at the end of the run.
         alt: description of the picture in words.
     """

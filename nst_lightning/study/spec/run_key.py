@@ -15,18 +15,18 @@ from nst_lightning.training.module import lbfgs
 _IGNORED = ("ckpt_path", "output", "previews", "checkpoints")
 _IGNORED_OF_TRAINER = ("logger", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
 
-# Keys contain the import path of the default optimizer. This is its path when the first keys were made; a new one would
-# make finished runs look new.
+# Keys contain the import path of the default optimizer: the one at the time of the first keys. With the current path,
+# finished runs would be painted again.
 _KEYED_DEFAULT_OPTIMIZER = "nst_lightning.module.lbfgs"
 
-# The same holds for paths of classes and names of options that had others when the first keys were made.
+# Keys also contain the first paths of classes that have been renamed or moved.
 _KEYED_CLASS_PATHS = {
     "nst_lightning.DisocclusionGramLoss": "nst_lightning.RevealedGramLoss",
     "nst_lightning.SlicedWassersteinLoss": "nst_lightning.losses.SlicedWassersteinLoss",
     "nst_lightning.WassersteinLoss": "nst_lightning.losses.WassersteinLoss",
 }
 
-# The same optimizer as the default recipe spells it out, and the losses of that recipe.
+# The default optimizer as the recipe names it, and the losses of the recipe.
 _RECIPE_OPTIMIZER = {
     "class_path": "nst_lightning.optim.CompactLBFGS",
     "init_args": {"lr": 1.0, "history_size": 10, "longest": 0.05, "per_item": True},
@@ -53,8 +53,8 @@ def run_key(configuration: Configuration) -> str:
 def folder_run_key(configuration: Configuration) -> str:
     """Returns the key of a run of a folder study with the default recipe.
 
-    The first such keys were made with seed 0 and the default optimizer, which the recipe now spells out with seed 92. A
-    run without randomness keeps its first key, because its pictures are the same.
+    The first version of folder studies had seed 0 and no explicit optimizer; the recipe has seed 92 and names the
+    default optimizer. A run without randomness keeps its first key, because its pictures are the same.
 
     Args:
         configuration: configuration of `fit` with all options.

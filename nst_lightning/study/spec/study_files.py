@@ -12,7 +12,7 @@ from nst_lightning.study.spec.field_types import check_keys
 
 
 def read_study(files: Sequence[str | Path]) -> Study:
-    """Reads a study from files, of which later ones override earlier ones.
+    """Reads a study from files; later files override earlier ones.
 
     Options of `fit` (``data``, ``model``, ``trainer``) are merged, all other keys are replaced.
 
@@ -34,7 +34,7 @@ def read_study(files: Sequence[str | Path]) -> Study:
     sections = merged.pop("sections", None) or []
     if not isinstance(sections, list):
         raise UsageError(f"Expected `sections` to be a list, but got {sections!r}.")
-    return Study(**merged, sections=[_section(section) for section in sections])
+    return Study(**merged, sections=[_create_section(section) for section in sections])
 
 
 def _read_mapping(file: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _read_mapping(file: Path) -> dict[str, Any]:
     return declared
 
 
-def _section(declared: Any) -> Section:
+def _create_section(declared: Any) -> Section:
     if not isinstance(declared, dict):
         raise UsageError(f"Expected each of `sections` to be a mapping with a `title`, but got {declared!r}.")
     title = declared.get("title")

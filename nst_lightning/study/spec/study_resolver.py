@@ -9,7 +9,7 @@ from nst_lightning.study.spec.config_files import locate_config
 from nst_lightning.study.spec.declaration import STEP_AXIS, Section, Study
 from nst_lightning.study.spec.grid import Combination, create_layouts
 from nst_lightning.study.spec.missing_layers import drop_missing_layers
-from nst_lightning.study.spec.resolve import Configuration, Resolver, check_axis
+from nst_lightning.study.spec.resolve import Configuration, ConfigurationResolver, check_axis
 from nst_lightning.study.spec.resolved_study import Cell, Figure, ResolvedSection, ResolvedStudy, StudyRun
 from nst_lightning.study.spec.run_key import run_key
 
@@ -21,7 +21,7 @@ class StudyResolver:
 
     Args:
         folders: folders in which configuration files are looked up, in the order of their precedence.
-        size: long edge of all pictures in px. Default: as the configurations say.
+        size: long edge of all pictures in px. Default: as configured.
         key: function that returns the key of a run.
     """
 
@@ -31,7 +31,7 @@ class StudyResolver:
         self.folders = list(folders)
         self.size = {} if size is None else {SIZE_OPTION: size}
         self.key = key
-        self._configurations = Resolver()
+        self._configurations = ConfigurationResolver()
 
     def resolve(self, study: Study) -> ResolvedStudy:
         """Resolves a study.
@@ -79,6 +79,7 @@ class StudyResolver:
             chosen |= variant.options
         step = chosen.pop(STEP_AXIS, None)
         configuration = self._configurations.resolve(files, chosen)
+        # Before the key is computed: a run without these layers is another run.
         if section.missing_layers == "drop":
             notes |= dict.fromkeys(drop_missing_layers(configuration))
         steps = configuration["data"]["plan"]["steps"]

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from nst_lightning.backbones.blocks import BlockNetwork
-from nst_lightning.backbones.checkpointed import measure_checkpointed
+from nst_lightning.backbones.checkpointed_blocks import measure_checkpointed
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.ops.checkpointing import Measurements
 from nst_lightning.losses.base import IMAGE

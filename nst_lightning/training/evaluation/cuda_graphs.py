@@ -41,10 +41,10 @@ def record_graph(evaluate: Evaluate, image: Tensor) -> Evaluate:
     device = image.device.type
     dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
-    def compute_flat(given: Tensor) -> tuple[Tensor, ...]:
+    def compute_flat(replayed: Tensor) -> tuple[Tensor, ...]:
         # autocast would free its cached casts of weights before the graph is replayed.
         with torch.autocast(device, dtype, enabled, cache_enabled=False):
-            terms = evaluate(given)
+            terms = evaluate(replayed)
         names[:] = [(name, layer) for name, layers in terms.items() for layer in layers]
         return tuple(distance for layers in terms.values() for distance in layers.values())
 
@@ -54,9 +54,9 @@ def record_graph(evaluate: Evaluate, image: Tensor) -> Evaluate:
             compute_flat, (image,), allow_unused_input=True
         )
 
-    def evaluate_graph(given: Tensor) -> Terms:
+    def evaluate_graph(replayed: Tensor) -> Terms:
         terms: Terms = {name: {} for name, _ in names}
-        for (name, layer), distance in zip(names, replay(given), strict=True):
+        for (name, layer), distance in zip(names, replay(replayed), strict=True):
             terms[name][layer] = distance
         return terms
 

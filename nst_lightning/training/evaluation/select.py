@@ -16,9 +16,9 @@ Evaluate = Callable[[Tensor], Terms]
 
 
 def select_evaluation(objective: Objective) -> Evaluate:
-    """Returns the evaluation of an objective that takes least memory for the time that the user accepts.
+    """Returns the evaluation of an objective that needs the least memory in the time that the options permit.
 
-    A loss that needs several layers at a time is evaluated plainly.
+    If a loss needs several layers at a time, the objective is called itself.
     """
     layerwise = all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in objective.named_losses.values())
     if not objective.layers or not layerwise:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
-from nst_lightning.backbones.checkpointed import measure_checkpointed
+from nst_lightning.backbones.checkpointed_blocks import measure_checkpointed
 from nst_lightning.backbones.features import Features
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss

@@ -12,17 +12,17 @@ from nst_lightning.video.flicker import Flicker, measure_flicker
 from nst_lightning.video.flow import Flow, resolve_flow
 from nst_lightning.video.lookahead import Lookahead
 
-DESCRIPTION = """Measures the flicker of any film as its masked warping error, from 0 to 1: each frame is compared with
-the previous one, warped along the optical flow of the source film, wherever that flow is reliable."""
+FLICKER_DESCRIPTION = """Measures the flicker of any film as its masked warping error, from 0 to 1: each frame is
+compared with the previous one, warped along the optical flow of the source film, wherever that flow is reliable."""
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m nst_lightning flicker", description=DESCRIPTION)
+def _create_parser() -> Parser:
+    parser = Parser(prog="python -m nst_lightning flicker", description=FLICKER_DESCRIPTION)
     parser.add_argument("film", type=str, help="painted film, or folder of its frames")
     parser.add_argument("--source", type=str, required=True, help="film that it was painted from, or sample:clip")
     parser.add_argument("--first", type=int, default=0, help="number of the source's frame that the film starts with")
     parser.add_argument("--stride", type=int, default=1, help="frames of the source per frame of the film")
-    parser.add_argument("--size", type=int | None, help="long edge in px to measure at; that of the film by default")
+    parser.add_argument("--size", type=int | None, help="long edge in px to measure at; by default that of the film")
     parser.add_argument("--flow", type=Flow | str, default="dis", help="dis, raft or .flo files; see fit --help")
     parser.add_argument("--output", type=str | None, help="file for the numbers of all frames, as JSON")
     return parser
@@ -34,7 +34,7 @@ def main(args: list[str]) -> int:
     Args:
         args: command line after `flicker`.
     """
-    parser = _parser()
+    parser = _create_parser()
     options = parser.instantiate_classes(parser.parse_args(args))
     flow = resolve_flow(options.flow)
     if flow is None:
@@ -57,10 +57,10 @@ def compare_films(film: Film, source: Film, flow: Flow, size: int | None = None)
         film: painted film.
         source: film that it was painted from.
         flow: method that finds the motion of the source.
-        size: long edge in px to measure at; that of the film by default.
+        size: long edge in px to measure at; by default that of the film.
 
     Raises:
-        InputError: The film has more frames than its source, or the flow is not available.
+        InputError: the film has more frames than its source, or the flow is not available.
     """
     height, width = film.info.height, film.info.width
     height, width = fit_long_edge(height, width, size or max(height, width))

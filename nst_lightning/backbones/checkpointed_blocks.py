@@ -34,13 +34,15 @@ def measure_checkpointed(
         with autocast():
             return measure(network.as_features(dict.fromkeys(names[position], value)))
 
+    is_trained = any(parameter.requires_grad for parameter in network.parameters())
     measurements: Measurements = {}
     value: Tensor | None = network.begin(image).value
     blocks = network.blocks(positions)
     for numbers in blocks:
         assert value is not None
         segment = partial(_compute_segment, network, numbers, numbers is not blocks[-1], positions, measure_position)
-        keeps_all = not torch.is_grad_enabled() or not value.requires_grad or _is_trained(network)
+        # A second pass computes gradients only for the image, so a trained network keeps its values.
+        keeps_all = not torch.is_grad_enabled() or not value.requires_grad or is_trained
         value, more = segment(value) if keeps_all else checkpoint(segment, value)
         measurements |= more
     return measurements
@@ -67,7 +69,3 @@ def _compute_segment(
         return None, measurements
     network.pool(current)
     return current.value, measurements
-
-
-def _is_trained(network: BlockNetwork) -> bool:
-    return any(parameter.requires_grad for parameter in network.parameters())
