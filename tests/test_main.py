@@ -15,7 +15,7 @@ PACKAGE = Path(nst_lightning.__file__).parent
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_has_a_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nst_lightning.__main__.request_huge_pages", lambda: None)
     assert callable(import_command(name))
 
@@ -32,13 +32,13 @@ sys.exit(__main__.main(["samples"]))
     assert run.stderr == "warning: old name\n"
 
 
-def test_the_format_of_warnings_is_restored(tmp_path: Path) -> None:
+def test_warning_format_is_restored(tmp_path: Path) -> None:
     before = warnings.formatwarning
     assert main(["samples", f"--output={tmp_path}"]) == 0
     assert warnings.formatwarning is before
 
 
-def test_type_checkers_see_the_table_of_public_names() -> None:
+def test_public_names_are_visible_to_type_checkers() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     seen = {alias.name: node.module for node in imports for alias in node.names if alias.asname == alias.name}
@@ -48,5 +48,5 @@ def test_type_checkers_see_the_table_of_public_names() -> None:
     assert set(nst_lightning.__all__) <= set(dir(nst_lightning))
 
 
-def test_every_loss_is_public() -> None:
+def test_losses_are_all_public() -> None:
     assert set(losses.__all__) <= set(nst_lightning.__all__)

@@ -35,18 +35,18 @@ SLOW = {
 }
 
 
-def blocks(text: str, language: str) -> list[str]:
+def find_blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def commands(text: str) -> list[list[str]]:
+def find_commands(text: str) -> list[list[str]]:
     """The words of every command in a README, without comments."""
-    lines = [line for block in blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
+    lines = [line for block in find_blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
     parts = [part for line in lines for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
 
 
-def without(words: list[str], options: tuple[str, ...]) -> list[str]:
+def drop_options(words: list[str], options: tuple[str, ...]) -> list[str]:
     """A command without these options and their values."""
     kept, is_dropping = [], False
     for word in words:
@@ -59,19 +59,19 @@ def without(words: list[str], options: tuple[str, ...]) -> list[str]:
 
 OURS = list(
     dict.fromkeys(
-        tuple(without(words[3:], SLOW.get(words[3], ())))
+        tuple(drop_options(words[3:], SLOW.get(words[3], ())))
         for text in TEXTS.values()
-        for words in commands(text)
+        for words in find_commands(text)
         if words[:3] == ["python", "-m", "nst_lightning"]
     )
 )
-SWEEPS = [block for text in TEXTS.values() for block in blocks(text, "yaml") if block.startswith("title:")]
-YAML = [block for text in TEXTS.values() for block in blocks(text, "yaml") if not block.startswith("title:")]
-PYTHON = [block for text in TEXTS.values() for block in blocks(text, "python")]
+SWEEPS = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if block.startswith("title:")]
+YAML = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if not block.startswith("title:")]
+PYTHON = [block for text in TEXTS.values() for block in find_blocks(text, "python")]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the files that the commands name, small."""
     monkeypatch.chdir(tmp_path)
     write_image("photo.jpg", smooth_image(40, 50))
@@ -86,7 +86,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def quick_options(args: list[str]) -> list[str]:
+def choose_quick_options(args: list[str]) -> list[str]:
     """What makes a command so quick that a test can afford it, and keeps it from downloading."""
     configs = [value for option, value in pairwise(args) if option == "--config"]
     has_vgg19 = any("vgg19" in config for config in configs)
@@ -102,7 +102,7 @@ def quick_options(args: list[str]) -> list[str]:
     return ["--quick"] if args[0] == "benchmark" else []
 
 
-def run(args: list[str]) -> None:
+def run_command(args: list[str]) -> None:
     """Runs a command; ``--print_config`` ends it by SystemExit."""
     if "--print_config" in args:
         with pytest.raises(SystemExit, match="0"):
@@ -114,15 +114,15 @@ def run(args: list[str]) -> None:
 # The setup commands
 
 
-def test_the_first_two_commands_are_the_promised_ones() -> None:
-    first, second, *_ = blocks(README, "bash")
+def test_readme_begins_with_the_two_setup_commands() -> None:
+    first, second, *_ = find_blocks(README, "bash")
     assert first == "pip install . && python -m nst_lightning fit --config configs/transfer.yaml\n"
     assert second == 'pip install -e ".[dev]" && pytest\n'
     assert "\nInstall and run the tests:\n\n```bash\npip install -e" in README  # `.ci/run` looks for it
 
 
-def test_the_other_commands_are_installed() -> None:
-    names = {words[0] for text in TEXTS.values() for words in commands(text)} - {"pip", "python"}
+def test_readme_programs_are_installed() -> None:
+    names = {words[0] for text in TEXTS.values() for words in find_commands(text)} - {"pip", "python"}
     assert {"pytest", "tensorboard"} <= names
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = " ".join(project["dependencies"] + project["optional-dependencies"]["dev"])
@@ -133,27 +133,27 @@ def test_the_other_commands_are_installed() -> None:
 
 
 @pytest.mark.parametrize("command", OURS, ids=" ".join)
-def test_the_commands_run(command: tuple[str, ...], desk: Path) -> None:
+def test_readme_command_runs(command: tuple[str, ...], working_folder: Path) -> None:
     if any("configs/" in word for word in command):
-        (desk / "configs").symlink_to(ROOT / "configs")
+        (working_folder / "configs").symlink_to(ROOT / "configs")
     args = ["dis" if word == "raft" else word for word in command]
-    quick = quick_options(args)
+    quick = choose_quick_options(args)
     if "--ckpt_path" in args:
-        run([*without(args, ("--ckpt_path",)), *quick])  # the run that is resumed
-    run([*args, *quick])
+        run_command([*drop_options(args, ("--ckpt_path",)), *quick])  # the run that is resumed
+    run_command([*args, *quick])
 
 
-def test_the_sweep_is_ten_lines_and_paints(desk: Path) -> None:
+def test_readme_sweep_has_ten_lines_and_paints_six_runs(working_folder: Path) -> None:
     assert len(SWEEPS) == 1
     assert len(SWEEPS[0].splitlines()) == 10
-    (desk / "configs").symlink_to(ROOT / "configs")
+    (working_folder / "configs").symlink_to(ROOT / "configs")
     Path("short.yaml").write_text("trainer: {max_steps: 2}")
     assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
     assert len(list(Path("out/runs").iterdir())) == 6
 
 
 @pytest.mark.parametrize("block", [block for block in YAML if set(yaml.safe_load(block)) <= {"model", "trainer"}])
-def test_the_yaml_examples_go_on_top_of_a_recipe(block: str, desk: Path) -> None:
+def test_readme_yaml_example_overrides_a_recipe(block: str, working_folder: Path) -> None:
     Path("example.yaml").write_text(block)
     recipe = ROOT / "configs" / "transfer.yaml"
     random = ["--model.backbone.weights=random"] if "VGG1" in block else []
@@ -165,7 +165,7 @@ def test_the_yaml_examples_go_on_top_of_a_recipe(block: str, desk: Path) -> None
 @pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
-def test_the_python_examples_run(example: str, desk: Path) -> None:
+def test_readme_python_example_runs(example: str, working_folder: Path) -> None:
     assert any("stylize(" in block for block in PYTHON)
     assert any("Trainer().fit(module, datamodule=data)" in block for block in PYTHON)
     quick = re.sub(r"\bsteps=\d+", "steps=2", re.sub(r"\bsize=\d+", "size=32", example))
@@ -178,14 +178,14 @@ def test_the_python_examples_run(example: str, desk: Path) -> None:
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_configurations_exist(path: Path) -> None:
+def test_readme_configurations_exist(path: Path) -> None:
     named = re.findall(r"(?<![\w/.])configs/[a-z][\w/]*\.yaml", TEXTS[path])
     bare = re.findall(r"--config[ =]([a-z][\w/]*)(?![\w/.])", TEXTS[path])
     missing = [name for name in [*named, *(f"configs/{name}.yaml" for name in bare)] if not (ROOT / name).exists()]
     assert missing == []
 
 
-def test_the_classes_in_yaml_exist() -> None:
+def test_readme_classes_exist() -> None:
     named = {name for text in [*YAML, *SWEEPS] for name in re.findall(r"class_path: ([\w.]+)", text)}
     ours = {*backbones.__all__, *callbacks.__all__, *losses.__all__}
     assert len(named & ours) >= 4
@@ -195,7 +195,7 @@ def test_the_classes_in_yaml_exist() -> None:
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_links_resolve(path: Path) -> None:
+def test_readme_links_resolve(path: Path) -> None:
     text = re.sub(r"^```.*?^```", "", TEXTS[path], flags=re.DOTALL | re.MULTILINE)
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -203,12 +203,12 @@ def test_the_links_resolve(path: Path) -> None:
             continue
         file, _, anchor = link.partition("#")
         target = (path.parent / file).resolve() if file else path
-        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+        if not target.exists() or (anchor and anchor not in find_anchors(target.read_text())):
             broken.append(link)
     assert broken == []
 
 
-def anchors(text: str) -> set[str]:
+def find_anchors(text: str) -> set[str]:
     """The names by which GitHub links to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -217,18 +217,18 @@ def anchors(text: str) -> set[str]:
 # The shape of the documentation
 
 
-def test_the_first_readme_is_short() -> None:
+def test_root_readme_is_short() -> None:
     assert len(README.splitlines()) <= 130
     assert len(README.split()) <= 900
 
 
-def test_every_large_folder_has_a_readme() -> None:
+def test_large_folders_have_a_readme() -> None:
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     large = {path for path in folders if len([file for file in path.glob("*.py") if file.name != "__init__.py"]) > 5}
     assert [str(path.relative_to(ROOT)) for path in sorted(large) if not (path / "README.md").exists()] == []
 
 
-def test_the_map_shows_exactly_the_folders_that_exist() -> None:
+def test_map_shows_exactly_the_folders_that_exist() -> None:
     files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     folders = {path.parent.relative_to(PACKAGE) for path in files} - {Path()}
     (tree,) = re.findall(r"^```\nnst_lightning/\n(.*?)^```", MAP, re.DOTALL | re.MULTILINE)
@@ -239,6 +239,6 @@ def test_the_map_shows_exactly_the_folders_that_exist() -> None:
     assert sorted(shown) == sorted(folders)
 
 
-def test_the_map_shows_the_order_of_imports() -> None:
+def test_map_shows_the_order_of_imports() -> None:
     (order,) = re.findall(r"^## Imports\n.*?^```\n(.*?)^```", MAP, re.DOTALL | re.MULTILINE)
     assert order.split() == list(LAYERS)

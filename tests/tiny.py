@@ -74,6 +74,6 @@ def set_target(loss: Loss, *references: Mapping[str, Tensor] | tuple[Mapping[str
     loss.set_target(target)
 
 
-def term(loss: Loss, features: Mapping[str, Tensor]) -> Tensor:
+def compute_term(loss: Loss, features: Mapping[str, Tensor]) -> Tensor:
     """The sum of a loss's distances."""
     return total(loss(features))

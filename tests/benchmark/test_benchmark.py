@@ -18,7 +18,9 @@ from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, Precision, native_precisions
 
 
-def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_command_prints_tables_and_writes_their_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "found.json"
     assert main(["benchmark", "--quick", "--json", str(file)]) == 0
     out = capsys.readouterr().out
@@ -48,7 +50,7 @@ def test_the_command_prints_tables_and_writes_what_they_say(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("precisions", [PRECISIONS, PRECISIONS[:1]])
-def test_a_precision_that_is_not_native_is_not_measured(precisions: tuple[Precision, ...]) -> None:
+def test_benchmark_measures_only_native_precisions(precisions: tuple[Precision, ...]) -> None:
     kinds = list(list_kinds(precisions, quick=False))
     ours = [kind for kind in kinds if kind.task == "step"]
     assert {kind.precision for kind in ours} == set(precisions)
@@ -58,7 +60,7 @@ def test_a_precision_that_is_not_native_is_not_measured(precisions: tuple[Precis
     assert {row["precision"] for row in rows} == set(precisions)
 
 
-def test_mistakes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_rejects_invalid_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--sizes", "8"]) == 1
     assert "16 px or more, but got [8]" in capsys.readouterr().err
     assert main(["benchmark", "--steps", "0"]) == 1
@@ -66,39 +68,39 @@ def test_mistakes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_rejects_a_missing_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--device", "cuda"]) == 1
     assert "torch finds none" in capsys.readouterr().err
 
 
-def loops(size: int = 32) -> tuple[ReferenceLoop, BareLoop]:
+def create_loops(size: int = 32) -> tuple[ReferenceLoop, BareLoop]:
     backbone = VGG19(weights="random")
     backbone.build(GRAM_LAYERS)
     return ReferenceLoop(backbone, *load_images(size, "cpu")), BareLoop("VGG19", size, "cpu", "32-true")
 
 
-def test_the_reference_has_our_objective() -> None:
-    plain, ours = loops()
+def test_reference_loop_has_our_objective() -> None:
+    plain, ours = create_loops()
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     expected = sum(term.item() for term in ours.module.criterion(image).values())
     assert plain.objective(image).item() == pytest.approx(expected, rel=1e-3)
 
 
-def test_our_course_starts_where_the_reference_does_and_falls() -> None:
-    plain, ours = loops()
-    course = record_curve(ours, plain, evaluations=4, every=1)
-    assert course[0][0] == 0
-    assert course[0][1] == pytest.approx(plain.step(), rel=1e-4)
-    assert [seconds for seconds, _ in course] == sorted(seconds for seconds, _ in course)
-    assert len(course) == 6
+def test_quality_curve_starts_at_the_reference_and_decreases() -> None:
+    plain, ours = create_loops()
+    curve = record_curve(ours, plain, evaluations=4, every=1)
+    assert curve[0][0] == 0
+    assert curve[0][1] == pytest.approx(plain.step(), rel=1e-4)
+    assert [seconds for seconds, _ in curve] == sorted(seconds for seconds, _ in curve)
+    assert len(curve) == 6
 
 
-def test_the_first_moment_counts() -> None:
-    course = [(0.0, 9.0), (1.0, 4.0), (2.0, 5.0), (3.0, 1.0)]
-    assert [find_first_time(course, value) for value in (9.0, 4.5, 3.0, 0.5)] == [0.0, 1.0, 3.0, None]
+def test_first_time_is_the_earliest_below_the_value() -> None:
+    curve = [(0.0, 9.0), (1.0, 4.0), (2.0, 5.0), (3.0, 1.0)]
+    assert [find_first_time(curve, value) for value in (9.0, 4.5, 3.0, 0.5)] == [0.0, 1.0, 3.0, None]
 
 
-def test_a_task_goes_on_when_it_is_asked_to() -> None:
+def test_worker_continues_on_request() -> None:
     with start_worker("reference", size=32, device="cpu", history=10) as worker:
         assert worker.read_result() == "ready"
         seconds = [worker.ask("step") for _ in range(2)]
@@ -106,19 +108,19 @@ def test_a_task_goes_on_when_it_is_asked_to() -> None:
         assert worker.ask("details")["bytes_per_pixel"] >= 0
 
 
-def test_a_peak_is_not_below_what_was_held_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_peak_is_at_least_the_previously_held_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timed_steps, "peak_bytes", lambda: 90)
     assert [timed_steps._read_peak("cpu", before) for before in (80, 100)] == [90, 100]
 
 
-def test_a_task_that_fails_says_why() -> None:
+def test_worker_failure_contains_the_reason() -> None:
     with pytest.raises(InputError, match=r"Expected step of .* to be measured, but it failed with status 1: .*Nought"):
         measure(
             "step", network="VGG19", size=32, device="cpu", precision="32-true", optimizer="Adam", layers=["Nought"]
         )
 
 
-def test_columns_are_of_equal_width() -> None:
+def test_table_columns_have_equal_width() -> None:
     assert format_table(["a", "long"], [["word", "b"]]).splitlines() == [
         "| a    | long |",
         "|------|------|",

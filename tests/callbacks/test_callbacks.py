@@ -35,7 +35,7 @@ from tests.tiny import TinyBackbone, smooth_image
 CONTENT = smooth_image(12, 16, seed=1)
 
 
-class Shift(torch.optim.Optimizer):
+class ShiftOptimizer(torch.optim.Optimizer):
     """Adds the same to every pixel at each step, whatever the gradient."""
 
     def __init__(self, params: Any, by: float) -> None:
@@ -58,7 +58,7 @@ class ShiftLBFGS(torch.optim.LBFGS):
         return loss
 
 
-class Broken(ContentLoss):
+class BrokenLoss(ContentLoss):
     """A content loss that is NaN from the given evaluation on."""
 
     def __init__(self, evaluation: int) -> None:
@@ -70,7 +70,7 @@ class Broken(ContentLoss):
         return {k: v * (float("nan") if self.left <= 0 else 1.0) for k, v in super().layer_distances(features).items()}
 
 
-def painted(
+def fit_module(
     *callbacks: pl.Callback, optimizer: Any = None, loss: Loss | None = None, steps: int = 3, **options: Any
 ) -> StyleTransfer:
     data = TransferData.from_pictures(Picture(CONTENT), [], Plan(size=16, steps=steps))
@@ -94,16 +94,16 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def test_the_image_is_clipped_after_each_step_of_a_first_order_optimizer() -> None:
-    assert painted(optimizer=lambda p: Shift(p, 1.0)).image.detach().max() == 1
-    assert painted(optimizer=lambda p: Shift(p, -1.0)).image.detach().min() == 0
+def test_image_is_clipped_with_a_first_order_optimizer() -> None:
+    assert fit_module(optimizer=lambda p: ShiftOptimizer(p, 1.0)).image.detach().max() == 1
+    assert fit_module(optimizer=lambda p: ShiftOptimizer(p, -1.0)).image.detach().min() == 0
 
 
-def test_the_image_is_not_clipped_with_lbfgs() -> None:
-    assert painted(optimizer=ShiftLBFGS).image.detach().max() > 3
+def test_image_is_not_clipped_with_lbfgs() -> None:
+    assert fit_module(optimizer=ShiftLBFGS).image.detach().max() > 3
 
 
-def test_a_nan_stops_with_the_last_image_that_was_good() -> None:
+def test_finite_guard_keeps_the_last_finite_image() -> None:
     module_images: list[Tensor] = []
 
     class Keep(pl.Callback):
@@ -114,13 +114,13 @@ def test_a_nan_stops_with_the_last_image_that_was_good() -> None:
             module_images.append(pl_module.image.detach().clone())
 
     with pytest.raises(DivergedError, match="it became nan at step 3"):
-        painted(FiniteGuard(), Keep(), loss=Broken(3), steps=9)
+        fit_module(FiniteGuard(), Keep(), loss=BrokenLoss(3), steps=9)
     # Steps began with images 0, 1 and 2; the third evaluation failed, and what is kept is what it began with.
     assert len(module_images) == 4
     assert torch.equal(module_images[3], module_images[2])
 
 
-def test_a_nan_at_the_first_look_leaves_the_start() -> None:
+def test_finite_guard_keeps_the_start_image_if_the_first_loss_is_nan() -> None:
     images: list[Tensor] = []
 
     class Keep(pl.Callback):
@@ -131,25 +131,25 @@ def test_a_nan_at_the_first_look_leaves_the_start() -> None:
             images.append(pl_module.image.detach().clone())
 
     with pytest.raises(DivergedError, match="at step 1"):
-        painted(FiniteGuard(), Keep(), optimizer=lambda p: Shift(p, float("nan")))
+        fit_module(FiniteGuard(), Keep(), optimizer=lambda p: ShiftOptimizer(p, float("nan")))
     assert torch.equal(images[0], images[1])
 
 
-def test_interrupt_ends_between_two_steps_and_hands_the_signal_back() -> None:
+def test_graceful_interrupt_ends_between_steps_and_restores_the_handler() -> None:
     class Press(pl.Callback):
         def on_train_batch_start(self, *unused: Any) -> None:
             signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     interrupt = GracefulInterrupt()
-    module = painted(interrupt, Press(), steps=50)
+    module = fit_module(interrupt, Press(), steps=50)
     assert interrupt.interrupted
     assert module.trainer.global_step == 1
     assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("hook", ["on_train_start", "on_train_batch_end"])
-def test_the_signal_is_handed_back_after_an_error(hook: str) -> None:
+def test_graceful_interrupt_restores_the_handler_after_an_error(hook: str) -> None:
     class Fail(pl.Callback):
         def __init__(self) -> None:
             setattr(self, hook, self._fail)
@@ -159,15 +159,15 @@ def test_the_signal_is_handed_back_after_an_error(hook: str) -> None:
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError):
-        painted(GracefulInterrupt(), Fail(), steps=5)
+        fit_module(GracefulInterrupt(), Fail(), steps=5)
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def logger(folder: Path) -> TensorBoardLogger:
+def create_logger(folder: Path) -> TensorBoardLogger:
     return TensorBoardLogger(str(folder), name="run", version=0)
 
 
-def test_a_checkpoint_is_written_on_an_error_but_not_in_the_middle_of_an_update(tmp_path: Path) -> None:
+def test_checkpoint_is_written_on_an_error_but_not_during_an_update(tmp_path: Path) -> None:
     class Fail(pl.Callback):
         def __init__(self, error: BaseException, hook: str) -> None:
             def fail(trainer: Any, *unused: Any) -> None:
@@ -178,24 +178,25 @@ def test_a_checkpoint_is_written_on_an_error_but_not_in_the_middle_of_an_update(
 
     path = tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt"
     with pytest.raises(ZeroDivisionError):
-        painted(
-            CheckpointWriter(50), Fail(ZeroDivisionError(), "on_train_batch_start"), logger=logger(tmp_path), steps=5
+        fit_module(
+            CheckpointWriter(50),
+            Fail(ZeroDivisionError(), "on_train_batch_start"),
+            logger=create_logger(tmp_path),
+            steps=5,
         )
     assert torch.load(path, weights_only=True)["nst_lightning"]["step"] == 2
     path.unlink()
     with pytest.raises(SystemExit):
-        painted(
+        fit_module(
             CheckpointWriter(50),
             Fail(KeyboardInterrupt(), "on_before_optimizer_step"),
-            logger=logger(tmp_path),
+            logger=create_logger(tmp_path),
             steps=5,
         )
     assert not list(tmp_path.rglob("last.ckpt"))
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoint_that_cannot_be_written_keeps_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run" / "version_0" / "checkpoints"
     original, saved = torch.save, []
 
@@ -209,13 +210,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
 
     monkeypatch.setattr("torch.save", full)
     with pytest.raises(OSError, match="No space left"):
-        painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+        fit_module(CheckpointWriter(2), logger=create_logger(tmp_path), steps=5)
     assert set(saved) == {".last.ckpt.part"}
     assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
     assert torch.load(folder / "last.ckpt", weights_only=True)["nst_lightning"]["step"] == 2
 
 
-def test_a_full_disk_is_found_before_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_reserves_disk_space_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def full(file: int, start: int, size: int) -> None:
@@ -224,32 +225,32 @@ def test_a_full_disk_is_found_before_a_checkpoint_is_written(tmp_path: Path, mon
 
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+        fit_module(CheckpointWriter(2), logger=create_logger(tmp_path), steps=5)
     assert not list((tmp_path / "run" / "version_0" / "checkpoints").iterdir())
     # The image and what the optimizer keeps of its size.
     assert min(asked) > CONTENT.nbytes
 
 
-def test_a_checkpoint_is_written_where_no_room_can_be_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_is_written_where_space_cannot_be_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(file: int, start: int, size: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     monkeypatch.setattr("os.posix_fallocate", unsupported, raising=False)
-    painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+    fit_module(CheckpointWriter(2), logger=create_logger(tmp_path), steps=5)
     (path,) = tmp_path.rglob("last.ckpt")
     assert zipfile.ZipFile(path).testzip() is None
     assert torch.load(path, weights_only=True)["nst_lightning"]["step"] == 5
 
 
-def test_what_is_reserved_beyond_a_checkpoint_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_releases_unused_reserved_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nst_lightning.callbacks.checkpoint._count_bytes", lambda value: 1_000_000)
-    painted(CheckpointWriter(2), logger=logger(tmp_path), steps=5)
+    fit_module(CheckpointWriter(2), logger=create_logger(tmp_path), steps=5)
     (path,) = tmp_path.rglob("last.ckpt")
     assert path.stat().st_size < 100_000
     assert zipfile.ZipFile(path).testzip() is None
 
 
-def test_unless_it_is_said_checkpoints_are_hundreds_of_steps_and_ten_seconds_apart(
+def test_checkpoints_are_by_default_hundreds_of_steps_and_ten_seconds_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
@@ -262,13 +263,13 @@ def test_unless_it_is_said_checkpoints_are_hundreds_of_steps_and_ten_seconds_apa
 
     monkeypatch.setattr("nst_lightning.callbacks.checkpoint.time.monotonic", lambda: Clock.now)
     monkeypatch.setattr(CheckpointWriter, "save", lambda self, run: saved.append(run.step))
-    painted(CheckpointWriter(), Clock(), logger=logger(tmp_path), steps=520)
+    fit_module(CheckpointWriter(), Clock(), logger=create_logger(tmp_path), steps=520)
     # A hundred steps take 7 seconds, and the end is saved in any case.
     assert saved == [200, 400, 520]
 
 
-def test_an_error_before_the_first_step_leaves_the_last_checkpoint(tmp_path: Path) -> None:
-    painted(CheckpointWriter(50), logger=logger(tmp_path))
+def test_checkpoint_is_kept_after_an_error_before_the_first_step(tmp_path: Path) -> None:
+    fit_module(CheckpointWriter(50), logger=create_logger(tmp_path))
     (path,) = tmp_path.rglob("last.ckpt")
     before = path.read_bytes()
 
@@ -277,23 +278,23 @@ def test_an_error_before_the_first_step_leaves_the_last_checkpoint(tmp_path: Pat
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        painted(CheckpointWriter(50), Fail(), logger=logger(tmp_path))
+        fit_module(CheckpointWriter(50), Fail(), logger=create_logger(tmp_path))
     assert path.read_bytes() == before
 
 
-def test_the_result_is_written_on_an_error_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_result_is_written_on_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Fail(pl.Callback):
         def on_train_batch_end(self, trainer: Any, *unused: Any) -> None:
             if trainer.global_step == 2:
                 raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        painted(ResultWriter(str(tmp_path / "a.png")), Fail(), steps=5)
+        fit_module(ResultWriter(str(tmp_path / "a.png")), Fail(), steps=5)
     assert (tmp_path / "a.png").exists()
     assert "16x12 px, step 2 of 5" in capsys.readouterr().out
 
 
-def test_the_bar_reads_the_loss_only_when_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_reads_the_loss_only_when_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     original = Tensor.__float__
 
@@ -302,7 +303,7 @@ def test_the_bar_reads_the_loss_only_when_it_is_drawn(monkeypatch: pytest.Monkey
         return original(value)
 
     monkeypatch.setattr(Tensor, "__float__", counting)
-    painted(StageProgressBar(), optimizer=lambda p: torch.optim.Adam(p), steps=25, enable_progress_bar=True)
+    fit_module(StageProgressBar(), optimizer=lambda p: torch.optim.Adam(p), steps=25, enable_progress_bar=True)
     # At steps 10, 20 and 25, and at the end of the epoch.
     assert len(reads) == 4
 
@@ -314,7 +315,7 @@ def test_intervals_must_be_positive() -> None:
         CheckpointWriter(0)
 
 
-def test_previews_are_no_larger_than_a_screen_shows() -> None:
+def test_previews_have_a_limited_size() -> None:
     # TensorBoard sums each byte in Python, while the steps wait.
     for shape, expected in (((16, 2048), (1024, 8)), ((16, 20), (20, 16))):
         (value,) = encode_preview("image/stylized", torch.rand(1, 3, *shape)).value
@@ -323,8 +324,8 @@ def test_previews_are_no_larger_than_a_screen_shows() -> None:
         assert (value.tag, value.image.width, value.image.height) == ("image/stylized", *expected)
 
 
-def test_run_folder_and_steps(tmp_path: Path) -> None:
-    trainer = pl.Trainer(logger=logger(tmp_path), max_steps=7, accelerator="cpu")
+def test_run_folder_and_steps_of_a_run(tmp_path: Path) -> None:
+    trainer = pl.Trainer(logger=create_logger(tmp_path), max_steps=7, accelerator="cpu")
     data = TransferData.from_pictures(Picture(CONTENT), [], Plan(size=512, steps=5, ladder="octaves"))
     run = RunState(trainer, StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])}), data)
     assert run.folder == tmp_path / "run" / "version_0"

@@ -61,13 +61,13 @@ def events(number: int = 0) -> EventAccumulator:
     return accumulator
 
 
-def test_every_configuration_is_run_by_a_test() -> None:
+def test_configurations_are_all_run_by_a_test() -> None:
     # Those of `distill` and of `study` are run in their rooms' tests.
     assert {*RECIPES, *BACKBONES, Path("distill.yaml"), Path("assignment.yaml")} == set(CONFIGS)
 
 
 @pytest.mark.parametrize("config", RECIPES, ids=str)
-def test_every_recipe_runs(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_runs(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     film = config.name == "video.yaml"
     assert main(["fit", f"--config={ROOT / 'configs' / config}", *QUICK, *(QUICK_FILM if film else [])]) == 0
@@ -77,7 +77,7 @@ def test_every_recipe_runs(config: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=str)
-def test_every_backbone_goes_on_top_of_a_recipe(
+def test_backbone_configuration_overrides_a_recipe(
     backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -88,7 +88,7 @@ def test_every_backbone_goes_on_top_of_a_recipe(
     assert set(saved["losses"]) == set(TERMS)
 
 
-def test_a_run_folder_has_all_that_a_run_leaves(run: Any) -> None:
+def test_run_folder_contains_all_files_of_a_run(run: Any) -> None:
     assert run("--output=out/result.jpg") == 0
     files = {str(path.relative_to(folder())) for path in folder().rglob("*") if path.is_file()}
     assert {"config.yaml", "stylized.png", "checkpoints/last.ckpt"} <= files
@@ -99,7 +99,7 @@ def test_a_run_folder_has_all_that_a_run_leaves(run: Any) -> None:
     assert (read_image("out/result.jpg").image - result).abs().mean() < 0.05
 
 
-def test_the_configuration_is_resolved_and_travels_in_the_pictures(run: Any) -> None:
+def test_run_configuration_is_resolved_and_stored_in_pictures(run: Any) -> None:
     run("--model.losses.style.weight=5", "--output=result.jpg")
     config = (folder() / "config.yaml").read_text()
     resolved = yaml.safe_load(config)
@@ -109,14 +109,14 @@ def test_the_configuration_is_resolved_and_travels_in_the_pictures(run: Any) -> 
     assert read_config("result.jpg") == config
 
 
-def test_a_saved_configuration_paints_the_same_picture(run: Any) -> None:
+def test_saved_configuration_paints_the_same_picture(run: Any) -> None:
     run()
     assert main(["fit", f"--config={folder() / 'config.yaml'}"]) == 0
     first, second = (read_image(folder(n) / "stylized.png").image for n in (0, 1))
     assert torch.equal(first, second)
 
 
-def test_shell_overrides(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_overrides_the_configuration(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["--model.optimizer=Adam", "--model.optimizer.lr=0.02", "--model.losses.style.weight=1e4"]
     with pytest.raises(SystemExit):
         run(*args, "--trainer.logger.init_args.save_dir=elsewhere", "--print_config=skip_unset")
@@ -128,7 +128,7 @@ def test_shell_overrides(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed["trainer"]["logger"]["init_args"]["save_dir"] == "elsewhere"
 
 
-def test_a_second_configuration_goes_on_top(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_configuration_overrides_the_first(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.yaml").write_text("data: {plan: {steps: 7}}\nmodel: {initialization: gaussian}\n")
     with pytest.raises(SystemExit):
         run("--config=mine.yaml", "--print_config")
@@ -142,13 +142,13 @@ def test_a_second_configuration_goes_on_top(run: Any, capsys: pytest.CaptureFixt
     assert printed["model"]["losses"]["style"]["class_path"].endswith("GramLoss")
 
 
-def test_one_style_or_a_list(run: Any) -> None:
+def test_style_option_accepts_a_list(run: Any) -> None:
     style = "style.png"
     assert run(f"--data.style=[{style}, content.png]", "--data.style_weights=[3, 1]") == 0
     assert {"image/style_1", "image/style_2"} <= set(events().Tags()["images"])
 
 
-def test_any_term_any_number_of_times(run: Any) -> None:
+def test_losses_option_accepts_any_terms(run: Any) -> None:
     Path("more.yaml").write_text(
         "model: {losses: {coarse: {class_path: GramLoss, init_args: {layers: [relu2_1], weight: 10}},"
         " fine: {class_path: GramLoss, init_args: {layers: [relu1_1]}},"
@@ -160,7 +160,7 @@ def test_any_term_any_number_of_times(run: Any) -> None:
     )
 
 
-def test_tensorboard_shows_the_run(run: Any) -> None:
+def test_tensorboard_contains_curves_pictures_and_configuration(run: Any) -> None:
     run("--data.plan.steps=20", "--previews.every_n_steps=8", "--model.layer_curves_every_n_steps=10")
     tags = events().Tags()
     assert {"loss/total", *(f"loss/{term}" for term in TERMS), "layers/style/conv_2"} <= set(tags["scalars"])
@@ -180,7 +180,9 @@ def test_tensorboard_shows_the_run(run: Any) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 31), (47, 33)])
-def test_small_and_odd_sizes(height: int, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_paints_small_and_odd_sizes(
+    height: int, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_image("odd.png", smooth_image(height, width))
     write_image("style.png", smooth_image(21, 19, seed=1))
@@ -189,12 +191,12 @@ def test_small_and_odd_sizes(height: int, width: int, tmp_path: Path, monkeypatc
     assert read_image(folder() / "stylized.png").image.shape == (1, 3, height, width)
 
 
-def test_without_a_logger_only_the_output_is_written(run: Any) -> None:
+def test_run_without_a_logger_writes_only_the_output(run: Any) -> None:
     assert run("--trainer.logger=false", "--output=result.png") == 0
     assert {path.name for path in Path().iterdir()} == {"content.png", "style.png", "result.png"}
 
 
-def test_alpha_is_put_back(run: Any) -> None:
+def test_run_restores_alpha(run: Any) -> None:
     alpha = torch.ones(1, 1, 32, 32)
     alpha[..., :16] = 0
     write_image("half.png", smooth_image(32, 32), alpha)
@@ -207,7 +209,7 @@ def test_alpha_is_put_back(run: Any) -> None:
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
 @pytest.mark.parametrize("ladder", ["none", "octaves"])
 @pytest.mark.parametrize("cut", [2, 3, 4])
-def test_a_resumed_run_ends_in_the_same_bits(run: Any, optimizer: str, ladder: str, cut: int) -> None:
+def test_resumed_run_equals_the_whole_run_bitwise(run: Any, optimizer: str, ladder: str, cut: int) -> None:
     steps = 6 if ladder == "none" else 3
     args = [f"--data.plan.steps={steps}", f"--data.plan.ladder={ladder}", "--data.plan.smallest=16"]
     if optimizer == "Adam":
@@ -224,7 +226,7 @@ def test_a_resumed_run_ends_in_the_same_bits(run: Any, optimizer: str, ladder: s
 
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
 @pytest.mark.parametrize(("cut", "then"), [(3, 3), (4, 3), (5, 2), (7, 1), (2, 9)])
-def test_several_iterations_a_step_end_in_the_same_bits(run: Any, optimizer: str, cut: int, then: int) -> None:
+def test_iterations_per_step_keep_the_result_bitwise(run: Any, optimizer: str, cut: int, then: int) -> None:
     args = ["--data.plan.steps=7", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
     if optimizer == "Adam":
         args += ["--model.optimizer=Adam", "--model.optimizer.lr=0.5"]  # far enough to be clipped
@@ -237,7 +239,7 @@ def test_several_iterations_a_step_end_in_the_same_bits(run: Any, optimizer: str
     assert torch.equal(checkpoint(1)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
 
 
-def test_curves_count_evaluations_also_where_a_step_has_several(run: Any) -> None:
+def test_iterations_per_step_keep_the_steps_of_curves(run: Any) -> None:
     args = ["--data.plan.steps=30", "--previews.every_n_steps=7", "--snapshots.at_steps=[10,30]"]
     assert run(*args) == 0
     assert run(*args, "--data.plan.iterations_per_step=5") == 0
@@ -250,14 +252,14 @@ def test_curves_count_evaluations_also_where_a_step_has_several(run: Any) -> Non
         assert torch.equal(*(read_image(folder(number) / name).image for number in (0, 1)))
 
 
-def test_snapshots_between_training_steps_are_told(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_iterations_per_step_reject_snapshots_between_steps(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--data.plan.steps=8", "--data.plan.iterations_per_step=4", "--snapshots.at_steps=[4,6]") == 1
     assert "ends of training steps of 4 evaluations, but got 6" in capsys.readouterr().err
     assert not folder().exists()
 
 
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
-def test_a_finished_run_goes_on_with_a_longer_plan(run: Any, optimizer: str) -> None:
+def test_resumed_run_accepts_a_longer_plan(run: Any, optimizer: str) -> None:
     args = ["--model.optimizer=Adam", "--model.optimizer.lr=0.05"] if optimizer == "Adam" else []
     run(*args, "--data.plan.steps=8")
     run(*args, "--data.plan.steps=4")
@@ -265,7 +267,7 @@ def test_a_finished_run_goes_on_with_a_longer_plan(run: Any, optimizer: str) -> 
     assert torch.equal(checkpoint(2)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
 
 
-def test_going_on_with_a_finished_run_changes_nothing(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resumed_finished_run_changes_nothing(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     before = (folder() / "stylized.png").read_bytes()
     assert run("--ckpt_path=last") == 0
@@ -273,7 +275,7 @@ def test_going_on_with_a_finished_run_changes_nothing(run: Any, capsys: pytest.C
     assert "All steps of this checkpoint's plan are made" in capsys.readouterr().out
 
 
-def test_a_saved_configuration_of_a_resumed_run_starts_anew(run: Any) -> None:
+def test_saved_configuration_of_a_resumed_run_starts_from_the_beginning(run: Any) -> None:
     run("--trainer.max_steps=1")
     run("--ckpt_path=last")
     saved = yaml.safe_load((folder() / "config.yaml").read_text())
@@ -281,7 +283,7 @@ def test_a_saved_configuration_of_a_resumed_run_starts_anew(run: Any) -> None:
     assert saved["trainer"]["logger"]["init_args"]["version"] is None
 
 
-def test_a_checkpoint_holds_the_image_and_the_optimizer_alone(run: Any) -> None:
+def test_checkpoint_contains_only_the_image_and_the_optimizer(run: Any) -> None:
     run()
     kept = checkpoint()
     assert list(kept["state_dict"]) == ["image"]
@@ -289,7 +291,7 @@ def test_a_checkpoint_holds_the_image_and_the_optimizer_alone(run: Any) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "limit"), [("CompactLBFGS", 80e6), ("LBFGS", 80e6), ("Adam", 12e6)])
-def test_size_of_a_checkpoint_at_512_px(run: Any, optimizer: str, limit: float) -> None:
+def test_checkpoint_at_512_px_is_small(run: Any, optimizer: str, limit: float) -> None:
     write_image("square.png", smooth_image(512, 512))
     args = ["--data.content=square.png", "--data.plan.size=512", "--data.plan.steps=12"]
     args += ["--model.losses.style.layers=[image]", "--model.losses.content.layers=[image]"]
@@ -297,12 +299,12 @@ def test_size_of_a_checkpoint_at_512_px(run: Any, optimizer: str, limit: float) 
     assert (folder() / "checkpoints" / "last.ckpt").stat().st_size < limit
 
 
-def test_the_precision_of_targets_is_that_of_the_steps(run: Any) -> None:
+def test_precision_of_targets_equals_that_of_steps(run: Any) -> None:
     run("--trainer.precision=bf16-mixed", "--data.plan.steps=10", "--model.layer_curves_every_n_steps=10")
     assert events().Scalars("layers/content/conv_3")[0].value == 0
 
 
-def test_a_native_precision_is_told_and_kept(
+def test_native_precision_is_announced_and_saved(
     run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nst_lightning.cli.transfer_cli.native_precision", lambda accelerator: "bf16-mixed")
@@ -315,7 +317,7 @@ def test_a_native_precision_is_told_and_kept(
 
 
 @pytest.mark.parametrize("native", ["32-true", "bf16-mixed"])
-def test_a_precision_that_the_machine_lacks_is_told(
+def test_precision_without_hardware_support_gives_a_notice(
     run: Any, native: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nst_lightning.system.precision.native_precision", lambda accelerator: native)
@@ -323,7 +325,7 @@ def test_a_precision_that_the_machine_lacks_is_told(
     assert ("--trainer.precision 32-true is faster then" in capsys.readouterr().out) is (native == "32-true")
 
 
-def paint_in_another_process(*args: str, **options: Any) -> subprocess.Popen[str]:
+def start_fit(*args: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nst_lightning", "fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}"]
     layers = ["--model.losses.style.layers=[conv_1,conv_2]", "--data.content=content.png", "--data.style=style.png"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -343,7 +345,9 @@ def finish(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, errors
 
 
-def test_ctrl_c_before_the_first_step_is_one_too(run: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_ctrl_c_before_the_first_step_ends_with_status_130(
+    run: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     monkeypatch.setattr(StyleTransfer, "setup", lambda self, stage: signal.raise_signal(signal.SIGINT))
     assert run() == 130
     assert capsys.readouterr().err.splitlines()[-1] == "Stopped."
@@ -351,9 +355,9 @@ def test_ctrl_c_before_the_first_step_is_one_too(run: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("run")
-def test_ctrl_c_keeps_all_and_can_be_resumed() -> None:
+def test_ctrl_c_saves_the_run_which_can_be_resumed() -> None:
     last = folder() / "checkpoints" / "last.ckpt"
-    process = paint_in_another_process("--data.plan.steps=100000", "--checkpoints.every_n_steps=3")
+    process = start_fit("--data.plan.steps=100000", "--checkpoints.every_n_steps=3")
     wait_for(last, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -362,20 +366,20 @@ def test_ctrl_c_keeps_all_and_can_be_resumed() -> None:
     assert "Traceback" not in errors
     step = checkpoint()["global_step"]
     assert (folder() / "stylized.png").exists()
-    finish(paint_in_another_process(f"--data.plan.steps={step + 5}", "--ckpt_path=last"))
+    finish(start_fit(f"--data.plan.steps={step + 5}", "--ckpt_path=last"))
     assert checkpoint()["global_step"] == step + 5
 
 
 @pytest.mark.usefixtures("run")
-def test_a_killed_run_ends_in_the_same_bits() -> None:
+def test_killed_run_resumes_to_the_whole_run_bitwise() -> None:
     args = ["--data.plan.steps=150", "--checkpoints.every_n_steps=7"]
-    process = paint_in_another_process(*args)
+    process = start_fit(*args)
     wait_for(folder() / "checkpoints" / "last.ckpt", process)
     process.kill()
     process.communicate()
     assert checkpoint()["global_step"] < 150
-    finish(paint_in_another_process(*args, "--ckpt_path=last"))
-    finish(paint_in_another_process(*args))
+    finish(start_fit(*args, "--ckpt_path=last"))
+    finish(start_fit(*args))
     assert torch.equal(checkpoint(0)["state_dict"]["image"], checkpoint(1)["state_dict"]["image"])
 
 
@@ -409,7 +413,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("args", "status", "message"), MISTAKES, ids=lambda value: str(value)[:40])
-def test_mistakes_are_one_line(
+def test_invalid_option_is_an_error_of_one_line(
     run: Any, capsys: pytest.CaptureFixture[str], args: list[str], status: int, message: str
 ) -> None:
     Path("text.jpg").write_text("hello")
@@ -422,7 +426,7 @@ def test_mistakes_are_one_line(
     assert not Path("logs").exists(), "a run that cannot begin leaves no folder"
 
 
-def test_a_checkpoint_of_another_run_is_told(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_checkpoint_of_another_run_is_rejected(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     path = f"--ckpt_path={folder()}/checkpoints/last.ckpt"
     for args, message in (
@@ -440,8 +444,12 @@ def test_a_checkpoint_of_another_run_is_told(run: Any, capsys: pytest.CaptureFix
     assert "a plan with 1 stages, but this one is in stage 2" in capsys.readouterr().err
 
 
-def test_a_loss_that_becomes_nan_keeps_the_last_good_image(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    args = ["--model.optimizer=tests.cli.test_cli.Explosive", "--data.plan.steps=9", "--checkpoints.every_n_steps=2"]
+def test_nan_loss_keeps_the_last_finite_image(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    args = [
+        "--model.optimizer=tests.cli.test_cli.DivergingOptimizer",
+        "--data.plan.steps=9",
+        "--checkpoints.every_n_steps=2",
+    ]
     assert run(*args) == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
     assert re.search(r"Expected a finite loss, but .* at step 5", line)
@@ -450,7 +458,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_image(run: Any, capsys: pyt
     assert (read_image(folder() / "stylized.png").image - image.clamp(0, 1)).abs().max() < 0.01
 
 
-class Explosive(torch.optim.Optimizer):
+class DivergingOptimizer(torch.optim.Optimizer):
     """Adds a hundredth four times, then NaN."""
 
     def __init__(self, params: Any) -> None:
@@ -475,7 +483,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"Expected a command among {', '.join(COMMANDS)}, but got 'paint'" in capsys.readouterr().err
 
 
-def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_fit_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["fit", "--help"])
     assert caught.value.code == 0
@@ -488,7 +496,7 @@ def test_help_of_fit_is_the_docstrings(capsys: pytest.CaptureFixture[str]) -> No
 
 # argparse, which prints the help of `fit`, passes over a reader that has gone.
 @pytest.mark.parametrize(("command", "status"), [([], 141), (["fit"], 0)])
-def test_help_may_be_cut_short(command: list[str], status: int) -> None:
+def test_help_handles_a_closed_pipe(command: list[str], status: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     arguments = [sys.executable, "-m", "nst_lightning", *command, "--help"]
@@ -497,6 +505,6 @@ def test_help_may_be_cut_short(command: list[str], status: int) -> None:
     assert (ended.returncode, ended.stderr) == (status, "")
 
 
-def test_help_needs_no_lightning() -> None:
+def test_help_does_not_import_torch() -> None:
     code = "import sys; from nst_lightning.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0

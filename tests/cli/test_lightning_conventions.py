@@ -33,11 +33,11 @@ TENSORBOARD = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "log
 CSV = {"class_path": "CSVLogger", "init_args": {"save_dir": "logs", "name": "both"}}
 
 
-class OwnBar(TQDMProgressBar):
+class UserProgressBar(TQDMProgressBar):
     """A user's progress bar."""
 
 
-class Watch(pl.Callback):
+class RunRecorder(pl.Callback):
     """Keeps what a test asks about a run: its bars, and what callbacks can monitor at the end of each stage."""
 
     bars: ClassVar[list[ProgressBar]] = []
@@ -45,20 +45,22 @@ class Watch(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        Watch.bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
-        Watch.metrics = []
+        RunRecorder.bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
+        RunRecorder.metrics = []
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        Watch.metrics.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        RunRecorder.metrics.append({name: float(value) for name, value in trainer.callback_metrics.items()})
 
 
-class WatchStages(EarlyStopping):
+class StageRecorder(EarlyStopping):
     """A callback that monitors a metric sees those of the whole stage."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         last = {f"loss/{name}": float(value) for name, value in pl_module.terms.items()}  # type: ignore[operator, union-attr]
-        Watch.metrics.append({name: float(trainer.callback_metrics[name]) - value for name, value in last.items()})
+        RunRecorder.metrics.append(
+            {name: float(trainer.callback_metrics[name]) - value for name, value in last.items()}
+        )
 
 
 class ServiceLogger(Logger):
@@ -117,13 +119,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return fit
 
 
-def write_loggers(*loggers: dict[str, Any]) -> str:
+def write_logger_config(*loggers: dict[str, Any]) -> str:
     """Writes a configuration with loggers and returns the option that loads it."""
     Path("loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": list(loggers)}}))
     return "--config=loggers.yaml"
 
 
-def image(folder: Path) -> torch.Tensor:
+def read_stylized(folder: Path) -> torch.Tensor:
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     found: torch.Tensor = checkpoint["state_dict"]["image"]
     return found
@@ -132,27 +134,27 @@ def image(folder: Path) -> torch.Tensor:
 WATCH = f"--trainer.callbacks+={__name__}.Watch"
 
 
-def test_the_progress_bar_can_be_disabled(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_can_be_disabled(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--trainer.enable_progress_bar", "false", WATCH) == 0
-    assert Watch.bars == []
+    assert RunRecorder.bars == []
     printed = capsys.readouterr()
     assert "step 2 of 2" in printed.out
     assert "it/s" not in printed.err + printed.out
 
 
-def test_our_progress_bar_is_the_default(run: Any) -> None:
+def test_progress_bar_is_ours_by_default(run: Any) -> None:
     assert run(WATCH) == 0
-    assert [type(bar) for bar in Watch.bars] == [StageProgressBar]
+    assert [type(bar) for bar in RunRecorder.bars] == [StageProgressBar]
 
 
 @pytest.mark.parametrize("bar", OWN_BARS, ids=str)
-def test_a_progress_bar_of_the_user_replaces_ours(run: Any, bar: list[str]) -> None:
+def test_progress_bar_of_the_user_replaces_ours(run: Any, bar: list[str]) -> None:
     assert run(WATCH, f"--trainer.callbacks+={bar[0]}") == 0
-    assert [type(found).__name__ for found in Watch.bars] == [bar[0].rpartition(".")[2]]
+    assert [type(found).__name__ for found in RunRecorder.bars] == [bar[0].rpartition(".")[2]]
 
 
 @pytest.mark.usefixtures("run")
-def test_a_profiler_prints_its_report_and_lightning_nothing_else() -> None:
+def test_profiler_prints_only_its_report() -> None:
     # In another process, for a test's own loggers decide what is printed in this one.
     command = [sys.executable, "-m", "nst_lightning", "fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}"]
     options = [*SMALL, "--trainer.profiler", "simple", "--trainer.enable_progress_bar", "false"]
@@ -177,22 +179,22 @@ def test_early_stopping_monitors_a_loss(run: Any, caplog: pytest.LogCaptureFixtu
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
 
 
-def test_early_stopping_accepts_a_run_that_is_cut_short(run: Any) -> None:
+def test_early_stopping_accepts_max_steps(run: Any) -> None:
     stop = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=loss/style"]
     assert run("--data.plan.steps=5", "--trainer.max_steps=3", *stop) == 0
 
 
-def test_each_term_is_a_metric_of_each_stage(run: Any) -> None:
+def test_callback_metrics_contain_the_terms_of_each_stage(run: Any) -> None:
     plan = ["--data.plan.ladder=octaves", "--data.plan.smallest=16", "--data.plan.steps=3"]
     stages = [f"--trainer.callbacks+={__name__}.WatchStages", "--trainer.callbacks.monitor=loss/total"]
     assert run(*plan, WATCH, *stages) == 0
-    assert len(Watch.metrics) == 3
+    assert len(RunRecorder.metrics) == 3
     names = {"loss/total", *(f"loss/{term}" for term in TERMS)}
-    assert Watch.metrics[0] == Watch.metrics[1] == dict.fromkeys(names, 0.0)
-    assert names <= set(Watch.metrics[-1])
+    assert RunRecorder.metrics[0] == RunRecorder.metrics[1] == dict.fromkeys(names, 0.0)
+    assert names <= set(RunRecorder.metrics[-1])
 
 
-def test_a_csv_logger_alone(run: Any) -> None:
+def test_csv_logger_works_alone(run: Any) -> None:
     options = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=logs", "--trainer.logger.name=csv"]
     for _ in range(2):
         assert run("--data.plan.steps=20", *options) == 0
@@ -202,21 +204,21 @@ def test_a_csv_logger_alone(run: Any) -> None:
         assert {"metrics.csv", "config.yaml", "stylized.png", "summary.json", "checkpoints/last.ckpt"} <= files
 
 
-def rows(path: Path) -> dict[int, str]:
+def read_rows(path: Path) -> dict[int, str]:
     with open(path, newline="") as file:
         return {int(row["step"]): row["loss/total"] for row in csv.DictReader(file) if row["loss/total"]}
 
 
 @pytest.mark.parametrize("loggers", [[TENSORBOARD, CSV], [CSV, TENSORBOARD], [CSV]], ids=["tb-csv", "csv-tb", "csv"])
-def test_several_loggers_share_a_run_folder_and_resume(run: Any, loggers: list[dict[str, Any]]) -> None:
-    options = [write_loggers(*loggers), "--data.plan.steps=40"]
+def test_several_loggers_share_a_run_folder_that_can_be_resumed(run: Any, loggers: list[dict[str, Any]]) -> None:
+    options = [write_logger_config(*loggers), "--data.plan.steps=40"]
     assert run(*options) == 0
     assert run(*options, "--trainer.max_steps=25") == 0
     assert run(*options, "--ckpt_path=last") == 0
     folders = [Path("logs/both/version_0"), Path("logs/both/version_1")]
     assert sorted(Path("logs/both").iterdir()) == folders
-    assert torch.equal(*(image(folder) for folder in folders))
-    curves = [rows(folder / "metrics.csv") for folder in folders]
+    assert torch.equal(*(read_stylized(folder) for folder in folders))
+    curves = [read_rows(folder / "metrics.csv") for folder in folders]
     assert list(curves[0]) == [9, 19, 29, 39]
     assert {step: float(value) for step, value in curves[0].items()} == pytest.approx(
         {step: float(value) for step, value in curves[1].items()}
@@ -226,9 +228,9 @@ def test_several_loggers_share_a_run_folder_and_resume(run: Any, loggers: list[d
 
 
 @pytest.mark.parametrize("save_dir", ["logs", None])
-def test_a_logger_without_a_log_dir_has_a_folder_for_each_run(run: Any, save_dir: str | None) -> None:
+def test_logger_without_log_dir_has_a_folder_for_each_run(run: Any, save_dir: str | None) -> None:
     arguments = {"name": "project", "save_dir": save_dir}
-    options = [write_loggers({"class_path": f"{__name__}.ServiceLogger", "init_args": arguments})]
+    options = [write_logger_config({"class_path": f"{__name__}.ServiceLogger", "init_args": arguments})]
     options += ["--snapshots.at_steps=[2]"]
     assert run(*options) == 0
     assert run(*options, "--trainer.max_steps=1") == 0
@@ -238,17 +240,17 @@ def test_a_logger_without_a_log_dir_has_a_folder_for_each_run(run: Any, save_dir
     for folder in runs.iterdir():
         files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         assert {"config.yaml", "stylized.png", "summary.json", "checkpoints/last.ckpt", "step_000002.png"} == files
-    assert torch.equal(image(runs / "run01"), image(runs / "run02"))
+    assert torch.equal(read_stylized(runs / "run01"), read_stylized(runs / "run02"))
 
 
-def configured(class_path: str, **arguments: Any) -> Namespace:
+def create_logger_config(class_path: str, **arguments: Any) -> Namespace:
     """The part of a parsed configuration that describes an object."""
     described: Namespace = dict_to_namespace({"class_path": class_path, "init_args": arguments})
     return described
 
 
-def test_the_last_run_is_the_one_with_the_highest_number_or_else_the_newest(tmp_path: Path) -> None:
-    logger = configured("TensorBoardLogger", save_dir=str(tmp_path), name="n", version=None)
+def test_find_last_run_prefers_the_highest_number_then_the_newest(tmp_path: Path) -> None:
+    logger = create_logger_config("TensorBoardLogger", save_dir=str(tmp_path), name="n", version=None)
     with pytest.raises(InputError, match=r"there is none at .*version_\*"):
         find_last_run(logger)
     for age, name in enumerate(["version_10", "version_9", "b", "a"]):
@@ -260,18 +262,18 @@ def test_the_last_run_is_the_one_with_the_highest_number_or_else_the_newest(tmp_
     for name in ("version_10", "version_9"):
         (tmp_path / "n" / name / "checkpoints" / "last.ckpt").unlink()
     assert find_last_run([logger, True]) == (tmp_path / "n" / "b" / "checkpoints" / "last.ckpt", "b")
-    wandb = configured("lightning.pytorch.loggers.WandbLogger", save_dir=None, name="label", project="n", version=None)
+    wandb = create_logger_config(
+        "lightning.pytorch.loggers.WandbLogger", save_dir=None, name="label", project="n", version=None
+    )
     assert find_last_run(wandb, tmp_path)[1] == "b"
     nothing: Any
-    for nothing in (False, True, None, [], configured("MLFlowLogger", save_dir="logs")):
+    for nothing in (False, True, None, [], create_logger_config("MLFlowLogger", save_dir="logs")):
         with pytest.raises(InputError, match="name the checkpoint file instead"):
             find_last_run(nothing)
 
 
 @pytest.mark.parametrize("option", REJECTED_OPTIONS)
-def test_an_option_that_does_not_apply_names_the_one_to_use(
-    run: Any, option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rejected_option_names_its_replacement(run: Any, option: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.yaml").write_text(yaml.safe_dump({"trainer": {option: 3}}))
     Path("trainer.yaml").write_text(yaml.safe_dump({option: 3}))
     shell: list[list[str]] = [[f"--trainer.{option}", "3"], [f"--trainer.{option}=3"]]
@@ -283,7 +285,7 @@ def test_an_option_that_does_not_apply_names_the_one_to_use(
     assert not Path("logs").exists()
 
 
-def test_the_rejected_options_are_options_of_the_trainer_and_name_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejected_options_exist_in_lightning_and_name_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(REJECTED_OPTIONS) <= set(inspect.signature(pl.Trainer).parameters)
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
@@ -294,7 +296,7 @@ def test_the_rejected_options_are_options_of_the_trainer_and_name_ours(capsys: p
 
 
 @pytest.mark.parametrize("devices", ["2", "[0,1]", "0,1"])
-def test_several_devices_are_refused(run: Any, devices: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_devices_option_rejects_several_devices(run: Any, devices: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"--trainer.devices={devices}") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "Expected trainer.devices to be 1" in line
@@ -302,7 +304,7 @@ def test_several_devices_are_refused(run: Any, devices: str, capsys: pytest.Capt
     assert not Path("logs").exists()
 
 
-def test_one_device_has_several_spellings() -> None:
+def test_devices_option_accepts_all_spellings_of_one_device() -> None:
     for devices in (1, "1", [3], "0,", "auto", -1):
         check_devices(devices)
     check_device_count(pl.Trainer(accelerator="cpu", devices="auto", logger=False, max_epochs=1))

@@ -33,7 +33,7 @@ from nst_lightning.video.occlusion import estimate_reliability
 from nst_lightning.video.warp import warp
 from nst_lightning.video.writer import Timing, write_film
 from tests.tiny import smooth_image
-from tests.video.test_films import packets_of, sound_of, truncated
+from tests.video.test_films import read_audio_packets, read_sound, write_truncated
 
 ROOT = Path(__file__).parents[2]
 CLIP = Clip(frames=5, width=40, height=32)
@@ -53,7 +53,7 @@ TINY = [
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Paints a tiny film of 5 frames in an empty folder."""
     monkeypatch.chdir(tmp_path)
     write_clip(Path("clip.mp4"), CLIP)
@@ -65,42 +65,42 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return paint
 
 
-def folder(number: int = 0) -> Path:
+def run_folder(number: int = 0) -> Path:
     return Path("logs/video") / f"version_{number}"
 
 
-def summary(number: int = 0) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((folder(number) / "summary.json").read_text())["film"]
+def read_film_summary(number: int = 0) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((run_folder(number) / "summary.json").read_text())["film"]
     return read
 
 
-def painted(number: int = 0) -> list[Tensor]:
-    return [read_image(path).image for path in sorted((folder(number) / "frames").glob("*.png"))]
+def read_frames(number: int = 0) -> list[Tensor]:
+    return [read_image(path).image for path in sorted((run_folder(number) / "frames").glob("*.png"))]
 
 
-def events(number: int = 0) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder(number)), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
+def read_events(number: int = 0) -> EventAccumulator:
+    accumulator = EventAccumulator(str(run_folder(number)), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
     accumulator.Reload()
     return accumulator
 
 
-def test_a_run_folder_has_frames_film_and_numbers(run: Any) -> None:
-    assert run("--output=out/result.webm") == 0
-    names = {str(path.relative_to(folder())) for path in folder().rglob("*") if path.is_file()}
+def test_film_run_folder_contains_frames_film_and_summary(run_film: Any) -> None:
+    assert run_film("--output=out/result.webm") == 0
+    names = {str(path.relative_to(run_folder())) for path in run_folder().rglob("*") if path.is_file()}
     assert {f"frames/0000{number}.png" for number in range(5)} | {"film.mp4", "summary.json"} <= names
     assert "stylized.png" not in names
     assert not [name for name in names if "part" in name]
-    for path in (folder() / "film.mp4", Path("out/result.webm")):
+    for path in (run_folder() / "film.mp4", Path("out/result.webm")):
         film = Film(path)
         assert len(film) == 5
         assert float(film.info.end) == pytest.approx(5 / RATE, abs=0.02)
-        assert sound_of(path)[1] == pytest.approx(5 / RATE, abs=0.06)
-    assert set(packets_of(folder() / "film.mp4")) <= set(packets_of(Path("clip.mp4")))
+        assert read_sound(path)[1] == pytest.approx(5 / RATE, abs=0.06)
+    assert set(read_audio_packets(run_folder() / "film.mp4")) <= set(read_audio_packets(Path("clip.mp4")))
 
 
-def test_the_summary_is_what_it_says(run: Any) -> None:
-    run()
-    found = summary()
+def test_film_summary_equals_recomputed_values(run_film: Any) -> None:
+    run_film()
+    found = read_film_summary()
     assert found["frames"] == len(found["per_frame"]) == 5
     assert [record["steps"] for record in found["per_frame"]] == [4, 3, 3, 3, 3]
     assert [record["time"] for record in found["per_frame"]] == pytest.approx([n / RATE for n in range(5)], abs=1e-3)
@@ -111,11 +111,11 @@ def test_the_summary_is_what_it_says(run: Any) -> None:
     assert last["disocclusion"] > 0
     assert found["losses"]["style"] == pytest.approx(sum(r["losses"]["style"] for r in found["per_frame"]) / 5)
     assert all(record["seconds"] > 0 for record in found["per_frame"])
-    assert found["warping_error"] == pytest.approx(flicker_of_the_frames(), rel=1e-4)
+    assert found["warping_error"] == pytest.approx(compute_flicker(), rel=1e-4)
 
 
-def flicker_of_the_frames() -> float:
-    film, frames, metric = Film(Path("clip.mp4")), painted(), WarpingError()
+def compute_flicker() -> float:
+    film, frames, metric = Film(Path("clip.mp4")), read_frames(), WarpingError()
     for number in range(1, 5):
         now, then = (film.frame(n, 32, 40) for n in (number, number - 1))
         backward, forward = DIS().estimate(now, then, (0, 0)), DIS().estimate(then, now, (0, 0))
@@ -123,18 +123,18 @@ def flicker_of_the_frames() -> float:
     return float(metric.compute())
 
 
-def test_tensorboard_shows_the_film(run: Any) -> None:
-    run("--previews.every_n_steps=2", "--trainer.log_every_n_steps=1")
-    tags = events().Tags()
+def test_tensorboard_contains_frames_and_curves_of_a_film(run_film: Any) -> None:
+    run_film("--previews.every_n_steps=2", "--trainer.log_every_n_steps=1")
+    tags = read_events().Tags()
     assert {"film/warping_error", "film/loss/style", "film/loss/content", "film/seconds"} <= set(tags["scalars"])
-    assert [scalar.step for scalar in events().Scalars("film/warping_error")] == [1, 2, 3, 4]
+    assert [scalar.step for scalar in read_events().Scalars("film/warping_error")] == [1, 2, 3, 4]
     assert {"film/frame", "film/strip", "image/content", "image/style", "image/start"} <= set(tags["images"])
-    assert [image.step for image in events().Images("film/frame")] == [0, 1, 2, 3, 4]
-    assert (events().Images("film/strip")[0].width, events().Images("film/strip")[0].height) == (5 * 40, 32)
-    assert len(events().Scalars("loss/temporal")) == 4 + 4 * 3
+    assert [image.step for image in read_events().Images("film/frame")] == [0, 1, 2, 3, 4]
+    assert (read_events().Images("film/strip")[0].width, read_events().Images("film/strip")[0].height) == (5 * 40, 32)
+    assert len(read_events().Scalars("loss/temporal")) == 4 + 4 * 3
 
 
-class Watched(StyleTransfer):
+class StartRecorder(StyleTransfer):
     """Keeps what each frame starts from, and counts how often targets of styles are made."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -147,148 +147,153 @@ STARTS: list[Tensor] = []
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    monkeypatch.setattr(StyleTransfer, "on_train_batch_start", Watched.on_train_batch_start, raising=False)
+    monkeypatch.setattr(StyleTransfer, "on_train_batch_start", StartRecorder.on_train_batch_start, raising=False)
     STARTS.clear()
     return STARTS
 
 
-def test_a_frame_starts_from_the_one_before_moved_along_the_flow(run: Any, starts: list[Tensor]) -> None:
-    run()
+def test_frame_starts_from_the_previous_one_warped_along_the_flow(run_film: Any, starts: list[Tensor]) -> None:
+    run_film()
     film = Film(Path("clip.mp4"))
     assert torch.equal(starts[0], film.frame(0, 32, 40))
     now, then = film.frame(3, 32, 40), film.frame(2, 32, 40)
     backward, forward = DIS().estimate(now, then, (3, 2)), DIS().estimate(then, now, (2, 3))
-    mask, moved = estimate_reliability(backward, forward), warp(painted()[2], backward).clamp(0, 1)
+    mask, moved = estimate_reliability(backward, forward), warp(read_frames()[2], backward).clamp(0, 1)
     share = (1 + mask) / 2
     torch.testing.assert_close(starts[3], share * moved + (1 - share) * now)
     assert float(mask.mean()) > 0.3
 
 
-def test_without_flow_it_is_the_method_of_the_report(run: Any, starts: list[Tensor]) -> None:
-    run("--data.flow=none", "--data.blend=0.25", "--model.losses.temporal.offsets=[1]", "--trainer.log_every_n_steps=1")
-    frames = painted()
+def test_film_without_flow_equals_the_method_of_the_course_report(run_film: Any, starts: list[Tensor]) -> None:
+    run_film(
+        "--data.flow=none", "--data.blend=0.25", "--model.losses.temporal.offsets=[1]", "--trainer.log_every_n_steps=1"
+    )
+    frames = read_frames()
     torch.testing.assert_close(starts[2], 0.75 * Film(Path("clip.mp4")).frame(2, 32, 40) + 0.25 * frames[1])
-    weight = yaml.safe_load((folder() / "config.yaml").read_text())["model"]["losses"]["temporal"]["init_args"][
+    weight = yaml.safe_load((run_folder() / "config.yaml").read_text())["model"]["losses"]["temporal"]["init_args"][
         "weight"
     ]
     expected = weight * torch.nn.functional.mse_loss(starts[2], frames[1])
-    steps = {scalar.step: scalar.value for scalar in events().Scalars("loss/temporal")}
+    steps = {scalar.step: scalar.value for scalar in read_events().Scalars("loss/temporal")}
     assert steps[4 + 3] == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_a_blend_of_nothing_starts_each_frame_from_its_content(run: Any, starts: list[Tensor]) -> None:
-    run("--data.blend=0")
+def test_film_without_blending_starts_each_frame_from_its_content(run_film: Any, starts: list[Tensor]) -> None:
+    run_film("--data.blend=0")
     assert all(
         torch.equal(start, frame) for start, frame in zip(starts, Film(Path("clip.mp4")).frames(32, 40), strict=True)
     )
 
 
-def test_a_cut_starts_anew(run: Any, starts: list[Tensor]) -> None:
+def test_film_starts_again_at_a_cut(run_film: Any, starts: list[Tensor]) -> None:
     other = Clip(3, 40, 32, background="landscape", ball=None)
     frames = [CLIP.picture(n) for n in range(3)] + [other.picture(n) for n in range(3)]
     write_film(Path("cut.mp4"), iter(frames), Timing([n / RATE for n in range(6)], 6 / RATE))  # type: ignore[misc, arg-type]
-    assert run("--data.content=cut.mp4", "--data.plan.ladder=octaves", "--data.plan.smallest=20") == 0
+    assert run_film("--data.content=cut.mp4", "--data.plan.ladder=octaves", "--data.plan.smallest=20") == 0
     shapes = [tuple(start.shape[-2:]) for start in starts]
     assert shapes == [(16, 20), (32, 40), (32, 40), (32, 40), (16, 20), (32, 40), (32, 40), (32, 40)]
-    assert [record["steps"] for record in summary()["per_frame"]] == [4, 3, 3, 4, 3, 3]
-    assert [record["warping_error"] is None for record in summary()["per_frame"]] == [True, False, False] * 2
-    assert summary()["per_frame"][3]["losses"]["temporal"] == 0
+    assert [record["steps"] for record in read_film_summary()["per_frame"]] == [4, 3, 3, 4, 3, 3]
+    assert [record["warping_error"] is None for record in read_film_summary()["per_frame"]] == [True, False, False] * 2
+    assert read_film_summary()["per_frame"][3]["losses"]["temporal"] == 0
 
 
-def test_targets_of_the_style_are_made_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_style_targets_of_a_film_are_computed_once(run_film: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     original = Objective._set_targets
 
-    def counted(self: Objective, reference: Any, *rest: Any) -> None:
+    def record_target(self: Objective, reference: Any, *rest: Any) -> None:
         made.append(reference)
         original(self, reference, *rest)
 
-    monkeypatch.setattr(Objective, "_set_targets", counted)
-    run()
+    monkeypatch.setattr(Objective, "_set_targets", record_target)
+    run_film()
     assert made.count("style") == 1
     assert made.count("content") == 5
 
 
-def test_a_selection_keeps_its_times_and_its_stretch_of_sound(run: Any) -> None:
-    assert run("--data.first=1", "--data.last=4", "--data.stride=2", "--data.compare=true", "--output=result.mkv") == 0
-    assert len(painted()) == 2
-    film = Film(folder() / "film.mp4")
+def test_frame_selection_keeps_times_and_sound(run_film: Any) -> None:
+    assert (
+        run_film("--data.first=1", "--data.last=4", "--data.stride=2", "--data.compare=true", "--output=result.mkv")
+        == 0
+    )
+    assert len(read_frames()) == 2
+    film = Film(run_folder() / "film.mp4")
     assert [float(time) for time in film.info.times] == pytest.approx([0, 2 / RATE], abs=1e-3)
     assert float(film.info.end) == pytest.approx(4 / RATE, abs=0.01)
-    assert sound_of(folder() / "film.mp4")[1] == pytest.approx(4 / RATE, abs=0.06)
-    for path in (folder() / "film_compare.mp4", Path("result_compare.mkv")):
+    assert read_sound(run_folder() / "film.mp4")[1] == pytest.approx(4 / RATE, abs=0.06)
+    for path in (run_folder() / "film_compare.mp4", Path("result_compare.mkv")):
         both = Film(path).frame(1, 32, 80)
         assert float((both[..., :40] - Film(Path("clip.mp4")).frame(3, 32, 40)).abs().mean()) < 0.04
-        assert float((both[..., 40:] - painted()[1]).abs().mean()) < 0.06
+        assert float((both[..., 40:] - read_frames()[1]).abs().mean()) < 0.06
 
 
 @pytest.mark.parametrize("kind", ["folder", "gif", "webp"])
-def test_other_films(kind: str, run: Any) -> None:
+def test_film_formats_are_read_and_written(kind: str, run_film: Any) -> None:
     path = Path("frames" if kind == "folder" else f"film.{kind}")
     write_film(path, (CLIP.picture(n) for n in range(3)), Timing([n / RATE for n in range(3)], 3 / RATE))  # type: ignore[misc, arg-type]
-    assert run(f"--data.content={path}", "--data.frame_rate=12", f"--output=out{path.suffix}") == 0
+    assert run_film(f"--data.content={path}", "--data.frame_rate=12", f"--output=out{path.suffix}") == 0
     assert len(Film(Path(f"out{path.suffix}"))) == 3
     with pytest.raises(ValueError, match="not enough values"):
-        sound_of(folder() / "film.mp4")
+        read_sound(run_folder() / "film.mp4")
 
 
 @pytest.mark.parametrize("flow", ["exact", "DIS", "none"])
-def test_flows_by_name_by_class_and_from_files(flow: str, run: Any) -> None:
+def test_flow_option_accepts_names_classes_and_files(flow: str, run_film: Any) -> None:
     write_flows(Path("flows"), CLIP, (1, 2, 4, 8))
     given = {
         "exact": "flows/{frame}_{to}.flo",
         "DIS": "{class_path: nst_lightning.video.flow.DIS, init_args: {preset: fast}}",
         "none": "none",
     }[flow]
-    assert run(f"--data.flow={given}") == 0
-    assert summary()["warping_error"] > 0
+    assert run_film(f"--data.flow={given}") == 0
+    assert read_film_summary()["warping_error"] > 0
 
 
 @pytest.mark.parametrize("optimizer", ["LBFGS", "Adam"])
 @pytest.mark.parametrize("cut", [2, 4, 6, 7, 15])
-def test_a_resumed_film_ends_in_the_same_bits(run: Any, optimizer: str, cut: int) -> None:
+def test_resumed_film_equals_the_whole_film_bitwise(run_film: Any, optimizer: str, cut: int) -> None:
     args = ["--model.optimizer=Adam", "--model.optimizer.lr=0.05"] if optimizer == "Adam" else []
-    assert run(*args) == 0
-    assert run(*args, f"--trainer.max_steps={cut}") == 0
-    frames = len(painted(1))
+    assert run_film(*args) == 0
+    assert run_film(*args, f"--trainer.max_steps={cut}") == 0
+    frames = len(read_frames(1))
     assert frames == (0 if cut < 4 else 1 + (cut - 4) // 3)
-    before = [path.stat().st_mtime_ns for path in sorted((folder(1) / "frames").glob("*.png"))]
-    assert run(*args, "--ckpt_path=last") == 0
-    assert not folder(2).exists()
-    assert [path.stat().st_mtime_ns for path in sorted((folder(1) / "frames").glob("*.png"))][:frames] == before
+    before = [path.stat().st_mtime_ns for path in sorted((run_folder(1) / "frames").glob("*.png"))]
+    assert run_film(*args, "--ckpt_path=last") == 0
+    assert not run_folder(2).exists()
+    assert [path.stat().st_mtime_ns for path in sorted((run_folder(1) / "frames").glob("*.png"))][:frames] == before
     assert_same_films()
 
 
 def assert_same_films(count: int = 5) -> None:
     # As pixels: a PNG has the time in it when its color profile was made.
-    assert all(torch.equal(*frames) for frames in zip(painted(0), painted(1), strict=True))
-    assert len(painted(0)) == count
-    assert (folder(0) / "film.mp4").read_bytes() == (folder(1) / "film.mp4").read_bytes()
-    without_times = [[{**r, "seconds": 0} for r in summary(number)["per_frame"]] for number in (0, 1)]
+    assert all(torch.equal(*frames) for frames in zip(read_frames(0), read_frames(1), strict=True))
+    assert len(read_frames(0)) == count
+    assert (run_folder(0) / "film.mp4").read_bytes() == (run_folder(1) / "film.mp4").read_bytes()
+    without_times = [[{**r, "seconds": 0} for r in read_film_summary(number)["per_frame"]] for number in (0, 1)]
     assert without_times[0] == without_times[1]
 
 
-def test_several_iterations_a_step_paint_the_same_film(run: Any) -> None:
-    assert run() == 0
-    assert run("--data.plan.iterations_per_step=2") == 0
+def test_iterations_per_step_keep_the_film_bitwise(run_film: Any) -> None:
+    assert run_film() == 0
+    assert run_film("--data.plan.iterations_per_step=2") == 0
     assert_same_films()
 
 
-def test_a_checkpoint_by_its_name_goes_on_in_a_new_folder(run: Any) -> None:
-    run("--trainer.max_steps=7")
-    assert run(f"--ckpt_path={folder()}/checkpoints/last.ckpt") == 0
-    assert len(painted(1)) == 5
-    assert len(painted(0)) == 2
+def test_checkpoint_by_path_resumes_in_a_new_folder(run_film: Any) -> None:
+    run_film("--trainer.max_steps=7")
+    assert run_film(f"--ckpt_path={run_folder()}/checkpoints/last.ckpt") == 0
+    assert len(read_frames(1)) == 5
+    assert len(read_frames(0)) == 2
 
 
-def test_missing_frames_are_told(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run("--trainer.max_steps=11")
-    (folder() / "frames" / "00001.png").unlink()
-    assert run("--ckpt_path=last") == 1
+def test_resumed_film_rejects_missing_frames(run_film: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run_film("--trainer.max_steps=11")
+    (run_folder() / "frames" / "00001.png").unlink()
+    assert run_film("--ckpt_path=last") == 1
     assert "number 1 is missing: start the film again" in capsys.readouterr().err
 
 
-def paint_in_another_process(*args: str) -> subprocess.Popen[str]:
+def start_film(*args: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "nst_lightning", *TINY, "--data.content=clip.mp4", *args]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
@@ -300,49 +305,49 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-def wait_for_checkpoint_after(frame: Path, process: subprocess.Popen[str]) -> None:
+def wait_for_checkpoint_after_frame(frame: Path, process: subprocess.Popen[str]) -> None:
     checkpoint = frame.parents[1] / "checkpoints" / "last.ckpt"
     while checkpoint.stat().st_mtime_ns < frame.stat().st_mtime_ns:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
 
 
-@pytest.mark.usefixtures("run")
-def test_a_film_that_was_killed_in_the_middle_of_a_frame_ends_in_the_same_bits() -> None:
+@pytest.mark.usefixtures("run_film")
+def test_film_killed_during_a_frame_resumes_bitwise() -> None:
     args = ["--data.plan.following_steps=100", "--checkpoints.every_n_steps=7"]
-    process = paint_in_another_process(*args)
+    process = start_film(*args)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    process = paint_in_another_process(*args)
-    wait_for(folder(1) / "frames" / "00002.png", process)
-    wait_for_checkpoint_after(folder(1) / "frames" / "00002.png", process)
+    process = start_film(*args)
+    wait_for(run_folder(1) / "frames" / "00002.png", process)
+    wait_for_checkpoint_after_frame(run_folder(1) / "frames" / "00002.png", process)
     time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert len(painted(1)) == 3
-    before = [(folder(1) / "frames" / f"0000{n}.png").stat().st_mtime_ns for n in range(3)]
-    process = paint_in_another_process(*args, "--ckpt_path=last")
+    assert len(read_frames(1)) == 3
+    before = [(run_folder(1) / "frames" / f"0000{n}.png").stat().st_mtime_ns for n in range(3)]
+    process = start_film(*args, "--ckpt_path=last")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert [(folder(1) / "frames" / f"0000{n}.png").stat().st_mtime_ns for n in range(3)] == before
+    assert [(run_folder(1) / "frames" / f"0000{n}.png").stat().st_mtime_ns for n in range(3)] == before
     assert_same_films()
 
 
-@pytest.mark.usefixtures("run")
-def test_ctrl_c_keeps_the_frames_that_are_done() -> None:
-    process = paint_in_another_process("--data.plan.following_steps=5000")
-    wait_for(folder() / "frames" / "00000.png", process)
+@pytest.mark.usefixtures("run_film")
+def test_ctrl_c_keeps_the_finished_frames() -> None:
+    process = start_film("--data.plan.following_steps=5000")
+    wait_for(run_folder() / "frames" / "00000.png", process)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 130, errors
-    assert len(painted()) == len(Film(folder() / "film.mp4")) == 1
+    assert len(read_frames()) == len(Film(run_folder() / "film.mp4")) == 1
 
 
-def test_a_full_disk_keeps_the_frames_and_can_be_resumed(
-    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_full_disk_keeps_the_frames_and_the_film_can_be_resumed(
+    run_film: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run()
+    run_film()
     original = PaintedFrames.write
 
     def full(self: PaintedFrames, number: int, image: Tensor) -> None:
@@ -352,39 +357,39 @@ def test_a_full_disk_keeps_the_frames_and_can_be_resumed(
 
     with monkeypatch.context() as patch:
         patch.setattr(PaintedFrames, "write", full)
-        assert run() == 1
+        assert run_film() == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
     assert "No space left on device. The 2 frames before it are kept: free some disk space" in line
-    assert len(painted(1)) == 2
-    assert run("--ckpt_path=last") == 0
+    assert len(read_frames(1)) == 2
+    assert run_film("--ckpt_path=last") == 0
     for name in (*(f"frames/{number:05d}.png" for number in range(5)), "film.mp4"):
-        assert (folder(0) / name).read_bytes() == (folder(1) / name).read_bytes(), name
+        assert (run_folder(0) / name).read_bytes() == (run_folder(1) / name).read_bytes(), name
 
 
-def test_a_film_for_which_there_was_no_room_is_written_later(
-    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_film_is_written_on_resuming_after_a_full_disk(
+    run_film: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*unused: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
         patch.setattr("nst_lightning.callbacks.films.write_film", full)
-        assert run() == 1
+        assert run_film() == 1
     assert "The 5 frames are kept in" in capsys.readouterr().err
-    assert not (folder() / "film.mp4").exists()
-    assert run("--ckpt_path=last", "--output=film.gif") == 0
-    assert len(Film(folder() / "film.mp4")) == len(Film(Path("film.gif"))) == 5
+    assert not (run_folder() / "film.mp4").exists()
+    assert run_film("--ckpt_path=last", "--output=film.gif") == 0
+    assert len(Film(run_folder() / "film.mp4")) == len(Film(Path("film.gif"))) == 5
 
 
-def test_a_file_that_was_cut_off_is_painted_as_far_as_it_goes(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncated_film_is_painted_up_to_its_end(run_film: Any, capsys: pytest.CaptureFixture[str]) -> None:
     noisy = Clip(frames=36, width=40, height=32, pan=1, ball=None, noise=0.1)
     write_film(Path("whole.mp4"), (noisy.picture(n) for n in range(36)), Timing([n / RATE for n in range(36)], 3))  # type: ignore[misc, arg-type]
-    truncated(Path("short.mp4"), Path("whole.mp4"), 0.3)
-    assert run("--data.content=short.mp4", "--data.plan.following_steps=1") == 1
+    write_truncated(Path("short.mp4"), Path("whole.mp4"), 0.3)
+    assert run_film("--data.content=short.mp4", "--data.plan.following_steps=1") == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
     assert re.search(r"short.mp4 is incomplete: it (ends|is damaged) after .*The frames before that are painted", line)
-    assert 0 < len(painted()) < 36
-    assert len(Film(folder() / "film.mp4")) == len(painted())
+    assert 0 < len(read_frames()) < 36
+    assert len(Film(run_folder() / "film.mp4")) == len(read_frames())
 
 
 MISTAKES = [
@@ -405,12 +410,12 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("args", "status", "message"), MISTAKES, ids=lambda value: str(value)[:40])
-def test_mistakes_are_one_line(
-    run: Any, capsys: pytest.CaptureFixture[str], args: list[str], status: int, message: str
+def test_invalid_film_option_is_an_error_of_one_line(
+    run_film: Any, capsys: pytest.CaptureFixture[str], args: list[str], status: int, message: str
 ) -> None:
     Path("text.mp4").write_text("hello")
     write_flows(Path("other"), Clip(5, 30, 20), (1, 2, 4, 8))
-    assert run(*args) == status
+    assert run_film(*args) == status
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
@@ -418,26 +423,26 @@ def test_mistakes_are_one_line(
 
 
 @pytest.mark.parametrize("module", ["av", "cv2"])
-def test_a_missing_package_is_told(
-    module: str, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_missing_video_package_is_named(
+    module: str, run_film: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    assert run() == 1
+    assert run_film() == 1
     assert 'pip install "nst_lightning[video]"' in capsys.readouterr().err
 
 
-def test_pictures_need_none_of_the_packages_of_films() -> None:
+def test_video_packages_are_not_imported_for_stills() -> None:
     code = "import sys; import nst_lightning.cli.transfer_cli; sys.exit(bool({'av', 'cv2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0
 
 
-def test_without_a_logger_only_the_output_is_written(run: Any) -> None:
-    assert run("--trainer.logger=false", "--output=result") == 0
+def test_film_without_a_logger_writes_only_the_output(run_film: Any) -> None:
+    assert run_film("--trainer.logger=false", "--output=result") == 0
     assert {path.name for path in Path().iterdir()} == {"clip.mp4", "style.png", "result"}
     assert len(list(Path("result").iterdir())) == 5
 
 
-def test_the_plan_of_a_film() -> None:
+def test_plan_of_a_film_has_a_ladder_for_each_shot() -> None:
     plan = Plan(size=64, steps=9, ladder="octaves", smallest=32, first_steps=7, following_steps=2)
     shot = [(32, 7), (64, 9)]
     expected = [(0, *s) for s in shot] + [(1, 64, 2)] + [(2, *s) for s in shot]
@@ -445,7 +450,7 @@ def test_the_plan_of_a_film() -> None:
     assert Plan(steps=5).film_stages(2, [0])[1].steps == 5
 
 
-def test_memory_of_a_film_does_not_grow_with_its_length(tmp_path: Path) -> None:
+def test_film_content_keeps_a_limited_number_of_frames(tmp_path: Path) -> None:
     data = TransferData("sample:clip", None, plan=Plan(size=64, following_steps=1))
     data.setup("fit")
     film = data.film
@@ -462,13 +467,13 @@ def test_memory_of_a_film_does_not_grow_with_its_length(tmp_path: Path) -> None:
     data.teardown("fit")
 
 
-def test_flicker_is_measured_by_the_command(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run()
+def test_flicker_command_measures_the_summary_value(run_film: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run_film()
     args = ["--source=clip.mp4", "--output=numbers.json"]
-    assert main(["flicker", str(folder() / "frames"), *args]) == 0
-    assert f"warping error {summary()['warping_error']:.4f}, over 4 of 5 frames" in capsys.readouterr().out
+    assert main(["flicker", str(run_folder() / "frames"), *args]) == 0
+    assert f"warping error {read_film_summary()['warping_error']:.4f}, over 4 of 5 frames" in capsys.readouterr().out
     found = json.loads(Path("numbers.json").read_text())["per_frame"]
-    assert found == pytest.approx([record["warping_error"] for record in summary()["per_frame"]])
+    assert found == pytest.approx([record["warping_error"] for record in read_film_summary()["per_frame"]])
     assert main(["flicker", "clip.mp4", "--source=clip.mp4", "--size=20"]) == 0
     assert main(["flicker", "clip.mp4", "--source=clip.mp4", "--first=3"]) == 1
     assert main(["flicker", "clip.mp4", "--source=clip.mp4", "--flow=none"]) == 1

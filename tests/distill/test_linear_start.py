@@ -23,7 +23,7 @@ def test_spanning_channels_leave_out_copies() -> None:
     assert sorted(n % 3 for n in select_spanning_channels(features.repeat(1, 4), 3).tolist()) == [0, 1, 2]
 
 
-def test_a_student_as_wide_as_its_teacher_starts_as_its_teacher() -> None:
+def test_student_as_wide_as_its_teacher_starts_equal_to_it() -> None:
     student = Student([64, 64, *[8] * 11])
     student.build(["conv_2"])
     teacher = Student([64, 64, *[8] * 11], seed=1)

@@ -5,7 +5,7 @@ from torch import Tensor
 from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, mean_and_products, moments
 
 
-def naive_gram(features: Tensor) -> Tensor:
+def compute_naive_gram(features: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
     result = torch.zeros(batch, channels, channels, dtype=features.dtype)
     for b in range(batch):
@@ -15,12 +15,12 @@ def naive_gram(features: Tensor) -> Tensor:
     return result
 
 
-def test_gram_matrix_is_the_mean_of_products_of_channels() -> None:
+def test_gram_matrix_equals_mean_products_of_channels() -> None:
     features = torch.randn(2, 5, 4, 3, dtype=torch.float64)
-    torch.testing.assert_close(gram_matrix(features), naive_gram(features))
+    torch.testing.assert_close(gram_matrix(features), compute_naive_gram(features))
 
 
-def test_gram_matrix_of_a_transposed_layout_is_the_same() -> None:
+def test_gram_matrix_is_independent_of_memory_layout() -> None:
     features = torch.randn(1, 5, 4, 3)
     torch.testing.assert_close(
         gram_matrix(features.contiguous(memory_format=torch.channels_last)), gram_matrix(features)
@@ -34,13 +34,13 @@ def test_gram_matrix_is_symmetric_and_positive_semidefinite() -> None:
 
 
 @pytest.mark.parametrize("channels", [255, 256, 259])
-def test_gram_matrix_of_many_channels_in_blocks_is_the_whole_one(channels: int) -> None:
+def test_gram_matrix_in_blocks_equals_the_whole_product(channels: int) -> None:
     features = torch.randn(2, channels, 5, 3, dtype=torch.float64)
     rows = features.flatten(2)
     torch.testing.assert_close(gram_matrix(features), rows @ rows.mT / rows[0].numel())
 
 
-def test_gram_matrix_does_not_depend_on_the_arrangement() -> None:
+def test_gram_matrix_is_independent_of_positions() -> None:
     features = torch.randn(1, 4, 6, 6, dtype=torch.float64)
     shuffled = features.flatten(2)[..., torch.randperm(36)].view_as(features)
     torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
@@ -55,11 +55,11 @@ def test_gram_matrix_sums_float16_in_float32() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (130, 70), (9, 5)])
-def test_gram_matrix_of_bfloat16_is_exact_to_a_small_part_of_its_largest_entry(size: tuple[int, int]) -> None:
+def test_gram_matrix_of_bfloat16_is_close_to_float64(size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(1)
     mixing = torch.randn(24, 24, 1, 1, generator=generator)
     features = torch.nn.functional.conv2d(torch.randn(2, 24, *size, generator=generator) + 0.5, mixing).bfloat16()
-    matrix, exact = gram_matrix(features), naive_products(features.double())
+    matrix, exact = gram_matrix(features), compute_naive_products(features.double())
     assert matrix.dtype == torch.float32
     worst = (matrix - exact).abs().max() / exact.max()
     # Beyond, parts are rounded to the 8 bits of bfloat16, which averages out.
@@ -67,12 +67,12 @@ def test_gram_matrix_of_bfloat16_is_exact_to_a_small_part_of_its_largest_entry(s
     assert torch.equal(matrix, gram_matrix(features))
 
 
-def naive_products(features: Tensor) -> Tensor:
+def compute_naive_products(features: Tensor) -> Tensor:
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def test_gradient_of_a_gram_matrix_in_bfloat16_is_the_exact_one_rounded() -> None:
+def test_gram_matrix_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> None:
     features = torch.randn(2, 16, 40, 40, generator=torch.Generator().manual_seed(1)).bfloat16()
     direction = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(2))
     gradients = []
@@ -91,17 +91,17 @@ def test_gram_matrix_is_exact_under_autocast() -> None:
     assert torch.equal(matrix, gram_matrix(features))
 
 
-def test_gram_matrix_gradient() -> None:
+def test_gram_matrix_passes_gradcheck() -> None:
     features = torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(gram_matrix, features)
 
 
-def features_with_means() -> Tensor:
+def create_features_with_means() -> Tensor:
     return torch.randn(2, 6, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.7
 
 
-def test_moments_are_means_of_channels_and_of_their_products() -> None:
-    features = features_with_means()
+def test_moments_equal_means_of_channels_and_products() -> None:
+    features = create_features_with_means()
     matrix = moments(features)
     mean, products = mean_and_products(matrix)
     torch.testing.assert_close(mean, features.mean(dim=(2, 3)))
@@ -111,7 +111,7 @@ def test_moments_are_means_of_channels_and_of_their_products() -> None:
     assert torch.autograd.gradcheck(moments, features.requires_grad_())
 
 
-def test_moments_of_bfloat16_are_those_of_a_channel_of_ones() -> None:
+def test_moments_of_bfloat16_equal_gram_matrix_with_a_channel_of_ones() -> None:
     features = torch.randn(1, 16, 90, 81, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     torch.testing.assert_close(moments(features), 17 * gram_matrix(ones), rtol=0, atol=2e-3)

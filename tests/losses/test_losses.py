@@ -12,10 +12,10 @@ from nst_lightning.losses.base import total
 from nst_lightning.optim import CompactLBFGS
 from nst_lightning.samples import sample_path
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import set_target, term
+from tests.tiny import compute_term, set_target
 
 
-def features(seed: int, size: int = 4) -> dict[str, Tensor]:
+def create_features(seed: int, size: int = 4) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
         "conv_1": torch.randn(1, 3, size, size, generator=generator),
@@ -23,25 +23,25 @@ def features(seed: int, size: int = 4) -> dict[str, Tensor]:
     }
 
 
-def test_content_loss_is_the_weighted_mean_squared_error() -> None:
+def test_content_loss_equals_the_weighted_mean_squared_error() -> None:
     loss = ContentLoss(["conv_1", "conv_2"], weight=3.0, layer_weights=[1.0, 0.5])
-    value, target = features(0), features(1)
+    value, target = create_features(0), create_features(1)
     set_target(loss, target)
     expected = sum(
         3.0 * w * ((value[k] - target[k]) ** 2).sum() / value[k].numel() for k, w in (("conv_1", 1.0), ("conv_2", 0.5))
     )
-    torch.testing.assert_close(term(loss, value), expected)
+    torch.testing.assert_close(compute_term(loss, value), expected)
 
 
-def test_gram_loss_is_the_mean_squared_difference_of_gram_matrices() -> None:
+def test_gram_loss_equals_the_mean_squared_difference_of_gram_matrices() -> None:
     loss = GramLoss(["conv_2"], weight=2.0)
-    value, target = features(0)["conv_2"], features(1, size=8)["conv_2"]
+    value, target = create_features(0)["conv_2"], create_features(1, size=8)["conv_2"]
     set_target(loss, {"conv_2": target})
     grams = [f[0].flatten(1) @ f[0].flatten(1).T / f.numel() for f in (value, target)]
-    torch.testing.assert_close(term(loss, {"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
+    torch.testing.assert_close(compute_term(loss, {"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
 
 
-def separate(strengths: list[float]) -> Tensor:
+def create_separate_channels(strengths: list[float]) -> Tensor:
     """A feature map each position of which has one channel, so that its Gram matrix is diagonal."""
     value = torch.zeros(1, len(strengths), len(strengths), 1)
     for channel, strength in enumerate(strengths):
@@ -50,10 +50,12 @@ def separate(strengths: list[float]) -> Tensor:
 
 
 @pytest.mark.parametrize(("whitening", "strengths"), [(0.0, [1, 1, 1]), (0.5, [1, 2, 4]), (1.0, [1, 4, 16])])
-def test_whitening_measures_layers_and_directions_evenly(whitening: float, strengths: list[float]) -> None:
+def test_gram_loss_whitening_evens_out_layers_and_directions(whitening: float, strengths: list[float]) -> None:
     loss = GramLoss(["conv_1", "conv_2"], weight=5.0, layer_weights=[1.0, 3.0], whitening=whitening)
-    set_target(loss, {"conv_1": separate([16.0, 4.0, 1.0]), "conv_2": separate([8.0, 0.0])})
-    value = {"conv_1": separate([4.0, 9.0, 1.0]), "conv_2": separate([6.0, 0.0])}
+    set_target(
+        loss, {"conv_1": create_separate_channels([16.0, 4.0, 1.0]), "conv_2": create_separate_channels([8.0, 0.0])}
+    )
+    value = {"conv_1": create_separate_channels([4.0, 9.0, 1.0]), "conv_2": create_separate_channels([6.0, 0.0])}
     # M T M has the diagonal 16^(1 - whitening) and so on; M D M is that of D by the same factors.
     scales = torch.tensor(strengths)
     target, difference = torch.tensor([16.0, 4.0, 1.0]) * scales, torch.tensor([-12.0, 5.0, 0.0]) * scales
@@ -64,22 +66,22 @@ def test_whitening_measures_layers_and_directions_evenly(whitening: float, stren
     torch.testing.assert_close(parts["conv_2"], torch.tensor(5.0 * 0.75 * far))
 
 
-def test_whitening_is_made_anew_for_another_style() -> None:
+def test_gram_loss_whitening_follows_a_new_style() -> None:
     loss, fresh = (GramLoss(["conv_1"], whitening=0.5) for _ in range(2))
-    set_target(loss, features(1))
-    term(loss, features(0))
+    set_target(loss, create_features(1))
+    compute_term(loss, create_features(0))
     for each in (loss, fresh):
-        set_target(each, features(2))
-    assert torch.equal(term(loss, features(0)), term(fresh, features(0)))
+        set_target(each, create_features(2))
+    assert torch.equal(compute_term(loss, create_features(0)), compute_term(fresh, create_features(0)))
 
 
-def test_whitening_of_a_style_without_features_is_no_distance() -> None:
+def test_gram_loss_whitening_is_zero_for_a_style_without_features() -> None:
     loss = GramLoss(["conv_1"], whitening=0.5)
     set_target(loss, {"conv_1": torch.zeros(1, 3, 4, 4)})
-    assert term(loss, features(0)) == 0
+    assert compute_term(loss, create_features(0)) == 0
 
 
-def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
+def test_gram_loss_whitening_converges_in_fewer_steps() -> None:
     content, style = (resize(read_image(sample_path(name)).image, 128, 128) for name in ("harbour", "swirl"))
     pictures = StagePictures(content, [style], [1.0])
     layers = [f"conv_{number}" for number in range(1, 9)]
@@ -110,7 +112,7 @@ def test_whitening_gets_nearer_to_the_plain_target_in_as_many_steps() -> None:
     assert sum(even.values()) < 0.7 * sum(plain.values())
 
 
-def test_whitening_out_of_range_is_told() -> None:
+def test_gram_loss_rejects_whitening_out_of_range() -> None:
     with pytest.raises(InputError, match="`whitening` to be between 0 and 1, or null"):
         GramLoss(["conv_1"], whitening=1.5)
     with pytest.raises(InputError, match="one of `layer_weights` to be positive"):
@@ -118,55 +120,55 @@ def test_whitening_out_of_range_is_told() -> None:
 
 
 @pytest.mark.parametrize("loss_class", [ContentLoss, GramLoss])
-def test_distance_from_the_target_itself_is_zero(loss_class: type[FeatureLoss]) -> None:
+def test_feature_loss_of_the_target_is_zero(loss_class: type[FeatureLoss]) -> None:
     loss = loss_class(["conv_1"], weight=1e6)
-    set_target(loss, features(0))
-    assert term(loss, features(0)) == 0
+    set_target(loss, create_features(0))
+    assert compute_term(loss, create_features(0)) == 0
 
 
-def test_parts_name_the_layers_and_sum_to_the_term() -> None:
+def test_loss_returns_distances_by_layer_that_sum_to_the_term() -> None:
     loss = GramLoss(["conv_1", "conv_2"], weight=5.0)
-    set_target(loss, features(1))
-    parts = loss(features(0))
+    set_target(loss, create_features(1))
+    parts = loss(create_features(0))
     assert list(parts) == ["conv_1", "conv_2"]
-    assert torch.equal(total(parts), term(loss, features(0)))
+    assert torch.equal(total(parts), compute_term(loss, create_features(0)))
 
 
-def test_several_styles_are_blended_in_their_gram_matrices() -> None:
+def test_gram_loss_blends_gram_matrices_of_several_styles() -> None:
     blended, first, second = (GramLoss(["conv_1"]) for _ in range(3))
-    set_target(blended, (features(1), 0.25), (features(2, size=8), 0.75))
-    set_target(first, features(1))
-    set_target(second, features(2, size=8))
-    value = features(0)["conv_1"]
+    set_target(blended, (create_features(1), 0.25), (create_features(2, size=8), 0.75))
+    set_target(first, create_features(1))
+    set_target(second, create_features(2, size=8))
+    value = create_features(0)["conv_1"]
     gram = value[0].flatten(1) @ value[0].flatten(1).T / value.numel()
     mixed = 0.25 * first.target("conv_1") + 0.75 * second.target("conv_1")
-    torch.testing.assert_close(term(blended, {"conv_1": value}), (gram - mixed[0]).square().mean())
+    torch.testing.assert_close(compute_term(blended, {"conv_1": value}), (gram - mixed[0]).square().mean())
 
 
-def test_a_new_target_replaces_the_old_one() -> None:
+def test_loss_target_is_replaced_by_a_new_one() -> None:
     loss = ContentLoss(["conv_1"])
-    set_target(loss, features(1))
-    set_target(loss, features(0))
-    assert term(loss, features(0)) == 0
+    set_target(loss, create_features(1))
+    set_target(loss, create_features(0))
+    assert compute_term(loss, create_features(0)) == 0
 
 
-def test_targets_are_no_part_of_the_state() -> None:
+def test_loss_target_is_not_in_the_state_dict() -> None:
     loss = GramLoss(["conv_1"])
-    set_target(loss, features(0))
+    set_target(loss, create_features(0))
     assert not loss.state_dict()
 
 
-def test_total_variation_loss_looks_at_the_image() -> None:
+def test_total_variation_loss_reads_the_image() -> None:
     image = torch.zeros(1, 3, 2, 2)
     image[..., 1] = 0.5
-    assert term(TotalVariationLoss(weight=4.0), {"image": image}) == pytest.approx(4.0 * 0.25)
-    assert term(TotalVariationLoss(weight=4.0, exponent=1.0), {"image": image}) == pytest.approx(4.0 * 0.5)
+    assert compute_term(TotalVariationLoss(weight=4.0), {"image": image}) == pytest.approx(4.0 * 0.25)
+    assert compute_term(TotalVariationLoss(weight=4.0, exponent=1.0), {"image": image}) == pytest.approx(4.0 * 0.5)
 
 
-def test_a_feature_loss_may_look_at_the_pixels() -> None:
+def test_feature_loss_accepts_pixels_as_a_layer() -> None:
     loss = ContentLoss(["image"])
     set_target(loss, {"image": torch.zeros(1, 3, 2, 2)})
-    assert term(loss, {"image": torch.full((1, 3, 2, 2), 0.5)}) == 0.25
+    assert compute_term(loss, {"image": torch.full((1, 3, 2, 2), 0.5)}) == 0.25
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,6 @@ def test_a_feature_loss_may_look_at_the_pixels() -> None:
         (lambda: TotalVariationLoss(exponent=0.5), "`exponent` to be 1 or more"),
     ],
 )
-def test_mistakes_are_told(make: object, message: str) -> None:
+def test_loss_rejects_invalid_arguments(make: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()  # type: ignore[operator]

@@ -14,7 +14,7 @@ from nst_lightning.samples.drawing import remake
 QUICK = ("waves", "geometric")
 
 
-def test_names() -> None:
+def test_samples_have_unique_names() -> None:
     assert len(CONTENTS) >= 4
     assert len(STYLES) >= 6
     assert SAMPLES == CONTENTS + STYLES
@@ -22,7 +22,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_file_opens(name: str) -> None:
+def test_sample_file_opens(name: str) -> None:
     with Image.open(sample_path(name)) as image:
         image.load()
         assert image.mode == "RGB"
@@ -31,7 +31,7 @@ def test_file_opens(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_file_is_a_picture(name: str) -> None:
+def test_sample_file_is_a_picture(name: str) -> None:
     with Image.open(sample_path(name)) as image:
         pixels = np.asarray(image.convert("L"), dtype=np.float32)
     assert pixels.std() > 20
@@ -41,12 +41,12 @@ def test_file_is_a_picture(name: str) -> None:
         assert tiles.std(axis=(1, 3)).min() > 1.5, "an area is empty"
 
 
-def test_files_are_small() -> None:
+def test_sample_files_are_small() -> None:
     assert sum(sample_path(name).stat().st_size for name in SAMPLES) < 1_500_000
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_drawing_gives_the_shipped_picture_every_time(name: str) -> None:
+def test_drawing_equals_the_shipped_picture(name: str) -> None:
     first, second = remake.draw(name), remake.draw(name)
     assert first.tobytes() == second.tobytes()
     with Image.open(sample_path(name)) as image:
@@ -57,20 +57,20 @@ def test_drawing_gives_the_shipped_picture_every_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("function", [remake.draw, sample_path])
-def test_unknown_name(function: object) -> None:
+def test_unknown_sample_is_rejected(function: object) -> None:
     assert callable(function)
     with pytest.raises(ValueError, match=r"^Expected a sample among harbour, .*, but got 'nothing'\.$"):
         function("nothing")
 
 
-def test_locate() -> None:
+def test_locate_finds_samples_and_files() -> None:
     assert locate("sample:cat") == sample_path("cat")
     assert locate("folder/sample:cat") == Path("folder/sample:cat")
     with pytest.raises(InputError, match="but got 'dog'"):
         locate("sample:dog")
 
 
-def test_write_samples(tmp_path: Path) -> None:
+def test_write_samples_writes_all_files(tmp_path: Path) -> None:
     paths = write_samples(tmp_path / "new" / "folder")
     assert [path.name for path in paths] == [*(f"{name}.png" for name in SAMPLES), "clip.mp4"]
     assert sorted(paths) == sorted((tmp_path / "new" / "folder").iterdir())
@@ -81,7 +81,7 @@ def test_write_samples(tmp_path: Path) -> None:
             assert image.mode == "RGB"
 
 
-def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_samples_leaves_no_file_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
@@ -91,13 +91,13 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
-def test_command_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_command_copies_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path)]) == 0
     names = [*(f"{name}.png" for name in SAMPLES), "clip.mp4"]
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / name) for name in names]
 
 
-def test_the_old_option_of_the_command_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_command_accepts_the_old_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path), "--render", "true"]) == 0
     assert len(list(tmp_path.iterdir())) == len(SAMPLES) + 1
     (notice,) = capsys.readouterr().err.splitlines()
@@ -105,14 +105,14 @@ def test_the_old_option_of_the_command_is_accepted(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("args", [[], ["--output"], ["--unknown", "1"], ["--output", "x", "--render", "perhaps"]])
-def test_command_mistakes(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_command_rejects_invalid_arguments(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(args) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
 
 
-def test_command_folder_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_command_rejects_a_file_as_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     taken = tmp_path / "taken"
     taken.write_text("")
     assert main(["--output", str(taken)]) == 2

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TRANSFER = str(ROOT / "configs" / "transfer.yaml")
 
 
-def section(**declared: Any) -> dict[str, Any]:
+def create_section(**declared: Any) -> dict[str, Any]:
     """A sweep of two style weights, 32 px, 4 steps, of the pair of :func:`tests.tiny.write_pair`."""
     small: dict[str, Any] = {
         "title": "Sweep",
@@ -24,7 +24,7 @@ def section(**declared: Any) -> dict[str, Any]:
     return small | declared
 
 
-def declare(folder: Path, *sections: dict[str, Any], **declared: Any) -> Path:
+def write_study(folder: Path, *sections: dict[str, Any], **declared: Any) -> Path:
     """Writes a study and its pictures into a folder."""
     write_pair(folder)
     path = folder / "study.yaml"
@@ -32,12 +32,12 @@ def declare(folder: Path, *sections: dict[str, Any], **declared: Any) -> Path:
     return path
 
 
-def paint(*args: str, output: str = "out", study: str = "study.yaml") -> int:
+def run_study(*args: str, output: str = "out", study: str = "study.yaml") -> int:
     """The command on the study of the current directory."""
     return main(["study", f"--config={study}", f"--output={output}", *args])
 
 
-def results(output: str = "out") -> list[dict[str, str]]:
+def read_results(output: str = "out") -> list[dict[str, str]]:
     """The table."""
     with (Path(output) / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))

@@ -11,13 +11,13 @@ from nst_lightning.study.spec.labels import axis_label, slug, value_label
 from nst_lightning.study.spec.missing_layers import drop_missing_layers
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
-from tests.study.studies import ROOT, declare, paint, section
+from tests.study.studies import ROOT, create_section, run_study, write_study
 
 CONFIGS = ROOT / "configs"
 
 
-def resolve(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
-    return StudyResolver([folder]).resolve(read_study([str(declare(folder, *sections, **declared))]))
+def resolve_study(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
+    return StudyResolver([folder]).resolve(read_study([str(write_study(folder, *sections, **declared))]))
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_options_are_flattened_but_classes_stay_whole() -> None:
+def test_flatten_options_keeps_classes_whole() -> None:
     nested = {"model": {"losses": {"style": {"weight": 3}}, "backbone": {"class_path": "VGG19", "init_args": {"a": 1}}}}
     assert flatten_options(nested | {"data.content": "x.png"}) == {
         "model.losses.style.weight": 3,
@@ -50,18 +50,18 @@ def test_options_are_flattened_but_classes_stay_whole() -> None:
         ({"class_path": "torch.optim.Adam"}, "Adam"),
     ],
 )
-def test_values_have_short_names(value: Any, word: str) -> None:
+def test_value_label_is_short(value: Any, word: str) -> None:
     assert value_label(value) == word
 
 
-def test_options_have_short_names() -> None:
+def test_axis_label_is_short() -> None:
     assert axis_label("model.losses.style.init_args.weight") == "style weight"
     assert axis_label("seed_everything") == "seed"
     assert axis_label("data.plan.size") == "size"
     assert slug("Style weight: 1") == "style_weight_1"
 
 
-def test_rows_columns_and_further_figures() -> None:
+def test_layouts_have_rows_columns_and_further_figures() -> None:
     axes: dict[str, Any] = {"a": [1, 2], "b": [1, 2, 3], "c": [1, 2]}
     made = Section("t", "c.yaml", axes=axes)
     assert choose_axes(made) == ("b", "c")
@@ -73,14 +73,16 @@ def test_rows_columns_and_further_figures() -> None:
     assert choose_axes(Section("t", "c.yaml")) == (None, None)
 
 
-def test_a_run_that_stands_twice_is_painted_once(tmp_path: Path) -> None:
-    resolved = resolve(tmp_path, section(), section(title="Again", axes={"model.losses.style.weight": [1e6, 1e9]}))
+def test_study_resolves_equal_runs_to_one(tmp_path: Path) -> None:
+    resolved = resolve_study(
+        tmp_path, create_section(), create_section(title="Again", axes={"model.losses.style.weight": [1e6, 1e9]})
+    )
     assert len(resolved.runs) == 3
 
 
-def test_the_digest_follows_configuration_and_files(tmp_path: Path) -> None:
+def test_run_key_follows_configuration_and_files(tmp_path: Path) -> None:
     def keys(**more: Any) -> list[str]:
-        return [run.key for run in resolve(tmp_path, section(), **more).runs]
+        return [run.key for run in resolve_study(tmp_path, create_section(), **more).runs]
 
     first = keys()
     assert keys() == first
@@ -95,15 +97,17 @@ def test_the_digest_follows_configuration_and_files(tmp_path: Path) -> None:
 
 def test_snapshots_are_an_axis_of_one_run(tmp_path: Path) -> None:
     axes = {"start": {"noise": {"model": {"initialization": "noise"}}, "short": {"data.plan.steps": 2}}}
-    (resolved_section,) = resolve(tmp_path, section(axes=axes, snapshots=[2, 4])).sections
+    (resolved_section,) = resolve_study(tmp_path, create_section(axes=axes, snapshots=[2, 4])).sections
     (figure,) = resolved_section.figures
     assert {place: cell.step for place, cell in figure.cells.items()} == {(0, 0): 2, (0, 1): None, (1, 0): None}
     assert figure.cells[0, 0].run.key == figure.cells[0, 1].run.key
     assert figure.cells[0, 0].run.configuration["snapshots"]["at_steps"] == [2]
 
 
-def test_the_studys_options_go_before_the_recipes_and_a_sections_before_them(tmp_path: Path) -> None:
-    resolved = resolve(tmp_path, section(), model={"initialization": "noise"}, data={"plan": {"steps": 9, "size": 48}})
+def test_section_options_override_study_options_override_recipes(tmp_path: Path) -> None:
+    resolved = resolve_study(
+        tmp_path, create_section(), model={"initialization": "noise"}, data={"plan": {"steps": 9, "size": 48}}
+    )
     run = resolved.runs[0]
     assert run.configuration["model"]["initialization"] == "noise"
     assert run.configuration["data"]["plan"]["steps"] == 4
@@ -111,8 +115,8 @@ def test_the_studys_options_go_before_the_recipes_and_a_sections_before_them(tmp
     assert small.configuration["data"]["plan"]["size"] == 20
 
 
-def test_another_network_for_all_of_a_study(tmp_path: Path) -> None:
-    study = read_study([str(declare(tmp_path, section())), str(CONFIGS / "backbones" / "vgg19.yaml")])
+def test_study_accepts_another_backbone_for_all_runs(tmp_path: Path) -> None:
+    study = read_study([str(write_study(tmp_path, create_section())), str(CONFIGS / "backbones" / "vgg19.yaml")])
     run = StudyResolver([tmp_path]).resolve(study).runs[0]
     assert run.configuration["model"]["backbone"]["class_path"].endswith("VGG19")
     assert run.configuration["model"]["backbone"]["init_args"]["weights"] == "imagenet"
@@ -144,11 +148,11 @@ def test_another_network_for_all_of_a_study(tmp_path: Path) -> None:
         ({"axes": {"model.losses.style.weight": ["heavy"]}}, "heavy"),
     ],
 )
-def test_mistakes_are_found_before_anything_is_painted(
+def test_study_rejects_mistakes_before_painting(
     changed: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    declare(tmp_path, section(), section(title="Sweep") | changed)
-    assert paint() in (1, 2)
+    write_study(tmp_path, create_section(), create_section(title="Sweep") | changed)
+    assert run_study() in (1, 2)
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -158,24 +162,24 @@ def test_mistakes_are_found_before_anything_is_painted(
 @pytest.mark.parametrize(
     "text", ["- a list", "title: [", "sections: {a: 1}", "sections: [3]", "sections: [{title: x}]", "data: [1]"]
 )
-def test_files_that_are_no_study(text: str, tmp_path: Path) -> None:
+def test_read_study_rejects_other_files(text: str, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(UsageError, match="Expected"):
         read_study(["study.yaml"])
 
 
-def test_a_bare_name_is_a_packaged_configuration(tmp_path: Path) -> None:
-    (run, *_) = resolve(tmp_path, section(config="transfer")).runs
-    assert run.key == resolve(tmp_path, section()).runs[0].key
+def test_study_config_accepts_a_packaged_name(tmp_path: Path) -> None:
+    (run, *_) = resolve_study(tmp_path, create_section(config="transfer")).runs
+    assert run.key == resolve_study(tmp_path, create_section()).runs[0].key
     assert locate_config("assignment").resolve() == CONFIGS / "assignment.yaml"
     with pytest.raises(InputError, match=r"one of assignment, .*, but got 'nowhere/a\.yaml'"):
         locate_config("nowhere/a.yaml", [Path(), Path("b")])
 
 
-def test_layers_that_a_network_lacks_are_dropped_and_named(tmp_path: Path) -> None:
+def test_missing_layers_are_dropped_and_named(tmp_path: Path) -> None:
     layers = [f"conv_{n}" for n in range(1, 16)]
-    declared = section(axes={"model.losses.style.layers": [layers]}, missing_layers="drop")
-    (resolved_section,) = resolve(tmp_path, declared).sections
+    declared = create_section(axes={"model.losses.style.layers": [layers]}, missing_layers="drop")
+    (resolved_section,) = resolve_study(tmp_path, declared).sections
     kept = resolved_section.figures[0].cells[0, 0].run.configuration["model"]["losses"]["style"]["init_args"]["layers"]
     assert kept == layers[:13]
     assert resolved_section.notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
@@ -184,7 +188,7 @@ def test_layers_that_a_network_lacks_are_dropped_and_named(tmp_path: Path) -> No
     assert drop_missing_layers({"model": {"backbone": vgg, "losses": {"style": term}}}) == []
 
 
-def test_the_assignment_has_every_figure_of_the_report() -> None:
+def test_assignment_contains_every_figure_of_the_report() -> None:
     study = read_study([str(CONFIGS / "assignment.yaml")])
     resolved = StudyResolver([CONFIGS], 64).resolve(study)
     cells = [sum(len(figure.cells) for figure in part.figures) for part in resolved.sections]

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from nst_lightning.images.io import read_image
-from tests.study.studies import ROOT, declare, paint, results, section
+from tests.study.studies import ROOT, create_section, read_results, run_study, write_study
 
 
 def start() -> subprocess.Popen[str]:
@@ -43,15 +43,15 @@ def wait_for_checkpoints(process: subprocess.Popen[str], runs: int) -> None:
     raise AssertionError("nothing was painted in two minutes")
 
 
-def test_a_killed_workers_run_is_taken_up_again_and_nothing_is_done_twice(
+def test_ray_resumes_the_run_of_a_killed_worker_and_repeats_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = yaml.safe_load(Path(section()["config"]).read_text()) | {"checkpoints": {"every_n_steps": 10}}
+    config = yaml.safe_load(Path(create_section()["config"]).read_text()) | {"checkpoints": {"every_n_steps": 10}}
     (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
     plan = {"content": "content.png", "style": "style.png", "plan": {"size": 40, "steps": 300}}
     weights = {"model.losses.style.weight": [1, 10, 100, "1e3"]}
-    declare(tmp_path, section(config="often.yaml", data=plan, axes=weights))
+    write_study(tmp_path, create_section(config="often.yaml", data=plan, axes=weights))
     process = start()
     try:
         wait_for_checkpoints(process, 2)
@@ -63,20 +63,20 @@ def test_a_killed_workers_run_is_taken_up_again_and_nothing_is_done_twice(
         process.kill()
     assert process.returncode == 0, err
     assert out.count(": 300 steps") == 4
-    lines = results()
+    lines = read_results()
     assert [line["state"] for line in lines] == ["done"] * 4
     # One was begun twice and went on in the middle; the clock of each is that of all its steps.
     assert sorted(line["starts"] for line in lines) == ["1", "1", "1", "2"]
-    assert paint(output="alone") == 0
+    assert run_study(output="alone") == 0
     for folder in Path("alone/runs").iterdir():
         alone, sent = (read_image(Path(o, "runs", folder.name, "stylized.png")).image for o in ("alone", "out"))
         assert torch.equal(alone, sent)
 
 
-def test_a_cluster_that_is_not_there(
+def test_ray_rejects_an_unreachable_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    declare(tmp_path, section())
-    assert paint("--engine=ray", "--ray.address=127.0.0.1:1") == 1
+    write_study(tmp_path, create_section())
+    assert run_study("--engine=ray", "--ray.address=127.0.0.1:1") == 1
     assert "Expected a Ray cluster at 127.0.0.1:1" in capsys.readouterr().err

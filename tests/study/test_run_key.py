@@ -29,7 +29,7 @@ def replace(configuration: Configuration, **model: Any) -> Configuration:
 @pytest.mark.parametrize(
     ("optimizer", "key"), [(COMPACT_LBFGS, "75870be9c466fd17"), (FIRST_DEFAULT_OPTIMIZER, "1efbf2400570de8e")]
 )
-def test_keys_of_version_0_1(optimizer: Any, key: str) -> None:
+def test_run_key_equals_that_of_version_0_1(optimizer: Any, key: str) -> None:
     Path("content.png").write_bytes(b"content")
     content = {"class_path": "nst_lightning.ContentLoss", "init_args": {"layers": ["conv_3"]}}
     configuration = {
@@ -42,7 +42,7 @@ def test_keys_of_version_0_1(optimizer: Any, key: str) -> None:
     assert run_key(configuration) == key
 
 
-def test_the_default_optimizer_has_its_first_path_in_the_key() -> None:
+def test_run_key_contains_the_first_path_of_the_default_optimizer() -> None:
     declared = yaml.safe_load(Path(TRANSFER).read_text())
     del declared["model"]["optimizer"]
     Path("config.yaml").write_text(yaml.safe_dump(declared))
@@ -58,7 +58,7 @@ def test_the_default_optimizer_has_its_first_path_in_the_key() -> None:
         ("nst_lightning.DisocclusionGramLoss", "nst_lightning.RevealedGramLoss"),
     ],
 )
-def test_renamed_classes_have_their_first_paths_in_the_key(now: str, first: str) -> None:
+def test_run_key_contains_the_first_path_of_a_renamed_class(now: str, first: str) -> None:
     configuration = Resolver().resolve([Path(TRANSFER)], {"model.losses.style.class_path": now})
     losses = configuration["model"]["losses"]
     style = losses["style"]
@@ -69,7 +69,7 @@ def test_renamed_classes_have_their_first_paths_in_the_key(now: str, first: str)
 
 
 @pytest.mark.parametrize("given", ["imagenet", "oxford", None])
-def test_a_renamed_option_has_its_first_name_in_the_key(given: str | None) -> None:
+def test_run_key_contains_the_first_name_of_a_renamed_option(given: str | None) -> None:
     configuration = Resolver().resolve([Path(TRANSFER)], {"model.backbone": "VGG19"})
     backbone = configuration["model"]["backbone"]
     rest = {name: value for name, value in backbone["init_args"].items() if name not in {"flavor", "preprocessing"}}
@@ -78,7 +78,7 @@ def test_a_renamed_option_has_its_first_name_in_the_key(given: str | None) -> No
     assert run_key(replace(configuration, backbone=now)) == run_key(replace(configuration, backbone=first))
 
 
-def test_classes_have_the_paths_that_are_in_keys() -> None:
+def test_resolved_classes_have_the_paths_of_run_keys() -> None:
     model = Resolver().resolve([Path(TRANSFER)], {})["model"]
     assert model["backbone"]["class_path"] == "nst_lightning.SlimVGG19"
     assert {name: term["class_path"] for name, term in model["losses"].items()} == {
@@ -89,7 +89,7 @@ def test_classes_have_the_paths_that_are_in_keys() -> None:
     assert model["optimizer"]["class_path"] == "nst_lightning.optim.CompactLBFGS"
 
 
-def test_folder_studies_have_the_keys_of_their_first_recipe() -> None:
+def test_folder_run_key_equals_that_of_the_first_recipe() -> None:
     for name in ("content.png", "style.png"):
         Path(name).write_bytes(name.encode())
 

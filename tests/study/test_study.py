@@ -22,7 +22,7 @@ from nst_lightning.study.spec.folder_study import create_folder_study
 from nst_lightning.study.spec.resolve import Resolver
 from nst_lightning.study.spec.study_resolver import StudyResolver
 from nst_lightning.training.module import StyleTransfer
-from tests.study.studies import ROOT, TRANSFER, declare, paint, results, section
+from tests.study.studies import ROOT, TRANSFER, create_section, read_results, run_study, write_study
 from tests.tiny import write_pair
 
 
@@ -31,17 +31,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run_folders(output: str = "out") -> list[Path]:
+def list_run_folders(output: str = "out") -> list[Path]:
     return sorted((Path(output) / "runs").iterdir())
 
 
-def pictures(output: str) -> dict[str, torch.Tensor]:
+def read_pictures(output: str) -> dict[str, torch.Tensor]:
     return {
         str(path.relative_to(output)): read_image(path).image for path in sorted(Path(output).rglob("runs/*/*.png"))
     }
 
 
-def start(output: str, *args: str) -> subprocess.Popen[str]:
+def start_study(output: str, *args: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "nst_lightning", "study", "--config=study.yaml", f"--output={output}", *args]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -57,15 +57,15 @@ def wait_until_painting(output: str, runs: int, process: subprocess.Popen[str], 
     raise AssertionError("nothing was painted in a minute")
 
 
-def test_a_study_leaves_a_page_sheets_curves_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(tmp_path, section(snapshots=[2, 4]))
-    assert paint() == 0
-    assert [read_status(folder) for folder in run_folders()] == ["done", "done"]
+def test_study_writes_page_sheets_curves_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(tmp_path, create_section(snapshots=[2, 4]))
+    assert run_study() == 0
+    assert [read_status(folder) for folder in list_run_folders()] == ["done", "done"]
     assert Path("out/index.html").exists()
     assert "<polyline" in (svg := Path("out/curves/1-sweep-1.svg").read_text()) or "<path" in svg
     with Image.open("out/sheets/1-sweep-1.png") as sheet:
         assert sheet.size == (8 + 3 * 264, 40 + 8 + 2 * 264)
-    lines = results()
+    lines = read_results()
     assert [line["run"] for line in lines] == ["Sweep, style weight 10", "Sweep, style weight 1e6"]
     assert all(line["state"] == "done" and line["steps"] == "4" for line in lines)
     terms = [float(lines[0][term]) for term in ("content", "style", "smooth")]
@@ -77,130 +77,133 @@ def test_a_study_leaves_a_page_sheets_curves_and_a_table(tmp_path: Path, capsys:
     assert "Sweep, style weight 10: 4 steps" in out
 
 
-def test_a_run_is_what_fit_paints(tmp_path: Path) -> None:
-    declare(tmp_path, section(axes={"model.losses.style.weight": [10]}))
-    paint()
-    (folder,) = run_folders()
+def test_study_run_equals_fit(tmp_path: Path) -> None:
+    write_study(tmp_path, create_section(axes={"model.losses.style.weight": [10]}))
+    run_study()
+    (folder,) = list_run_folders()
     assert main(["fit", f"--config={folder / 'config.yaml'}", "--trainer.logger=false", "--output=alone.png"]) == 0
     assert torch.equal(read_image("alone.png").image, read_image(folder / "stylized.png").image)
 
 
-def test_what_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(tmp_path, section())
-    paint()
+def test_study_does_not_repeat_finished_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(tmp_path, create_section())
+    run_study()
     before = {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*")}
-    assert paint() == 0
+    assert run_study() == 0
     assert {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*")} == before
     assert "2 of 2 runs are done already" in capsys.readouterr().out
-    declare(tmp_path, section(axes={"model.losses.style.weight": [10, 1e6, 5]}))
-    assert paint() == 0
-    assert len(run_folders()) == 3
+    write_study(tmp_path, create_section(axes={"model.losses.style.weight": [10, 1e6, 5]}))
+    assert run_study() == 0
+    assert len(list_run_folders()) == 3
     assert before.items() <= {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("*")}.items()
 
 
-def test_a_run_that_fails_is_one_tile_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_study_continues_after_a_failed_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    declare(tmp_path, section(axes={"data.style": ["broken.png", "style.png", "missing.png"]}))
-    assert paint() == 1
-    assert [line["state"] for line in results()] == ["failed", "done", "failed"]
-    assert "broken.png" in results()[0]["message"]
+    write_study(tmp_path, create_section(axes={"data.style": ["broken.png", "style.png", "missing.png"]}))
+    assert run_study() == 1
+    assert [line["state"] for line in read_results()] == ["failed", "done", "failed"]
+    assert "broken.png" in read_results()[0]["message"]
     page = Path("out/index.html").read_text()
     assert page.count('class="tile failed"') == 2
     assert page.count('<button type="button" class="tile"') == 1
     assert "2 of 3 runs failed" in capsys.readouterr().err
     (tmp_path / "broken.png").write_bytes((tmp_path / "style.png").read_bytes())
     (tmp_path / "missing.png").write_bytes((tmp_path / "content.png").read_bytes())
-    assert paint() == 0
-    assert "failed" not in {line["state"] for line in results()}
+    assert run_study() == 0
+    assert "failed" not in {line["state"] for line in read_results()}
 
 
-def test_the_network_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_builds_the_backbone_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[int] = []
     fill = SlimVGG19._fill
 
-    def counted(self: SlimVGG19) -> None:
+    def count_build(self: SlimVGG19) -> None:
         loaded.append(len(self.convolutions))
         fill(self)
 
-    monkeypatch.setattr(SlimVGG19, "_fill", counted)
+    monkeypatch.setattr(SlimVGG19, "_fill", count_build)
     layers = [["conv_1"], ["conv_1", "conv_5"], ["conv_2"]]
-    declare(tmp_path, section(axes={"model.losses.style.layers": layers}))
-    assert paint() == 0
+    write_study(tmp_path, create_section(axes={"model.losses.style.layers": layers}))
+    assert run_study() == 0
     assert loaded == [5]
 
 
-def test_a_killed_study_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_killed_study_resumes_to_the_whole_study_bitwise(tmp_path: Path) -> None:
     plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 40}}
-    declared = section(data=plan, axes={"model.losses.style.weight": [1, 10, 100]}, snapshots=[10, 40])
+    declared = create_section(data=plan, axes={"model.losses.style.weight": [1, 10, 100]}, snapshots=[10, 40])
     config = yaml.safe_load(Path(declared["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
     (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
-    declare(tmp_path, declared | {"config": "often.yaml"})
-    process = start("out")
+    write_study(tmp_path, declared | {"config": "often.yaml"})
+    process = start_study("out")
     wait_until_painting("out", 2, process)
     process.kill()
     process.communicate()
-    states = [read_status(folder) for folder in run_folders()]
+    states = [read_status(folder) for folder in list_run_folders()]
     assert states.count("done") < 3
     assert "begun" in states or "done" in states
-    assert paint() == 0
-    assert paint(output="whole") == 0
-    killed, whole = pictures("out"), pictures("whole")
+    assert run_study() == 0
+    assert run_study(output="whole") == 0
+    killed, whole = read_pictures("out"), read_pictures("whole")
     assert list(killed) == list(whole)
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
-    numbers = [[{k: v for k, v in line.items() if k not in ("seconds", "starts")} for line in results(o)]
+    numbers = [[{k: v for k, v in line.items() if k not in ("seconds", "starts")} for line in read_results(o)]
                for o in ("out", "whole")]  # fmt: skip
     assert numbers[0] == numbers[1]
-    again = [int(line["starts"]) for line in results("out")]
+    again = [int(line["starts"]) for line in read_results("out")]
     assert sum(again) <= 4
 
 
-def test_ctrl_c_before_the_first_step_of_a_run_ends_the_study(
+def test_ctrl_c_before_the_first_step_ends_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(StyleTransfer, "setup", lambda self, stage: signal.raise_signal(signal.SIGINT))
-    declare(tmp_path, section())
-    assert paint() == 130
-    assert "done" not in {read_status(folder) for folder in run_folders()}
-    assert not any((folder / FAILURE_FILE).exists() for folder in run_folders())
+    write_study(tmp_path, create_section())
+    assert run_study() == 130
+    assert "done" not in {read_status(folder) for folder in list_run_folders()}
+    assert not any((folder / FAILURE_FILE).exists() for folder in list_run_folders())
     assert "run the same command to resume" in capsys.readouterr().err
 
 
-def test_ctrl_c_leaves_a_page_of_what_is_done(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_page_of_the_finished_runs(tmp_path: Path) -> None:
     plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 50}}
-    declare(tmp_path, section(data=plan, axes={"seed_everything": list(range(40))}, model={"initialization": "noise"}))
-    process = start("out")
+    write_study(
+        tmp_path,
+        create_section(data=plan, axes={"seed_everything": list(range(40))}, model={"initialization": "noise"}),
+    )
+    process = start_study("out")
     wait_until_painting("out", 2, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command to resume" in err
     assert "Traceback" not in err
-    states = [line["state"] for line in results()]
+    states = [line["state"] for line in read_results()]
     assert len(states) == 40
     assert 1 <= states.count("done") < 40
     assert "not painted yet" in Path("out/index.html").read_text()
 
 
 @pytest.mark.parametrize("optimizer", ["torch.optim.Adam", "CompactLBFGS"])
-def test_a_batch_paints_what_single_runs_paint(optimizer: str, tmp_path: Path) -> None:
+def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
     described = {"class_path": optimizer, "init_args": {"lr": 0.02} if "Adam" in optimizer else {}}
     axes: dict[str, list[Any]] = {"data.style": ["style.png", "sample:waves"], "seed_everything": [1, 2]}
     model = {"optimizer": described, "initialization": "noise"}
-    declare(tmp_path, section(axes=axes, model=model, snapshots=[2, 4], trainer={"precision": "32-true"}))
-    assert paint(output="single") == 0
-    assert paint("--batch=3", output="batch") == 0
+    write_study(tmp_path, create_section(axes=axes, model=model, snapshots=[2, 4], trainer={"precision": "32-true"}))
+    assert run_study(output="single") == 0
+    assert run_study("--batch=3", output="batch") == 0
     assert len(list(Path("batch/batches").iterdir())) == 1
-    single, batch = pictures("single"), pictures("batch")
+    single, batch = read_pictures("single"), read_pictures("batch")
     assert list(single) == list(batch)
     for name, image in single.items():
         # A value between two of 8 bits may be rounded to either.
         assert (image - batch[name]).abs().max() <= 1.01 / 255, name
         assert (image - batch[name]).abs().mean() < 1e-4, name
-    for one, many in zip(results("single"), results("batch"), strict=True):
+    for one, many in zip(read_results("single"), read_results("batch"), strict=True):
         assert float(one["total"]) == pytest.approx(float(many["total"]), rel=1e-4)
 
 
-def test_a_batch_takes_over_how_its_runs_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_uses_the_options_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
     class Watched(BatchTransfer):
@@ -210,30 +213,30 @@ def test_a_batch_takes_over_how_its_runs_are_made(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("nst_lightning.study.engine.batch.BatchTransfer", Watched)
     small = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 4, "iterations_per_step": 3}}
-    declare(tmp_path, section(data=small, snapshots=[3, 4]))
-    assert paint("--batch=2") == 0
+    write_study(tmp_path, create_section(data=small, snapshots=[3, 4]))
+    assert run_study("--batch=2") == 0
     assert made == [(3, False), (1, False)]
     items = [StyleTransfer(SlimVGG19(), {"style": GramLoss(["conv_1"])}, cuda_graphs=True)]
     assert BatchTransfer(items, [1]).cuda_graphs
 
 
-def test_a_batch_of_runs_with_the_default_optimizer(tmp_path: Path) -> None:
-    config = yaml.safe_load(Path(section()["config"]).read_text())
+def test_batch_accepts_the_default_optimizer(tmp_path: Path) -> None:
+    config = yaml.safe_load(Path(create_section()["config"]).read_text())
     del config["model"]["optimizer"]
     (tmp_path / "default.yaml").write_text(yaml.safe_dump(config))
-    declare(tmp_path, section(config="default.yaml"))
-    assert paint("--batch=2") == 0
+    write_study(tmp_path, create_section(config="default.yaml"))
+    assert run_study("--batch=2") == 0
     assert len(list(Path("out/batches").iterdir())) == 1
 
 
-def test_runs_that_are_not_alike_are_not_put_together(tmp_path: Path) -> None:
+def test_batch_groups_only_similar_runs(tmp_path: Path) -> None:
     axes: dict[str, list[Any]] = {"data.content": ["content.png", "style.png"], "data.plan.steps": [2, 3]}
-    declare(tmp_path, section(axes=axes))
-    assert paint("--batch=4") == 0
+    write_study(tmp_path, create_section(axes=axes))
+    assert run_study("--batch=4") == 0
     assert not Path("out/batches").exists()
 
 
-def test_a_batch_that_does_not_fit_is_painted_one_by_one(
+def test_batch_that_does_not_fit_is_painted_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = []
@@ -245,52 +248,52 @@ def test_a_batch_that_does_not_fit_is_painted_one_by_one(
 
     monkeypatch.setattr("nst_lightning.study.engine.batch.estimate_bytes", needed)
     monkeypatch.setattr("nst_lightning.study.engine.batch.free_bytes", lambda device: 10**9)
-    declare(tmp_path, section())
-    assert paint("--batch=2") == 0
+    write_study(tmp_path, create_section())
+    assert run_study("--batch=2") == 0
     assert asked == [2]
     assert "A batch of 2 would not fit into memory: its runs are painted one by one." in capsys.readouterr().err
-    assert [line["state"] for line in results()] == ["done", "done"]
+    assert [line["state"] for line in read_results()] == ["done", "done"]
 
 
-def test_a_batch_with_a_run_that_fails_still_paints_the_others(tmp_path: Path) -> None:
+def test_batch_with_a_failing_run_paints_the_others(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    declare(tmp_path, section(axes={"data.style": ["broken.png", "style.png", "content.png"]}))
-    assert paint("--batch=3") == 1
-    assert [line["state"] for line in results()] == ["failed", "done", "done"]
+    write_study(tmp_path, create_section(axes={"data.style": ["broken.png", "style.png", "content.png"]}))
+    assert run_study("--batch=3") == 1
+    assert [line["state"] for line in read_results()] == ["failed", "done", "done"]
 
 
-def test_a_killed_batch_goes_on(tmp_path: Path) -> None:
+def test_killed_batch_resumes_bitwise(tmp_path: Path) -> None:
     plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 60}}
-    config = yaml.safe_load(Path(section()["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
+    config = yaml.safe_load(Path(create_section()["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
     (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
-    declare(tmp_path, section(config="often.yaml", data=plan))
-    process = start("out", "--batch=2")
+    write_study(tmp_path, create_section(config="often.yaml", data=plan))
+    process = start_study("out", "--batch=2")
     wait_until_painting("out", 1, process, "batches")
     process.kill()
     process.communicate()
-    assert paint("--batch=2") == 0
-    assert [line["starts"] for line in results()] == ["2", "2"]
-    assert paint("--batch=2", output="whole") == 0
-    whole = pictures("whole")
-    assert all(torch.equal(image, whole[name]) for name, image in pictures("out").items())
+    assert run_study("--batch=2") == 0
+    assert [line["starts"] for line in read_results()] == ["2", "2"]
+    assert run_study("--batch=2", output="whole") == 0
+    whole = read_pictures("whole")
+    assert all(torch.equal(image, whole[name]) for name, image in read_pictures("out").items())
 
 
-def test_a_film_is_a_tile_that_plays(tmp_path: Path) -> None:
+def test_study_shows_a_film_as_a_video(tmp_path: Path) -> None:
     plan = {"size": 32, "steps": 2, "following_steps": 1}
     data = {"content": "sample:clip", "style": "style.png", "last": 2, "compare": True, "plan": plan}
     axes = {"data.flow": ["none", "dis"]}
-    declare(tmp_path, section(config=str(ROOT / "configs" / "video.yaml"), data=data, axes=axes))
-    assert paint() == 0
+    write_study(tmp_path, create_section(config=str(ROOT / "configs" / "video.yaml"), data=data, axes=axes))
+    assert run_study() == 0
     page = Path("out/index.html").read_text()
     assert page.count("<video") == 2
     assert page.count("film_compare.mp4") == 2
-    assert [line["state"] for line in results()] == ["done", "done"]
-    assert paint() == 0
-    assert paint("--batch=2", output="batched") == 0
+    assert [line["state"] for line in read_results()] == ["done", "done"]
+    assert run_study() == 0
+    assert run_study("--batch=2", output="batched") == 0
     assert not Path("batched/batches").exists(), "a batch has stills only"
 
 
-def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> None:
+def test_folder_study_uses_the_transfer_recipe(tmp_path: Path) -> None:
     write_pair(tmp_path)
     study = create_folder_study(Study(), "content.png", "style.png")
     (run,) = StudyResolver([Path()]).resolve(study).runs
@@ -298,8 +301,8 @@ def test_two_folders_are_painted_by_the_recipe_of_a_transfer(tmp_path: Path) -> 
     assert run.configuration == Resolver().resolve([Path(TRANSFER)], pair)
 
 
-def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(tmp_path, section())
+def test_folder_study_paints_every_content_in_every_style(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(tmp_path, create_section())
     for folder, name in (("contents", "content.png"), ("styles", "style.png")):
         Path(folder).mkdir()
         for copy in ("a", "b"):
@@ -309,21 +312,21 @@ def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     Path("short.yaml").write_text(steps)
     args = ["study", "--contents=contents", "--styles=styles/*.png", "--size=32", "--output=out", "--config=short.yaml"]
     assert main(args) == 0
-    assert len(results()) == 4
+    assert len(read_results()) == 4
     assert main(["study", "--contents=contents", "--output=out"]) == 1
     assert "--styles" in capsys.readouterr().err
     assert main(["study", "--contents=nowhere", "--styles=styles", "--output=out"]) == 1
     assert main(["study", "--config=study.yaml", "--contents=contents", "--styles=styles", "--output=out"]) == 1
 
 
-def test_a_study_without_sections_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(tmp_path)
-    assert paint() == 1
+def test_study_requires_sections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(tmp_path)
+    assert run_study() == 1
     assert "sections" in capsys.readouterr().err
 
 
-def test_a_failure_is_a_file_of_its_run(tmp_path: Path) -> None:
-    declare(tmp_path, section(axes={"model.losses.style.layers": [["conv_1"], ["conv_14"]]}))
-    assert paint() == 1
-    (failed,) = [folder for folder in run_folders() if read_status(folder) == "failed"]
+def test_study_writes_the_failure_of_a_run(tmp_path: Path) -> None:
+    write_study(tmp_path, create_section(axes={"model.losses.style.layers": [["conv_1"], ["conv_14"]]}))
+    assert run_study() == 1
+    (failed,) = [folder for folder in list_run_folders() if read_status(folder) == "failed"]
     assert "conv_14" in (failed / FAILURE_FILE).read_text()

@@ -19,39 +19,39 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read fr
 
 
 @LINUX
-def test_the_peak_is_that_since_it_was_forgotten() -> None:
+def test_peak_bytes_counts_since_forget_peak() -> None:
     # Pages of the kernel's: a tensor may lie in memory that the process has kept of earlier ones.
     size = 200_000_000
-    _take_pages(size)
+    allocate_pages(size)
     forget_peak()
     before = held_bytes()
     assert (peak_bytes() or 0) < before + 0.5 * size
-    _take_pages(size)
+    allocate_pages(size)
     peak = peak_bytes()
     assert peak is not None
     assert before + 0.9 * size <= peak < before + 1.5 * size
 
 
-def _take_pages(size: int) -> None:
+def allocate_pages(size: int) -> None:
     with mmap.mmap(-1, size) as pages:
         for start in range(0, size, mmap.PAGESIZE):
             pages[start] = 1
 
 
-def test_memory_is_plenty_where_three_runs_would_fit() -> None:
+def test_memory_is_plenty_if_three_runs_fit() -> None:
     assert is_plenty(10, 30)
     assert not is_plenty(10, 29)
     assert is_plenty(10, None)
 
 
-def test_what_is_free_is_less_where_something_is_held() -> None:
+def test_free_bytes_decrease_with_held_memory() -> None:
     free = free_bytes(torch.device("cpu"))
     assert free is not None
     assert 0 < free < 1e15
     assert free_bytes(torch.device("meta")) is None
 
 
-def test_a_container_has_what_its_limit_leaves(tmp_path: Path) -> None:
+def test_free_bytes_respect_the_limit_of_a_container(tmp_path: Path) -> None:
     assert _free_bytes_of_container(tmp_path) is None
     (tmp_path / "memory.current").write_text("300\n")
     (tmp_path / "memory.max").write_text("max\n")

@@ -4,7 +4,7 @@ from torch import Tensor
 from nst_lightning.backbones.ops.checkpointing import checkpoint
 
 
-def test_the_gradient_is_that_of_the_segment() -> None:
+def test_checkpointed_gradient_equals_gradient_of_the_segment() -> None:
     calls = []
 
     def segment(value: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,28 +6,30 @@ from torch.nn import functional
 from nst_lightning.backbones.ops.first_convolution import COLUMNS_AT_A_TIME, first_convolution
 
 
-def random(*shape: int) -> Tensor:
+def create_random(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
 
 
 @pytest.mark.parametrize("width", range(3, 4 + 2 * COLUMNS_AT_A_TIME))
-def test_first_convolution(width: int) -> None:
-    image, weight, bias = random(2, 3, 6, width).requires_grad_(), random(4, 3, 3, 3), random(4)
+def test_first_convolution_equals_the_plain_implementation(width: int) -> None:
+    image, weight, bias = create_random(2, 3, 6, width).requires_grad_(), create_random(4, 3, 3, 3), create_random(4)
     torch.testing.assert_close(first_convolution(image, weight, bias), functional.conv2d(image, weight, bias))
     assert torch.autograd.gradcheck(first_convolution, (image, weight, bias))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_its_gradient_in_bfloat16_is_the_exact_one_rounded(layout: torch.memory_format) -> None:
-    image, weight, bias = (tensor.bfloat16() for tensor in (random(1, 3, 9, 14), random(16, 3, 3, 3), random(16)))
-    gradient = random(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
+def test_first_convolution_gradient_in_bfloat16_is_the_rounded_exact_gradient(layout: torch.memory_format) -> None:
+    image, weight, bias = (
+        tensor.bfloat16() for tensor in (create_random(1, 3, 9, 14), create_random(16, 3, 3, 3), create_random(16))
+    )
+    gradient = create_random(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
     expected = functional.conv_transpose2d(gradient.double(), weight.double())
     image = image.contiguous(memory_format=layout).requires_grad_()
     (found,) = torch.autograd.grad(first_convolution(image, weight, bias), image, gradient)
     torch.testing.assert_close(found, expected.bfloat16(), rtol=2**-8, atol=1e-3)
 
 
-def test_on_other_devices_it_is_torchs() -> None:
+def test_first_convolution_is_torch_on_other_devices() -> None:
     image, weight, bias = (torch.empty(*shape, device="meta") for shape in ((1, 3, 8, 9), (4, 3, 3, 3), (4,)))
     found = first_convolution(image.requires_grad_(), weight, bias)
     assert found.grad_fn is not None

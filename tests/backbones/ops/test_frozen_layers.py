@@ -19,20 +19,20 @@ LAYERS = ["conv_1", "conv_2", "relu_3", "conv_4", "conv_6"]
 IMAGE = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(3))
 
 
-def random(*shape: int) -> Tensor:
+def create_random(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape)))
 
 
-def test_rectified_convolution() -> None:
-    value, weight, bias = random(2, 3, 6, 5).requires_grad_(), random(4, 3, 3, 3), random(4)
+def test_rectified_convolution_passes_gradcheck() -> None:
+    value, weight, bias = create_random(2, 3, 6, 5).requires_grad_(), create_random(4, 3, 3, 3), create_random(4)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
     torch.testing.assert_close(rectified_convolution(value, weight, bias), expected)
     assert torch.autograd.gradcheck(rectified_convolution, (value, weight, bias))
 
 
 @pytest.mark.parametrize("state", ["shared", "rectified", "free"])
-def test_rectified_convolution_is_the_plain_implementation(state: InputState) -> None:
-    value, weight, bias = random(2, 3, 6, 5), random(4, 3, 3, 3), random(4)
+def test_rectified_convolution_equals_the_plain_implementation(state: InputState) -> None:
+    value, weight, bias = create_random(2, 3, 6, 5), create_random(4, 3, 3, 3), create_random(4)
     leaf = (functional.relu(value) if state == "rectified" else value).requires_grad_()
     plain = plain_rectified_convolution(leaf, weight, bias)
     result = rectified_convolution(leaf * 1, weight, bias, state)
@@ -41,16 +41,16 @@ def test_rectified_convolution_is_the_plain_implementation(state: InputState) ->
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
-def test_max_pool_is_the_plain_implementation() -> None:
-    value = random(2, 3, 7, 6).requires_grad_()
+def test_max_pool_equals_the_plain_implementation() -> None:
+    value = create_random(2, 3, 7, 6).requires_grad_()
     pooled = [implementation(value) for implementation in (max_pool, plain_max_pool)]
     assert torch.equal(*pooled)
     gradients = [torch.autograd.grad(output.square().sum(), value)[0] for output in pooled]
     assert torch.equal(*gradients)
 
 
-def test_measuring_while_pooling_is_the_plain_implementation() -> None:
-    value = random(1, 3, 7, 6).requires_grad_()
+def test_measure_and_pool_equals_the_plain_implementation() -> None:
+    value = create_random(1, 3, 7, 6).requires_grad_()
 
     def measure(given: Tensor) -> dict[str, Tensor]:
         return {"squares": given.square().sum(), "constant": given.detach().sum()}
@@ -66,15 +66,15 @@ def test_measuring_while_pooling_is_the_plain_implementation() -> None:
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
-def test_maxima() -> None:
-    value = random(2, 3, 7, 6).requires_grad_()
+def test_max_pool_passes_gradcheck() -> None:
+    value = create_random(2, 3, 7, 6).requires_grad_()
     assert torch.equal(max_pool(value), functional.max_pool2d(value, 2))
     assert torch.autograd.gradcheck(max_pool, value)
 
 
 @pytest.mark.parametrize("height", [2, 3, 17, 40, 41])
-def test_a_spare_value_is_overwritten_by_its_gradient(height: int) -> None:
-    value, pooled = random(2, 3, height, 7), []
+def test_max_pool_overwrites_an_unneeded_input_with_its_gradient(height: int) -> None:
+    value, pooled = create_random(2, 3, height, 7), []
     gradients = []
     for spare in (False, True):
         given = value.clone().requires_grad_()
@@ -92,12 +92,12 @@ def test_a_spare_value_is_overwritten_by_its_gradient(height: int) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", [(1, 3, 2, 8), (1, 3, 24, 7), (1, 3, 25, 8), (2, 3, 24, 8)])
-def test_the_gradient_of_maxima_is_the_same_however_it_is_cut(
+def test_max_pool_gradient_is_independent_of_the_strips(
     shape: tuple[int, ...], layout: torch.memory_format, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    value = random(*shape).round(decimals=0).contiguous(memory_format=layout).requires_grad_()
+    value = create_random(*shape).round(decimals=0).contiguous(memory_format=layout).requires_grad_()
     pooled = functional.max_pool2d(value, 2)
-    ways = random(*pooled.shape).contiguous(memory_format=layout)
+    ways = create_random(*pooled.shape).contiguous(memory_format=layout)
     (expected,) = torch.autograd.grad(pooled, value, ways)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     for at_once in (1, 60, 10_000):
@@ -105,7 +105,7 @@ def test_the_gradient_of_maxima_is_the_same_however_it_is_cut(
         assert torch.equal(torch.autograd.grad(max_pool(value), value, ways)[0], expected)
 
 
-def of_plain_operations(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:
+def compute_gradient_plainly(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:
     """A layer by torch's own operations in the order in which they stand in the paper."""
     value = functional.pad((image - backbone.mean) / backbone.std, (1, 1, 1, 1))
     for number in range(1, layer + 1):
@@ -116,12 +116,12 @@ def of_plain_operations(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) 
     return value
 
 
-def test_values_and_gradient_are_those_of_plain_operations() -> None:
+def test_frozen_network_equals_plain_operations() -> None:
     backbone = VGG19(weights="random").double()
     backbone.build(LAYERS)
     backbone.double()
     image = IMAGE.double().requires_grad_()
-    found, expected = backbone(image, LAYERS)["conv_6"], of_plain_operations(backbone, image, 6)
+    found, expected = backbone(image, LAYERS)["conv_6"], compute_gradient_plainly(backbone, image, 6)
     torch.testing.assert_close(found, expected)
     direction = torch.randn_like(found)
     gradients = [torch.autograd.grad((value * direction).sum(), image)[0] for value in (found, expected)]
@@ -129,7 +129,7 @@ def test_values_and_gradient_are_those_of_plain_operations() -> None:
 
 
 @pytest.mark.parametrize("backbone", [VGG19(weights="random"), SlimVGG19()], ids=["vgg19", "slim"])
-def test_under_autocast_features_are_bfloat16_and_near(backbone: Backbone) -> None:
+def test_frozen_network_under_autocast_is_close_and_bfloat16(backbone: Backbone) -> None:
     backbone.build(LAYERS)
     exact = backbone(IMAGE, LAYERS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -140,7 +140,7 @@ def test_under_autocast_features_are_bfloat16_and_near(backbone: Backbone) -> No
         assert (found[layer].float() - exact[layer]).norm() < 0.02 * exact[layer].norm()
 
 
-def test_weights_are_cast_once_and_anew_when_they_are_others() -> None:
+def test_frozen_network_casts_weights_once_until_they_change() -> None:
     backbone = VGG19(weights="random")
     backbone.build(LAYERS)
     name = "convolutions.1.weight"
@@ -158,18 +158,18 @@ def test_weights_are_cast_once_and_anew_when_they_are_others() -> None:
     assert not backbone.cast(name, torch.bfloat16).any()
 
 
-def test_only_outputs_of_convolutions_are_kept_for_the_gradient() -> None:
+def test_frozen_network_saves_only_outputs_of_convolutions() -> None:
     backbone = VGG19(weights="random")
     backbone.build(["conv_6"])
     kept: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def record_saved(tensor: Tensor) -> Tensor:
         if tensor.dim() == 4 and tensor.shape[-1] > 3:
             kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     image = torch.rand(1, 3, 64, 64, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record_saved, lambda tensor: tensor):
         backbone(image, ["conv_6"])
     # Outputs of conv_1 to conv_5, and the maxima before conv_3 and conv_5; the image and its border besides.
     channels = 64 + 64 + (64 + 128 + 128) / 4 + (128 + 256) / 16

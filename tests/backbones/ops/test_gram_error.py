@@ -6,11 +6,11 @@ from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_erro
 from nst_lightning.functional.gram import gram_matrix, moments
 
 
-def features_with_means() -> Tensor:
+def create_features_with_means() -> Tensor:
     return torch.randn(2, 6, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.7
 
 
-def maps() -> dict[str, ChannelMap | None]:
+def create_channel_maps() -> dict[str, ChannelMap | None]:
     made = torch.randn(2, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     weight, offset = made[..., :6], made[..., 6:]
     return {
@@ -21,18 +21,18 @@ def maps() -> dict[str, ChannelMap | None]:
     }
 
 
-def mapped(products: Tensor, of: ChannelMap) -> Tensor:
+def apply_channel_map(products: Tensor, of: ChannelMap) -> Tensor:
     """``V M V^T`` of the means of products of the channels and a channel of ones, which comes last."""
     left = of.weight if of.offset is None else torch.cat([of.weight, of.offset], 2)
     columns = left.shape[-1]
     return left @ products[:, :columns, :columns] @ left.mT
 
 
-@pytest.mark.parametrize("name", list(maps()))
-def test_squared_error_is_that_of_the_mapped_moments(name: str) -> None:
-    features, of = features_with_means(), maps()[name]
+@pytest.mark.parametrize("name", list(create_channel_maps()))
+def test_gram_error_equals_squared_error_of_mapped_moments(name: str) -> None:
+    features, of = create_features_with_means(), create_channel_maps()[name]
     whole = moments(features)
-    made = gram_matrix(features) if of is None else mapped(whole, of)
+    made = gram_matrix(features) if of is None else apply_channel_map(whole, of)
     target = made[:1].flip(1).flip(2)
     torch.testing.assert_close(gram_squared_error(features, target, of), (made - target).square().mean())
     leaf = features.clone().requires_grad_()
@@ -44,21 +44,21 @@ def test_squared_error_is_that_of_the_mapped_moments(name: str) -> None:
     assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, of, weight=3.0), leaf)
 
 
-@pytest.mark.parametrize("name", list(maps()))
-def test_squared_error_of_positions_that_have_shares(name: str) -> None:
-    features, of = features_with_means(), maps()[name]
+@pytest.mark.parametrize("name", list(create_channel_maps()))
+def test_gram_error_weights_positions_by_a_mask(name: str) -> None:
+    features, of = create_features_with_means(), create_channel_maps()[name]
     share = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
     share = share / share.mean((2, 3), keepdim=True)
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     whole = torch.einsum("bchw,bdhw,bhw->bcd", ones, ones, share[:, 0]) / 35
-    made = whole[:, :6, :6] / 6 if of is None else mapped(whole, of)
+    made = whole[:, :6, :6] / 6 if of is None else apply_channel_map(whole, of)
     target = made[:1].flip(1).flip(2)
     torch.testing.assert_close(gram_squared_error(features, target, of, share), (made - target).square().mean())
     leaf = features.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, of, share), leaf)
 
 
-def test_gradient_of_a_squared_error_in_bfloat16_is_the_exact_one_rounded_also_under_autocast() -> None:
+def test_gram_error_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> None:
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(1, 16, 90, 81, generator=generator).bfloat16() + 1
     left = torch.randn(1, 5, 17, generator=generator)
@@ -77,9 +77,9 @@ def test_gradient_of_a_squared_error_in_bfloat16_is_the_exact_one_rounded_also_u
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", list(maps()))
-def test_it_is_the_plain_implementation(name: str, weighted: bool) -> None:
-    features, channel_map = features_with_means().requires_grad_(), maps()[name]
+@pytest.mark.parametrize("name", list(create_channel_maps()))
+def test_gram_error_equals_the_plain_implementation(name: str, weighted: bool) -> None:
+    features, channel_map = create_features_with_means().requires_grad_(), create_channel_maps()[name]
     weights = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
     weights = weights / weights.mean((2, 3), keepdim=True)
     size = 6 if channel_map is None else 3

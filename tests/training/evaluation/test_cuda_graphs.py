@@ -22,7 +22,7 @@ CONTENT, STYLE = smooth_image(40, 48, seed=1), torch.rand(1, 3, 36, 44, generato
 Values = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-def graphed(values: Values, samples: tuple[Tensor], allow_unused_input: bool) -> Values:
+def emulate_graphed_callables(values: Values, samples: tuple[Tensor], allow_unused_input: bool) -> Values:
     """What ``torch.cuda.make_graphed_callables`` does, on a CPU.
 
     The operations alone are recorded, from one place of the input, and replayed; Python between them is not seen again.
@@ -57,7 +57,7 @@ def graphed(values: Values, samples: tuple[Tensor], allow_unused_input: bool) ->
     return Replayed.apply  # type: ignore[no-any-return]
 
 
-def painted(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransfer:
+def fit_module(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransfer:
     data = TransferData.from_pictures(Picture(CONTENT), [Picture(STYLE)], Plan(48, 4, ladder="octaves", smallest=24))
     losses = {
         "content": ContentLoss(["conv_3"]),
@@ -86,23 +86,23 @@ def painted(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransfer:
 )
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_replayed_run_paints_the_same_bits(
+def test_replayed_run_equals_the_plain_run_bitwise(
     precision: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recordings = []
 
-    def counted(*arguments: Any, **options: Any) -> Values:
+    def record_calls(*arguments: Any, **options: Any) -> Values:
         recordings.append(arguments)
-        return graphed(*arguments, **options)
+        return emulate_graphed_callables(*arguments, **options)
 
-    monkeypatch.setattr("torch.cuda.make_graphed_callables", counted)
-    replayed = painted(True, precision, checkpointing=checkpointing)
+    monkeypatch.setattr("torch.cuda.make_graphed_callables", record_calls)
+    replayed = fit_module(True, precision, checkpointing=checkpointing)
     assert len(recordings) == 2  # one for each size
-    assert torch.equal(replayed.image, painted(False, precision, checkpointing=checkpointing).image)
+    assert torch.equal(replayed.image, fit_module(False, precision, checkpointing=checkpointing).image)
 
 
-def test_names_stay_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.make_graphed_callables", graphed)
+def test_replayed_terms_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.make_graphed_callables", emulate_graphed_callables)
     image = torch.rand(1, 3, 4, 4, requires_grad=True)
     replay = record_graph(lambda given: {"a": {"square": given.square().sum()}, "b": {"mean": given.mean()}}, image)
     other = torch.rand(1, 3, 4, 4, requires_grad=True)
@@ -113,7 +113,7 @@ def test_names_stay_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(other.grad, 4 * other.detach() + 1 / 48)
 
 
-def test_only_cuda_records() -> None:
+def test_graph_device_must_be_cuda() -> None:
     check_graph_device(torch.device("cuda", 0))
     with pytest.raises(InputError, match="but the run is on mps: leave"):
         check_graph_device(torch.device("mps"))

@@ -17,11 +17,11 @@ PICTURE, STYLE = smooth_image(27, 22, seed=1), smooth_image(30, 24, seed=2)
 LAYERS = ["conv_1", "relu1_1", "relu_2", "conv2_2", "relu3_1", "conv_6"]
 
 
-def network(slim: bool, **options: Any) -> Backbone:
+def create_backbone(slim: bool, **options: Any) -> Backbone:
     return SlimVGG19(**options) if slim else VGG19(weights="random", **options)
 
 
-def terms() -> dict[str, Loss]:
+def create_losses() -> dict[str, Loss]:
     return {
         "content": ContentLoss(["conv_4", "relu2_2"]),
         "style": GramLoss(LAYERS, 1e4),
@@ -30,7 +30,7 @@ def terms() -> dict[str, Loss]:
     }
 
 
-def evaluated(
+def evaluate_module(
     backbone: Backbone, precision: str, given: dict[str, Loss]
 ) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
     module = StyleTransfer(backbone, given)
@@ -47,12 +47,13 @@ def evaluated(
 @pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("pooling", ["max", "avg"])
-def test_checkpointing_changes_neither_the_terms_nor_the_gradient(slim: bool, precision: str, pooling: str) -> None:
+def test_checkpointed_evaluation_keeps_terms_and_gradient_bitwise(slim: bool, precision: str, pooling: str) -> None:
     found, expected = (
-        evaluated(network(slim, pooling=pooling, checkpointing=on), precision, terms()) for on in (True, False)
+        evaluate_module(create_backbone(slim, pooling=pooling, checkpointing=on), precision, create_losses())
+        for on in (True, False)
     )
     assert {name: list(parts) for name, parts in found[0].items()} == {
-        name: list(term.layers) for name, term in terms().items()
+        name: list(term.layers) for name, term in create_losses().items()
     }
     for name, parts in expected[0].items():
         assert all(torch.equal(found[0][name][layer], part) for layer, part in parts.items())
@@ -61,13 +62,15 @@ def test_checkpointing_changes_neither_the_terms_nor_the_gradient(slim: bool, pr
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_layer_by_layer_is_all_at_once(checkpointing: bool) -> None:
-    class Whole(GramLoss):
+def test_layerwise_evaluation_equals_plain_evaluation(checkpointing: bool) -> None:
+    class WholeGramLoss(GramLoss):
         layerwise = False
 
     layers = ["conv_1", "relu_1", "conv_4", "relu_4"]
     backbone = VGG19(weights="random", checkpointing=checkpointing)
-    found, expected = (evaluated(backbone, "float32", {"style": kind(layers, 1e4)}) for kind in (GramLoss, Whole))
+    found, expected = (
+        evaluate_module(backbone, "float32", {"style": kind(layers, 1e4)}) for kind in (GramLoss, WholeGramLoss)
+    )
     assert all(torch.equal(found[0]["style"][layer], expected[0]["style"][layer]) for layer in layers)
     torch.testing.assert_close(found[1], expected[1])
 
@@ -75,8 +78,10 @@ def test_layer_by_layer_is_all_at_once(checkpointing: bool) -> None:
 @pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
 @pytest.mark.parametrize("pooling", ["max", "avg"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_the_selected_evaluation_is_the_plain_one_in_float64(slim: bool, pooling: str, checkpointing: bool) -> None:
-    module = StyleTransfer(network(slim, pooling=pooling, checkpointing=checkpointing), terms()).double()
+def test_selected_evaluation_equals_the_plain_one_in_float64(slim: bool, pooling: str, checkpointing: bool) -> None:
+    module = StyleTransfer(
+        create_backbone(slim, pooling=pooling, checkpointing=checkpointing), create_losses()
+    ).double()
     picture, style = PICTURE.double(), STYLE.double()
     module.objective.set_targets(StagePictures(picture, [style], [1.0]))
     assert module.evaluate is not module.objective
@@ -92,7 +97,7 @@ def test_the_selected_evaluation_is_the_plain_one_in_float64(slim: bool, pooling
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-9, atol=1e-12)
 
 
-def test_a_checkpointed_network_measures_each_requested_layer() -> None:
+def test_measure_checkpointed_measures_each_requested_layer() -> None:
     def measure(features: Features) -> dict[str, Tensor]:
         return {layer: value.square().sum() for layer, value in features.items()}
 
@@ -109,32 +114,32 @@ def test_a_checkpointed_network_measures_each_requested_layer() -> None:
     torch.testing.assert_close(*gradients)
 
 
-def kept_bytes(checkpointing: bool, layers: list[str]) -> int:
+def count_saved_bytes(checkpointing: bool, layers: list[str]) -> int:
     """What a graph keeps after its evaluation, each storage once."""
     kept: dict[int, int] = {}
 
-    def note(value: Tensor) -> Tensor:
+    def record_saved(value: Tensor) -> Tensor:
         kept[value.data_ptr()] = value.untyped_storage().nbytes()
         return value
 
     module = StyleTransfer(VGG19(weights="random", checkpointing=checkpointing), {"style": GramLoss(layers)})
     module.set_targets(StagePictures(None, [STYLE], [1.0]))
     image = smooth_image(128, 128).requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+    with torch.autograd.graph.saved_tensors_hooks(record_saved, lambda value: value):
         objective = total(module.criterion(image))
     assert objective.requires_grad
     return sum(kept.values())
 
 
-def test_of_each_block_its_input_is_kept() -> None:
+def test_checkpointed_evaluation_saves_only_the_input_of_each_block() -> None:
     layers = ["relu1_1", "conv_2", "relu2_1", "conv_5"]
     # Three channels as the network sees them, and the maxima of 64 and 128 channels; without, four convolutions more.
     inputs = 4 * (3 * 130**2 + 64 * 64**2 + 128 * 32**2)
-    assert kept_bytes(True, layers) == pytest.approx(inputs, rel=0.02)
-    assert kept_bytes(False, layers) > 5 * inputs
+    assert count_saved_bytes(True, layers) == pytest.approx(inputs, rel=0.02)
+    assert count_saved_bytes(False, layers) > 5 * inputs
 
 
-def test_a_network_that_is_trained_is_not_computed_again() -> None:
+def test_measure_checkpointed_supports_trainable_networks() -> None:
     backbone = VGG19(weights="random", checkpointing=True)
     backbone.build(["conv_2"])
     backbone.requires_grad_(True)
