@@ -1,4 +1,4 @@
-"""What the README files say is true: commands run, names exist, links resolve, the map shows the folders that exist."""
+"""The README files are correct: commands run, names exist, links resolve, the map shows the folders that exist."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ from nst_lightning.images.io import write_image
 from nst_lightning.samples import locate
 from tests.cli.test_cli import QUICK, QUICK_FILM
 from tests.test_imports import LAYERS
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nst_lightning"
@@ -27,7 +27,7 @@ TEXTS = {path: path.read_text() for path in READMES}
 README = TEXTS[ROOT / "README.md"]
 MAP = TEXTS[PACKAGE / "README.md"]
 
-# Options that would leave the machine or need a GPU, and those that the quick options below replace.
+# Options that need a network or a GPU, and options that the quick options below replace.
 SLOW = {
     "fit": ("--trainer.accelerator", "--model.cuda_graphs", "--data.first", "--data.last", "--data.stride"),
     "study": ("--size", "--engine", "--ray.address", "--ray.gpus_per_run"),
@@ -40,14 +40,14 @@ def find_blocks(text: str, language: str) -> list[str]:
 
 
 def find_commands(text: str) -> list[list[str]]:
-    """The words of every command in a README, without comments."""
+    """Returns the words of every command in a README, without comments."""
     lines = [line for block in find_blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
     parts = [part for line in lines for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
 
 
 def drop_options(words: list[str], options: tuple[str, ...]) -> list[str]:
-    """A command without these options and their values."""
+    """Returns a command without some options and their values."""
     kept, is_dropping = [], False
     for word in words:
         if word.startswith("--"):
@@ -72,7 +72,7 @@ PYTHON = [block for text in TEXTS.values() for block in find_blocks(text, "pytho
 
 @pytest.fixture
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the files that the commands name, small."""
+    """A working folder with small files under the names that the commands use."""
     monkeypatch.chdir(tmp_path)
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
@@ -87,7 +87,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def choose_quick_options(args: list[str]) -> list[str]:
-    """What makes a command so quick that a test can afford it, and keeps it from downloading."""
+    """Returns options that make a command fast and keep it from downloading."""
     configs = [value for option, value in pairwise(args) if option == "--config"]
     has_vgg19 = any("vgg19" in config for config in configs)
     if args[0] == "fit":
@@ -103,7 +103,7 @@ def choose_quick_options(args: list[str]) -> list[str]:
 
 
 def run_command(args: list[str]) -> None:
-    """Runs a command; ``--print_config`` ends it by SystemExit."""
+    """Runs a command; ``--print_config`` ends it with SystemExit."""
     if "--print_config" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
@@ -118,7 +118,7 @@ def test_readme_begins_with_the_two_setup_commands() -> None:
     first, second, *_ = find_blocks(README, "bash")
     assert first == "pip install . && python -m nst_lightning fit --config configs/transfer.yaml\n"
     assert second == 'pip install -e ".[dev]" && pytest\n'
-    assert "\nInstall and run the tests:\n\n```bash\npip install -e" in README  # `.ci/run` looks for it
+    assert "\nInstall and run the tests:\n\n```bash\npip install -e" in README  # `.ci/run` reads the command below this line
 
 
 def test_readme_programs_are_installed() -> None:
@@ -161,7 +161,7 @@ def test_readme_yaml_example_overrides_a_recipe(block: str, working_folder: Path
 
 
 @pytest.mark.parametrize("example", PYTHON)
-# Lightning says these to a Trainer without arguments.
+# Warnings that Lightning gives to a Trainer without arguments.
 @pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
@@ -209,7 +209,7 @@ def test_readme_links_resolve(path: Path) -> None:
 
 
 def find_anchors(text: str) -> set[str]:
-    """The names by which GitHub links to the headings of a page."""
+    """Returns the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -37,7 +37,7 @@ def test_benchmark_command_prints_tables_and_writes_their_numbers(
         assert row["seconds"]["least"] <= row["seconds"]["median"]
         assert f"{row['seconds']['median']:.4g}" in out
     plain, ours = found["steps"][0]["seconds"], found["steps"][2]
-    # It is measured by the plain loop's steps between ours.
+    # The speed is relative to steps of the plain loop that are interleaved with ours.
     assert plain["least"] / ours["seconds"]["median"] <= ours["speed"]
     assert 0 < ours["share"] < 1
     assert ours["peak_bytes"] > 0

@@ -15,7 +15,7 @@ from nst_lightning.images.io import Picture, read_image
 from nst_lightning.losses import ContentLoss
 from nst_lightning.training.module import StyleTransfer
 from tests.cli.test_cli import QUICK, ROOT
-from tests.tiny import TinyBackbone, smooth_image, write_pair
+from tests.helpers import TinyBackbone, smooth_image, write_pair
 
 
 def test_average_equals_the_closed_form() -> None:

@@ -30,13 +30,13 @@ from nst_lightning.losses import ContentLoss, Loss
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.run_folder import run_folder
 from nst_lightning.training.run_state import RunState
-from tests.tiny import TinyBackbone, smooth_image
+from tests.helpers import TinyBackbone, smooth_image
 
 CONTENT = smooth_image(12, 16, seed=1)
 
 
 class ShiftOptimizer(torch.optim.Optimizer):
-    """Adds the same to every pixel at each step, whatever the gradient."""
+    """Adds a constant to every pixel at each step and ignores the gradient."""
 
     def __init__(self, params: Any, by: float) -> None:
         super().__init__(params, {"by": by})
@@ -49,7 +49,7 @@ class ShiftOptimizer(torch.optim.Optimizer):
 
 
 class ShiftLBFGS(torch.optim.LBFGS):
-    """L-BFGS by name, that does the same."""
+    """A subclass of L-BFGS that adds 1 to every pixel at each step."""
 
     def step(self, closure: Any = None) -> Any:
         loss = closure()
@@ -89,7 +89,7 @@ def fit_module(
 
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 asks torch in a deprecated way
+    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 calls torch in a deprecated way
     "ignore:The number of training batches",
 )
 
@@ -115,7 +115,7 @@ def test_finite_guard_keeps_the_last_finite_image() -> None:
 
     with pytest.raises(DivergedError, match="it became nan at step 3"):
         fit_module(FiniteGuard(), Keep(), loss=BrokenLoss(3), steps=9)
-    # Steps began with images 0, 1 and 2; the third evaluation failed, and what is kept is what it began with.
+    # The steps start with images 0, 1 and 2; the third evaluation fails, and its start is kept.
     assert len(module_images) == 4
     assert torch.equal(module_images[3], module_images[2])
 
@@ -201,7 +201,7 @@ def test_checkpoint_that_cannot_be_written_keeps_the_last_one(tmp_path: Path, mo
     original, saved = torch.save, []
 
     def full(checkpoint: Any, file: Any) -> None:
-        # Straight into its file, beside the one that it is to replace.
+        # Written directly into its own file, next to the one that it will replace.
         saved.append(Path(file.name).name)
         if len(saved) > 1:
             file.write(b"a part")
@@ -227,7 +227,7 @@ def test_checkpoint_reserves_disk_space_before_writing(tmp_path: Path, monkeypat
     with pytest.raises(OSError, match="No space left"):
         fit_module(CheckpointWriter(2), logger=create_logger(tmp_path), steps=5)
     assert not list((tmp_path / "run" / "version_0" / "checkpoints").iterdir())
-    # The image and what the optimizer keeps of its size.
+    # The image and the state of the optimizer, which has the size of the image.
     assert min(asked) > CONTENT.nbytes
 
 
@@ -264,7 +264,7 @@ def test_checkpoints_are_by_default_hundreds_of_steps_and_ten_seconds_apart(
     monkeypatch.setattr("nst_lightning.callbacks.checkpoint.time.monotonic", lambda: Clock.now)
     monkeypatch.setattr(CheckpointWriter, "save", lambda self, run: saved.append(run.step))
     fit_module(CheckpointWriter(), Clock(), logger=create_logger(tmp_path), steps=520)
-    # A hundred steps take 7 seconds, and the end is saved in any case.
+    # A hundred steps take 7 seconds; the end is always saved.
     assert saved == [200, 400, 520]
 
 
@@ -316,7 +316,7 @@ def test_intervals_must_be_positive() -> None:
 
 
 def test_previews_have_a_limited_size() -> None:
-    # TensorBoard sums each byte in Python, while the steps wait.
+    # TensorBoard computes a checksum of every byte in Python while the steps wait.
     for shape, expected in (((16, 2048), (1024, 8)), ((16, 20), (20, 16))):
         (value,) = encode_preview("image/stylized", torch.rand(1, 3, *shape)).value
         with Image.open(io.BytesIO(value.image.encoded_image_string)) as shown:

@@ -9,7 +9,7 @@ from nst_lightning.callbacks import SnapshotWriter
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import read_image
 from tests.cli.test_cli import QUICK, ROOT, TERMS
-from tests.tiny import write_pair
+from tests.helpers import write_pair
 
 
 def paint_and_read_summary(*args: str, name: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_summary_of_a_resumed_run_equals_that_of_a_whole_run() -> None:
     paint_and_read_summary("--data.plan.steps=6", "--trainer.max_steps=3", name="cut")
     resumed = paint_and_read_summary("--data.plan.steps=6", "--ckpt_path=last", name="cut")
     assert resumed["starts"] == 2
-    # The end of the first half is a point of its own.
+    # The end of the first half is an additional point.
     assert resumed["curves"]["total"][-3:] == whole["curves"]["total"][-3:]
     assert resumed["losses"] == whole["losses"]
 

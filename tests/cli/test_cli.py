@@ -16,61 +16,25 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nst_lightning.__main__ import COMMANDS, main
 from nst_lightning.images.io import read_config, read_image, write_image
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import smooth_image, write_pair
+from tests.helpers import smooth_image, write_pair
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = {
-    path.relative_to(ROOT / "configs"): yaml.safe_load(path.read_text()) for path in ROOT.glob("configs/**/*.yaml")
+RECIPE_FILES = {
+    path.relative_to(CONFIGS): yaml.safe_load(path.read_text()) for path in CONFIGS.glob("**/*.yaml")
 }
-TERMS = ("content", "style", "smooth")
-RECIPES = [path for path, config in CONFIGS.items() if "losses" in config.get("model", {})]
-BACKBONES = [path for path in CONFIGS if path.parent.name == "backbones"]
-
-# A size and a length that a test can afford, and a network whose depth does not matter.
-QUICK = ["--data.plan.size=32", "--data.plan.steps=2"]
-QUICK_FILM = ["--data.plan.following_steps=2", "--data.last=2"]
-SMALL = [*QUICK, "--model.backbone=VGG19", "--model.backbone.weights=random"]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Paints with the transfer recipe, small, in an empty folder."""
-    content, style = write_pair(tmp_path)
-    monkeypatch.chdir(tmp_path)
-
-    def paint(*args: str) -> int:
-        layers = ["--model.losses.style.layers=[conv_1,conv_2,conv_3]"]
-        pictures = [f"--data.content={content}", f"--data.style={style}"]
-        return main(["fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}", *SMALL, *layers, *pictures, *args])
-
-    return paint
-
-
-def folder(number: int = 0, name: str = "transfer") -> Path:
-    return Path("logs") / name / f"version_{number}"
-
-
-def checkpoint(number: int = 0) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(folder(number) / "checkpoints" / "last.ckpt", weights_only=True)
-    return loaded
-
-
-def events(number: int = 0) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder(number)), size_guidance={"images": 0, "tensors": 0})
-    accumulator.Reload()
-    return accumulator
+RECIPES = [path for path, config in RECIPE_FILES.items() if "losses" in config.get("model", {})]
+BACKBONES = [path for path in RECIPE_FILES if path.parent.name == "backbones"]
 
 
 def test_configurations_are_all_run_by_a_test() -> None:
-    # Those of `distill` and of `study` are run in their rooms' tests.
-    assert {*RECIPES, *BACKBONES, Path("distill.yaml"), Path("assignment.yaml")} == set(CONFIGS)
+    # The tests of `distill` and `study` run their configurations.
+    assert {*RECIPES, *BACKBONES, Path("distill.yaml"), Path("assignment.yaml")} == set(RECIPE_FILES)
 
 
 @pytest.mark.parametrize("config", RECIPES, ids=str)
 def test_recipe_runs(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     film = config.name == "video.yaml"
-    assert main(["fit", f"--config={ROOT / 'configs' / config}", *QUICK, *(QUICK_FILM if film else [])]) == 0
+    assert main(["fit", f"--config={CONFIGS / config}", *QUICK, *(QUICK_FILM if film else [])]) == 0
     (result,) = Path("logs").rglob("frames/00002.png" if film else "stylized.png")
     with Image.open(result) as picture:
         assert max(picture.size) == 32
@@ -81,45 +45,45 @@ def test_backbone_configuration_overrides_a_recipe(
     backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    configs = [f"--config={ROOT / 'configs' / name}" for name in ("transfer.yaml", backbone)]
+    configs = [f"--config={CONFIGS / name}" for name in ("transfer.yaml", backbone)]
     assert main(["fit", *configs, *QUICK, "--model.backbone.weights=random"]) == 0
-    saved = yaml.safe_load((folder() / "config.yaml").read_text())["model"]
-    assert saved["backbone"]["class_path"].endswith(CONFIGS[backbone]["model"]["backbone"]["class_path"])
-    assert set(saved["losses"]) == set(TERMS)
+    saved = yaml.safe_load((run_folder() / "config.yaml").read_text())["model"]
+    assert saved["backbone"]["class_path"].endswith(RECIPE_FILES[backbone]["model"]["backbone"]["class_path"])
+    assert set(saved["losses"]) == set(TRANSFER_TERMS)
 
 
-def test_run_folder_contains_all_files_of_a_run(run: Any) -> None:
-    assert run("--output=out/result.jpg") == 0
-    files = {str(path.relative_to(folder())) for path in folder().rglob("*") if path.is_file()}
+def test_run_folder_contains_all_files_of_a_run(run_transfer: Any) -> None:
+    assert run_transfer("--output=out/result.jpg") == 0
+    files = {str(path.relative_to(run_folder())) for path in run_folder().rglob("*") if path.is_file()}
     assert {"config.yaml", "stylized.png", "checkpoints/last.ckpt"} <= files
     assert any(name.startswith("events.out.tfevents") for name in files)
     assert not [name for name in files if "part" in name]
-    result = read_image(folder() / "stylized.png").image
+    result = read_image(run_folder() / "stylized.png").image
     assert result.shape == (1, 3, 24, 32)
     assert (read_image("out/result.jpg").image - result).abs().mean() < 0.05
 
 
-def test_run_configuration_is_resolved_and_stored_in_pictures(run: Any) -> None:
-    run("--model.losses.style.weight=5", "--output=result.jpg")
-    config = (folder() / "config.yaml").read_text()
+def test_run_configuration_is_resolved_and_stored_in_pictures(run_transfer: Any) -> None:
+    run_transfer("--model.losses.style.weight=5", "--output=result.jpg")
+    config = (run_folder() / "config.yaml").read_text()
     resolved = yaml.safe_load(config)
     assert resolved["model"]["losses"]["style"]["init_args"]["weight"] == 5
     assert resolved["data"]["plan"]["size"] == 32
-    assert read_config(folder() / "stylized.png") == config
+    assert read_config(run_folder() / "stylized.png") == config
     assert read_config("result.jpg") == config
 
 
-def test_saved_configuration_paints_the_same_picture(run: Any) -> None:
-    run()
-    assert main(["fit", f"--config={folder() / 'config.yaml'}"]) == 0
-    first, second = (read_image(folder(n) / "stylized.png").image for n in (0, 1))
+def test_saved_configuration_paints_the_same_picture(run_transfer: Any) -> None:
+    run_transfer()
+    assert main(["fit", f"--config={run_folder() / 'config.yaml'}"]) == 0
+    first, second = (read_image(run_folder(n) / "stylized.png").image for n in (0, 1))
     assert torch.equal(first, second)
 
 
-def test_command_line_overrides_the_configuration(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_overrides_the_configuration(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["--model.optimizer=Adam", "--model.optimizer.lr=0.02", "--model.losses.style.weight=1e4"]
     with pytest.raises(SystemExit):
-        run(*args, "--trainer.logger.init_args.save_dir=elsewhere", "--print_config=skip_unset")
+        run_transfer(*args, "--trainer.logger.init_args.save_dir=elsewhere", "--print_config=skip_unset")
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["optimizer"]["class_path"] == "torch.optim.Adam"
     assert printed["model"]["optimizer"]["init_args"]["lr"] == 0.02
@@ -128,10 +92,10 @@ def test_command_line_overrides_the_configuration(run: Any, capsys: pytest.Captu
     assert printed["trainer"]["logger"]["init_args"]["save_dir"] == "elsewhere"
 
 
-def test_second_configuration_overrides_the_first(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_configuration_overrides_the_first(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.yaml").write_text("data: {plan: {steps: 7}}\nmodel: {initialization: gaussian}\n")
     with pytest.raises(SystemExit):
-        run("--config=mine.yaml", "--print_config")
+        run_transfer("--config=mine.yaml", "--print_config")
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["data"]["plan"] == {"size": 32, "steps": 7, "ladder": "none", "smallest": 128} | {
         "first_steps": None,
@@ -142,39 +106,39 @@ def test_second_configuration_overrides_the_first(run: Any, capsys: pytest.Captu
     assert printed["model"]["losses"]["style"]["class_path"].endswith("GramLoss")
 
 
-def test_style_option_accepts_a_list(run: Any) -> None:
+def test_style_option_accepts_a_list(run_transfer: Any) -> None:
     style = "style.png"
-    assert run(f"--data.style=[{style}, content.png]", "--data.style_weights=[3, 1]") == 0
-    assert {"image/style_1", "image/style_2"} <= set(events().Tags()["images"])
+    assert run_transfer(f"--data.style=[{style}, content.png]", "--data.style_weights=[3, 1]") == 0
+    assert {"image/style_1", "image/style_2"} <= set(read_events().Tags()["images"])
 
 
-def test_losses_option_accepts_any_terms(run: Any) -> None:
+def test_losses_option_accepts_any_terms(run_transfer: Any) -> None:
     Path("more.yaml").write_text(
         "model: {losses: {coarse: {class_path: GramLoss, init_args: {layers: [relu2_1], weight: 10}},"
         " fine: {class_path: GramLoss, init_args: {layers: [relu1_1]}},"
         " smooth: {class_path: TotalVariationLoss, init_args: {weight: 0.1}}}}\n"
     )
-    assert main(["fit", f"--config={ROOT / 'configs/transfer.yaml'}", *SMALL, "--config=more.yaml"]) == 0
+    assert main(["fit", f"--config={TRANSFER}", *QUICK_VGG19, "--config=more.yaml"]) == 0
     assert {"coarse", "fine", "smooth"} == set(
-        yaml.safe_load((folder() / "config.yaml").read_text())["model"]["losses"]
+        yaml.safe_load((run_folder() / "config.yaml").read_text())["model"]["losses"]
     )
 
 
-def test_tensorboard_contains_curves_pictures_and_configuration(run: Any) -> None:
-    run("--data.plan.steps=20", "--previews.every_n_steps=8", "--model.layer_curves_every_n_steps=10")
-    tags = events().Tags()
-    assert {"loss/total", *(f"loss/{term}" for term in TERMS), "layers/style/conv_2"} <= set(tags["scalars"])
-    assert len(events().Scalars("loss/total")) == 2
-    assert len(events().Scalars("layers/content/conv_3")) == 2
+def test_tensorboard_contains_curves_pictures_and_configuration(run_transfer: Any) -> None:
+    run_transfer("--data.plan.steps=20", "--previews.every_n_steps=8", "--model.layer_curves_every_n_steps=10")
+    tags = read_events().Tags()
+    assert {"loss/total", *(f"loss/{term}" for term in TRANSFER_TERMS), "layers/style/conv_2"} <= set(tags["scalars"])
+    assert len(read_events().Scalars("loss/total")) == 2
+    assert len(read_events().Scalars("layers/content/conv_3")) == 2
     assert {"image/content", "image/style", "image/start", "image/stylized"} == set(tags["images"])
-    assert [image.step for image in events().Images("image/stylized")] == [8, 16, 20]
-    assert len(events().Images("image/content")) == 1
+    assert [image.step for image in read_events().Images("image/stylized")] == [8, 16, 20]
+    assert len(read_events().Images("image/content")) == 1
     assert "configuration/text_summary" in tags["tensors"]
     assert "final/total" in tags["scalars"]
-    total, *terms = (events().Scalars(f"loss/{name}")[-1].value for name in ("total", *TERMS))
+    total, *terms = (read_events().Scalars(f"loss/{name}")[-1].value for name in ("total", *TRANSFER_TERMS))
     assert total == pytest.approx(sum(terms))
-    assert "_hparams_/session_start_info" in events().summary_metadata
-    hyperparameters = yaml.safe_load((folder() / "hparams.yaml").read_text())
+    assert "_hparams_/session_start_info" in read_events().summary_metadata
+    hyperparameters = yaml.safe_load((run_folder() / "hparams.yaml").read_text())
     assert hyperparameters["model.losses.style.weight"] == 1e3
     assert not [name for name in hyperparameters if name.startswith("trainer")]
 
@@ -187,21 +151,21 @@ def test_run_paints_small_and_odd_sizes(
     write_image("odd.png", smooth_image(height, width))
     write_image("style.png", smooth_image(21, 19, seed=1))
     args = ["--data.content=odd.png", "--data.style=style.png", f"--data.plan.size={max(height, width)}"]
-    assert main(["fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}", "--data.plan.steps=2", *args]) == 0
-    assert read_image(folder() / "stylized.png").image.shape == (1, 3, height, width)
+    assert main(["fit", f"--config={TRANSFER}", "--data.plan.steps=2", *args]) == 0
+    assert read_image(run_folder() / "stylized.png").image.shape == (1, 3, height, width)
 
 
-def test_run_without_a_logger_writes_only_the_output(run: Any) -> None:
-    assert run("--trainer.logger=false", "--output=result.png") == 0
+def test_run_without_a_logger_writes_only_the_output(run_transfer: Any) -> None:
+    assert run_transfer("--trainer.logger=false", "--output=result.png") == 0
     assert {path.name for path in Path().iterdir()} == {"content.png", "style.png", "result.png"}
 
 
-def test_run_restores_alpha(run: Any) -> None:
+def test_run_restores_alpha(run_transfer: Any) -> None:
     alpha = torch.ones(1, 1, 32, 32)
     alpha[..., :16] = 0
     write_image("half.png", smooth_image(32, 32), alpha)
-    run("--data.content=half.png")
-    found = read_image(folder() / "stylized.png").alpha
+    run_transfer("--data.content=half.png")
+    found = read_image(run_folder() / "stylized.png").alpha
     assert found is not None
     assert torch.equal(found, alpha)
 
@@ -209,178 +173,160 @@ def test_run_restores_alpha(run: Any) -> None:
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
 @pytest.mark.parametrize("ladder", ["none", "octaves"])
 @pytest.mark.parametrize("cut", [2, 3, 4])
-def test_resumed_run_equals_the_whole_run_bitwise(run: Any, optimizer: str, ladder: str, cut: int) -> None:
+def test_resumed_run_equals_the_whole_run_bitwise(run_transfer: Any, optimizer: str, ladder: str, cut: int) -> None:
     steps = 6 if ladder == "none" else 3
     args = [f"--data.plan.steps={steps}", f"--data.plan.ladder={ladder}", "--data.plan.smallest=16"]
     if optimizer == "Adam":
         args += ["--model.optimizer=Adam", "--model.optimizer.lr=0.05"]
-    assert run(*args) == 0
-    assert run(*args, f"--trainer.max_steps={cut}") == 0
-    assert not torch.equal(checkpoint(1)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
-    assert run(*args, "--ckpt_path=last") == 0
-    assert not folder(2).exists()
-    assert checkpoint(1)["global_step"] == checkpoint(0)["global_step"] == 6
-    assert torch.equal(checkpoint(1)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
-    assert (folder(0) / "stylized.png").read_bytes()[-2000:] == (folder(1) / "stylized.png").read_bytes()[-2000:]
+    assert run_transfer(*args) == 0
+    assert run_transfer(*args, f"--trainer.max_steps={cut}") == 0
+    assert not torch.equal(read_checkpoint(1)["state_dict"]["image"], read_checkpoint(0)["state_dict"]["image"])
+    assert run_transfer(*args, "--ckpt_path=last") == 0
+    assert not run_folder(2).exists()
+    assert read_checkpoint(1)["global_step"] == read_checkpoint(0)["global_step"] == 6
+    assert torch.equal(read_checkpoint(1)["state_dict"]["image"], read_checkpoint(0)["state_dict"]["image"])
+    assert (run_folder(0) / "stylized.png").read_bytes()[-2000:] == (run_folder(1) / "stylized.png").read_bytes()[-2000:]
 
 
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
 @pytest.mark.parametrize(("cut", "then"), [(3, 3), (4, 3), (5, 2), (7, 1), (2, 9)])
-def test_iterations_per_step_keep_the_result_bitwise(run: Any, optimizer: str, cut: int, then: int) -> None:
+def test_iterations_per_step_keep_the_result_bitwise(run_transfer: Any, optimizer: str, cut: int, then: int) -> None:
     args = ["--data.plan.steps=7", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
     if optimizer == "Adam":
-        args += ["--model.optimizer=Adam", "--model.optimizer.lr=0.5"]  # far enough to be clipped
-    assert run(*args) == 0
-    # Training steps of 3, 3 and 1 evaluations at each size; cut somewhere, and gone on with in others.
-    assert run(*args, "--data.plan.iterations_per_step=3", f"--trainer.max_steps={cut}") == 0
-    assert checkpoint(1)["global_step"] == cut
-    assert run(*args, f"--data.plan.iterations_per_step={then}", "--ckpt_path=last") == 0
-    assert checkpoint(1)["global_step"] == checkpoint(0)["global_step"] == 14
-    assert torch.equal(checkpoint(1)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
+        args += ["--model.optimizer=Adam", "--model.optimizer.lr=0.5"]  # so large that values are clipped
+    assert run_transfer(*args) == 0
+    # Training steps of 3, 3 and 1 evaluations at each size, resumed with another number of evaluations.
+    assert run_transfer(*args, "--data.plan.iterations_per_step=3", f"--trainer.max_steps={cut}") == 0
+    assert read_checkpoint(1)["global_step"] == cut
+    assert run_transfer(*args, f"--data.plan.iterations_per_step={then}", "--ckpt_path=last") == 0
+    assert read_checkpoint(1)["global_step"] == read_checkpoint(0)["global_step"] == 14
+    assert torch.equal(read_checkpoint(1)["state_dict"]["image"], read_checkpoint(0)["state_dict"]["image"])
 
 
-def test_iterations_per_step_keep_the_steps_of_curves(run: Any) -> None:
+def test_iterations_per_step_keep_the_steps_of_curves(run_transfer: Any) -> None:
     args = ["--data.plan.steps=30", "--previews.every_n_steps=7", "--snapshots.at_steps=[10,30]"]
-    assert run(*args) == 0
-    assert run(*args, "--data.plan.iterations_per_step=5") == 0
-    curves = [{e.step: e.value for e in events(number).Scalars("loss/total")} for number in (0, 1)]
+    assert run_transfer(*args) == 0
+    assert run_transfer(*args, "--data.plan.iterations_per_step=5") == 0
+    curves = [{e.step: e.value for e in read_events(number).Scalars("loss/total")} for number in (0, 1)]
     assert list(curves[1]) == [9, 19, 29]
-    # A step's loss is that before its last update.
+    # The loss of a step is the one before its last update.
     assert curves[0] == curves[1]
-    assert [event.step for event in events(1).Images("image/stylized")] == [10, 15, 25, 30]
+    assert [event.step for event in read_events(1).Images("image/stylized")] == [10, 15, 25, 30]
     for name in ("step_000010.png", "step_000030.png"):
-        assert torch.equal(*(read_image(folder(number) / name).image for number in (0, 1)))
+        assert torch.equal(*(read_image(run_folder(number) / name).image for number in (0, 1)))
 
 
-def test_iterations_per_step_reject_snapshots_between_steps(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--data.plan.steps=8", "--data.plan.iterations_per_step=4", "--snapshots.at_steps=[4,6]") == 1
+def test_iterations_per_step_reject_snapshots_between_steps(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_transfer("--data.plan.steps=8", "--data.plan.iterations_per_step=4", "--snapshots.at_steps=[4,6]") == 1
     assert "ends of training steps of 4 evaluations, but got 6" in capsys.readouterr().err
-    assert not folder().exists()
+    assert not run_folder().exists()
 
 
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
-def test_resumed_run_accepts_a_longer_plan(run: Any, optimizer: str) -> None:
+def test_resumed_run_accepts_a_longer_plan(run_transfer: Any, optimizer: str) -> None:
     args = ["--model.optimizer=Adam", "--model.optimizer.lr=0.05"] if optimizer == "Adam" else []
-    run(*args, "--data.plan.steps=8")
-    run(*args, "--data.plan.steps=4")
-    assert run(*args, "--data.plan.steps=8", f"--ckpt_path={folder(1)}/checkpoints/last.ckpt") == 0
-    assert torch.equal(checkpoint(2)["state_dict"]["image"], checkpoint(0)["state_dict"]["image"])
+    run_transfer(*args, "--data.plan.steps=8")
+    run_transfer(*args, "--data.plan.steps=4")
+    assert run_transfer(*args, "--data.plan.steps=8", f"--ckpt_path={run_folder(1)}/checkpoints/last.ckpt") == 0
+    assert torch.equal(read_checkpoint(2)["state_dict"]["image"], read_checkpoint(0)["state_dict"]["image"])
 
 
-def test_resumed_finished_run_changes_nothing(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run()
-    before = (folder() / "stylized.png").read_bytes()
-    assert run("--ckpt_path=last") == 0
-    assert (folder() / "stylized.png").read_bytes() == before
+def test_resumed_finished_run_changes_nothing(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run_transfer()
+    before = (run_folder() / "stylized.png").read_bytes()
+    assert run_transfer("--ckpt_path=last") == 0
+    assert (run_folder() / "stylized.png").read_bytes() == before
     assert "All steps of this checkpoint's plan are made" in capsys.readouterr().out
 
 
-def test_saved_configuration_of_a_resumed_run_starts_from_the_beginning(run: Any) -> None:
-    run("--trainer.max_steps=1")
-    run("--ckpt_path=last")
-    saved = yaml.safe_load((folder() / "config.yaml").read_text())
+def test_saved_configuration_of_a_resumed_run_starts_from_the_beginning(run_transfer: Any) -> None:
+    run_transfer("--trainer.max_steps=1")
+    run_transfer("--ckpt_path=last")
+    saved = yaml.safe_load((run_folder() / "config.yaml").read_text())
     assert saved["ckpt_path"] is None
     assert saved["trainer"]["logger"]["init_args"]["version"] is None
 
 
-def test_checkpoint_contains_only_the_image_and_the_optimizer(run: Any) -> None:
-    run()
-    kept = checkpoint()
+def test_checkpoint_contains_only_the_image_and_the_optimizer(run_transfer: Any) -> None:
+    run_transfer()
+    kept = read_checkpoint()
     assert list(kept["state_dict"]) == ["image"]
     assert "hyper_parameters" not in kept
 
 
 @pytest.mark.parametrize(("optimizer", "limit"), [("CompactLBFGS", 80e6), ("LBFGS", 80e6), ("Adam", 12e6)])
-def test_checkpoint_at_512_px_is_small(run: Any, optimizer: str, limit: float) -> None:
+def test_checkpoint_at_512_px_is_small(run_transfer: Any, optimizer: str, limit: float) -> None:
     write_image("square.png", smooth_image(512, 512))
     args = ["--data.content=square.png", "--data.plan.size=512", "--data.plan.steps=12"]
     args += ["--model.losses.style.layers=[image]", "--model.losses.content.layers=[image]"]
-    assert run(*args, f"--model.optimizer={optimizer}") == 0
-    assert (folder() / "checkpoints" / "last.ckpt").stat().st_size < limit
+    assert run_transfer(*args, f"--model.optimizer={optimizer}") == 0
+    assert (run_folder() / "checkpoints" / "last.ckpt").stat().st_size < limit
 
 
-def test_precision_of_targets_equals_that_of_steps(run: Any) -> None:
-    run("--trainer.precision=bf16-mixed", "--data.plan.steps=10", "--model.layer_curves_every_n_steps=10")
-    assert events().Scalars("layers/content/conv_3")[0].value == 0
+def test_precision_of_targets_equals_that_of_steps(run_transfer: Any) -> None:
+    run_transfer("--trainer.precision=bf16-mixed", "--data.plan.steps=10", "--model.layer_curves_every_n_steps=10")
+    assert read_events().Scalars("layers/content/conv_3")[0].value == 0
 
 
 def test_native_precision_is_announced_and_saved(
-    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run_transfer: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nst_lightning.cli.transfer_cli.native_precision", lambda accelerator: "bf16-mixed")
-    run()
+    run_transfer()
     assert "--trainer.precision 32-true forbids it" in capsys.readouterr().out
-    assert yaml.safe_load((folder() / "config.yaml").read_text())["trainer"]["precision"] == "bf16-mixed"
-    run("--trainer.precision=32-true")
+    assert yaml.safe_load((run_folder() / "config.yaml").read_text())["trainer"]["precision"] == "bf16-mixed"
+    run_transfer("--trainer.precision=32-true")
     assert "bfloat16" not in capsys.readouterr().out
-    assert yaml.safe_load((folder(1) / "config.yaml").read_text())["trainer"]["precision"] == "32-true"
+    assert yaml.safe_load((run_folder(1) / "config.yaml").read_text())["trainer"]["precision"] == "32-true"
 
 
 @pytest.mark.parametrize("native", ["32-true", "bf16-mixed"])
 def test_precision_without_hardware_support_gives_a_notice(
-    run: Any, native: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run_transfer: Any, native: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nst_lightning.system.precision.native_precision", lambda accelerator: native)
-    run("--trainer.precision=bf16-mixed")
+    run_transfer("--trainer.precision=bf16-mixed")
     assert ("--trainer.precision 32-true is faster then" in capsys.readouterr().out) is (native == "32-true")
 
 
-def start_fit(*args: str, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "nst_lightning", "fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}"]
-    layers = ["--model.losses.style.layers=[conv_1,conv_2]", "--data.content=content.png", "--data.style=style.png"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [*command, *SMALL, *layers, *args], stderr=subprocess.PIPE, text=True, env=environment, **options
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    while not path.exists():
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.05)
-
-
-def finish(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-
-
 def test_ctrl_c_before_the_first_step_ends_with_status_130(
-    run: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    run_transfer: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(StyleTransfer, "setup", lambda self, stage: signal.raise_signal(signal.SIGINT))
-    assert run() == 130
+    assert run_transfer() == 130
     assert capsys.readouterr().err.splitlines()[-1] == "Stopped."
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.usefixtures("run")
-def test_ctrl_c_saves_the_run_which_can_be_resumed() -> None:
-    last = folder() / "checkpoints" / "last.ckpt"
-    process = start_fit("--data.plan.steps=100000", "--checkpoints.every_n_steps=3")
-    wait_for(last, process)
+def test_ctrl_c_saves_the_run_which_can_be_resumed(run_transfer: Any) -> None:
+    pause = [f"--model.optimizer={PAUSING_LBFGS}", "--model.optimizer.pause_at=5"]
+    process = start_transfer("--data.plan.steps=9", "--checkpoints.every_n_steps=3", *pause)
+    wait_for_pause(process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    release()
+    _, errors = finish_command(process, 130)
     assert "--ckpt_path last resumes it" in errors
     assert "Traceback" not in errors
-    step = checkpoint()["global_step"]
-    assert (folder() / "stylized.png").exists()
-    finish(start_fit(f"--data.plan.steps={step + 5}", "--ckpt_path=last"))
-    assert checkpoint()["global_step"] == step + 5
+    step = read_checkpoint()["global_step"]
+    assert step < 9
+    assert (run_folder() / "stylized.png").exists()
+    assert run_transfer(f"--data.plan.steps={step + 5}", "--ckpt_path=last", *pause) == 0
+    assert read_checkpoint()["global_step"] == step + 5
 
 
-@pytest.mark.usefixtures("run")
-def test_killed_run_resumes_to_the_whole_run_bitwise() -> None:
-    args = ["--data.plan.steps=150", "--checkpoints.every_n_steps=7"]
-    process = start_fit(*args)
-    wait_for(folder() / "checkpoints" / "last.ckpt", process)
+def test_killed_run_resumes_to_the_whole_run_bitwise(run_transfer: Any) -> None:
+    args = ["--data.plan.steps=15", "--checkpoints.every_n_steps=7"]
+    args += [f"--model.optimizer={PAUSING_LBFGS}", "--model.optimizer.pause_at=10"]
+    process = start_transfer(*args)
+    wait_for_pause(process)
     process.kill()
     process.communicate()
-    assert checkpoint()["global_step"] < 150
-    finish(start_fit(*args, "--ckpt_path=last"))
-    finish(start_fit(*args))
-    assert torch.equal(checkpoint(0)["state_dict"]["image"], checkpoint(1)["state_dict"]["image"])
+    assert read_checkpoint()["global_step"] == 7
+    release()
+    assert run_transfer(*args, "--ckpt_path=last") == 0
+    assert run_transfer(*args) == 0
+    assert read_checkpoint(0)["global_step"] == read_checkpoint(1)["global_step"] == 15
+    assert torch.equal(read_checkpoint(0)["state_dict"]["image"], read_checkpoint(1)["state_dict"]["image"])
 
 
 MISTAKES = [
@@ -414,21 +360,21 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("args", "status", "message"), MISTAKES, ids=lambda value: str(value)[:40])
 def test_invalid_option_is_an_error_of_one_line(
-    run: Any, capsys: pytest.CaptureFixture[str], args: list[str], status: int, message: str
+    run_transfer: Any, capsys: pytest.CaptureFixture[str], args: list[str], status: int, message: str
 ) -> None:
     Path("text.jpg").write_text("hello")
     torch.save({"state_dict": {}}, "foreign.ckpt")
     write_image("thin.png", smooth_image(2, 300))
-    assert run(*args) == status
+    assert run_transfer(*args) == status
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
     assert not Path("logs").exists(), "a run that cannot begin leaves no folder"
 
 
-def test_checkpoint_of_another_run_is_rejected(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run()
-    path = f"--ckpt_path={folder()}/checkpoints/last.ckpt"
+def test_checkpoint_of_another_run_is_rejected(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run_transfer()
+    path = f"--ckpt_path={run_folder()}/checkpoints/last.ckpt"
     for args, message in (
         (["--data.plan.size=40"], "an image of 40x30 px, but its image has 32x24 px"),
         (["--data.content=style.png"], "an image of 27x32 px, but its image has 32x24 px"),
@@ -436,30 +382,30 @@ def test_checkpoint_of_another_run_is_rejected(run: Any, capsys: pytest.CaptureF
         (["--data.plan.size=64", "--data.plan.ladder=octaves", "--data.plan.smallest=16"], "an image of 16x12 px"),
     ):
         capsys.readouterr()
-        assert run(path, *args) == 1
+        assert run_transfer(path, *args) == 1
         assert message in capsys.readouterr().err
-    assert not folder(1).exists()
-    run("--data.plan.ladder=octaves", "--data.plan.smallest=16")
-    assert run(f"--ckpt_path={folder(1)}/checkpoints/last.ckpt") == 1
+    assert not run_folder(1).exists()
+    run_transfer("--data.plan.ladder=octaves", "--data.plan.smallest=16")
+    assert run_transfer(f"--ckpt_path={run_folder(1)}/checkpoints/last.ckpt") == 1
     assert "a plan with 1 stages, but this one is in stage 2" in capsys.readouterr().err
 
 
-def test_nan_loss_keeps_the_last_finite_image(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nan_loss_keeps_the_last_finite_image(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     args = [
-        "--model.optimizer=tests.cli.test_cli.DivergingOptimizer",
+        f"--model.optimizer={__name__}.DivergingOptimizer",
         "--data.plan.steps=9",
         "--checkpoints.every_n_steps=2",
     ]
-    assert run(*args) == 1
+    assert run_transfer(*args) == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error"))
     assert re.search(r"Expected a finite loss, but .* at step 5", line)
-    assert checkpoint()["global_step"] == 4
-    image = checkpoint()["state_dict"]["image"]
-    assert (read_image(folder() / "stylized.png").image - image.clamp(0, 1)).abs().max() < 0.01
+    assert read_checkpoint()["global_step"] == 4
+    image = read_checkpoint()["state_dict"]["image"]
+    assert (read_image(run_folder() / "stylized.png").image - image.clamp(0, 1)).abs().max() < 0.01
 
 
 class DivergingOptimizer(torch.optim.Optimizer):
-    """Adds a hundredth four times, then NaN."""
+    """Adds 0.01 four times, then NaN."""
 
     def __init__(self, params: Any) -> None:
         super().__init__(params, {})
@@ -494,7 +440,7 @@ def test_help_of_fit_shows_the_docstrings(capsys: pytest.CaptureFixture[str]) ->
     assert printed.index("--data.content") < printed.index("--model.losses") < printed.index("--trainer.accelerator")
 
 
-# argparse, which prints the help of `fit`, passes over a reader that has gone.
+# argparse, which prints the help of `fit`, ignores a closed pipe.
 @pytest.mark.parametrize(("command", "status"), [([], 141), (["fit"], 0)])
 def test_help_handles_a_closed_pipe(command: list[str], status: int) -> None:
     reader, writer = os.pipe()
@@ -507,4 +453,4 @@ def test_help_handles_a_closed_pipe(command: list[str], status: int) -> None:
 
 def test_help_does_not_import_torch() -> None:
     code = "import sys; from nst_lightning.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0

@@ -1,4 +1,4 @@
-"""Options of Lightning's Trainer that work in `fit` as they do elsewhere, and those that say what to use instead."""
+"""Options of Lightning's Trainer: those that work as usual, and those that are rejected in favor of ours."""
 
 import csv
 import importlib.util
@@ -23,10 +23,9 @@ from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.cli.run_versions import find_last_run
 from nst_lightning.cli.trainer_options import REJECTED_OPTIONS, check_device_count, check_devices
 from nst_lightning.errors import InputError, UsageError
-from tests.cli.test_cli import ROOT, SMALL, TERMS
-from tests.tiny import write_pair
+from tests.helpers import QUICK_VGG19, TRANSFER, TRANSFER_TERMS, run_command, write_pair
 
-# The bar of Rich is tried where Rich is installed; it is no dependency of the package.
+# RichProgressBar is tested only if Rich is installed, since the package does not depend on it.
 RICH = [["RichProgressBar"]] if importlib.util.find_spec("rich") else []
 OWN_BARS = [[f"{__name__}.OwnBar"], ["TQDMProgressBar"], *RICH]
 TENSORBOARD = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "logs", "name": "both"}}
@@ -38,7 +37,7 @@ class UserProgressBar(TQDMProgressBar):
 
 
 class RunRecorder(pl.Callback):
-    """Keeps what a test asks about a run: its bars, and what callbacks can monitor at the end of each stage."""
+    """Records the progress bars of a run and the metrics at the end of its stages."""
 
     bars: ClassVar[list[ProgressBar]] = []
     metrics: ClassVar[list[dict[str, float]]] = []
@@ -53,7 +52,7 @@ class RunRecorder(pl.Callback):
 
 
 class StageRecorder(EarlyStopping):
-    """A callback that monitors a metric sees those of the whole stage."""
+    """Records by how much the metrics of each stage differ from the terms of its last step."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
@@ -92,16 +91,16 @@ class ServiceLogger(Logger):
 
     @property
     def experiment(self) -> None:
-        """Starts the run: only now it has a version."""
+        """Starts the run, which gives it a version."""
         if self._version is None:
             ServiceLogger.runs += 1
             self._version = f"run{ServiceLogger.runs:02d}"
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Sends them nowhere."""
+        """Does nothing."""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Sends them nowhere."""
+        """Does nothing."""
 
 
 @pytest.fixture
@@ -114,7 +113,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def fit(*args: str) -> int:
         layers = ["--model.losses.style.layers=[conv_1,conv_2]"]
         pictures = ["--data.content=content.png", "--data.style=style.png"]
-        return main(["fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}", *SMALL, *layers, *pictures, *args])
+        return main(["fit", f"--config={TRANSFER}", *QUICK_VGG19, *layers, *pictures, *args])
 
     return fit
 
@@ -155,13 +154,11 @@ def test_progress_bar_of_the_user_replaces_ours(run: Any, bar: list[str]) -> Non
 
 @pytest.mark.usefixtures("run")
 def test_profiler_prints_only_its_report() -> None:
-    # In another process, for a test's own loggers decide what is printed in this one.
-    command = [sys.executable, "-m", "nst_lightning", "fit", f"--config={ROOT / 'configs' / 'transfer.yaml'}"]
-    options = [*SMALL, "--trainer.profiler", "simple", "--trainer.enable_progress_bar", "false"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ended = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, check=True)
-    assert "Profiler Report" in ended.stderr
-    before = ended.stderr[: ended.stderr.index("FIT Profiler Report")]
+    # In another process, since pytest configures the loggers of this one.
+    options = [*QUICK_VGG19, "--trainer.profiler", "simple", "--trainer.enable_progress_bar", "false"]
+    _, errors = run_command("fit", f"--config={TRANSFER}", *options)
+    assert "Profiler Report" in errors
+    before = errors[: errors.index("FIT Profiler Report")]
     assert before.strip() == ""
 
 
@@ -189,7 +186,7 @@ def test_callback_metrics_contain_the_terms_of_each_stage(run: Any) -> None:
     stages = [f"--trainer.callbacks+={__name__}.WatchStages", "--trainer.callbacks.monitor=loss/total"]
     assert run(*plan, WATCH, *stages) == 0
     assert len(RunRecorder.metrics) == 3
-    names = {"loss/total", *(f"loss/{term}" for term in TERMS)}
+    names = {"loss/total", *(f"loss/{term}" for term in TRANSFER_TERMS)}
     assert RunRecorder.metrics[0] == RunRecorder.metrics[1] == dict.fromkeys(names, 0.0)
     assert names <= set(RunRecorder.metrics[-1])
 
@@ -244,7 +241,7 @@ def test_logger_without_log_dir_has_a_folder_for_each_run(run: Any, save_dir: st
 
 
 def create_logger_config(class_path: str, **arguments: Any) -> Namespace:
-    """The part of a parsed configuration that describes an object."""
+    """Returns the part of a parsed configuration that describes an object."""
     described: Namespace = dict_to_namespace({"class_path": class_path, "init_args": arguments})
     return described
 

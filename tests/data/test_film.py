@@ -1,4 +1,4 @@
-"""Runs that paint films, from the command line."""
+"""Runs of `fit` that paint films."""
 
 import errno
 import json
@@ -32,57 +32,8 @@ from nst_lightning.video.frames import PaintedFrames
 from nst_lightning.video.occlusion import estimate_reliability
 from nst_lightning.video.warp import warp
 from nst_lightning.video.writer import Timing, write_film
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 from tests.video.test_films import read_audio_packets, read_sound, write_truncated
-
-ROOT = Path(__file__).parents[2]
-CLIP = Clip(frames=5, width=40, height=32)
-TINY = [
-    "fit",
-    f"--config={ROOT / 'configs' / 'video.yaml'}",
-    "--data.style=style.png",
-    "--data.plan.size=40",
-    "--data.plan.steps=4",
-    "--data.plan.following_steps=3",
-    "--model.backbone=tests.tiny.TinyBackbone",
-    "--model.losses.content.layers=[conv_2]",
-    "--model.losses.style.layers=[conv_1,conv_3]",
-    "--model.losses.disocclusion.layers=[conv_1,conv_3]",
-    "--trainer.precision=32-true",
-]
-
-
-@pytest.fixture
-def run_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Paints a tiny film of 5 frames in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    write_clip(Path("clip.mp4"), CLIP)
-    write_image("style.png", smooth_image(30, 36, seed=2))
-
-    def paint(*args: str) -> int:
-        return main([*TINY, "--data.content=clip.mp4", *args])
-
-    return paint
-
-
-def run_folder(number: int = 0) -> Path:
-    return Path("logs/video") / f"version_{number}"
-
-
-def read_film_summary(number: int = 0) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((run_folder(number) / "summary.json").read_text())["film"]
-    return read
-
-
-def read_frames(number: int = 0) -> list[Tensor]:
-    return [read_image(path).image for path in sorted((run_folder(number) / "frames").glob("*.png"))]
-
-
-def read_events(number: int = 0) -> EventAccumulator:
-    accumulator = EventAccumulator(str(run_folder(number)), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
-    accumulator.Reload()
-    return accumulator
-
 
 def test_film_run_folder_contains_frames_film_and_summary(run_film: Any) -> None:
     assert run_film("--output=out/result.webm") == 0
@@ -135,7 +86,7 @@ def test_tensorboard_contains_frames_and_curves_of_a_film(run_film: Any) -> None
 
 
 class StartRecorder(StyleTransfer):
-    """Keeps what each frame starts from, and counts how often targets of styles are made."""
+    """Records the start image of each stage."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -264,15 +215,6 @@ def test_resumed_film_equals_the_whole_film_bitwise(run_film: Any, optimizer: st
     assert_same_films()
 
 
-def assert_same_films(count: int = 5) -> None:
-    # As pixels: a PNG has the time in it when its color profile was made.
-    assert all(torch.equal(*frames) for frames in zip(read_frames(0), read_frames(1), strict=True))
-    assert len(read_frames(0)) == count
-    assert (run_folder(0) / "film.mp4").read_bytes() == (run_folder(1) / "film.mp4").read_bytes()
-    without_times = [[{**r, "seconds": 0} for r in read_film_summary(number)["per_frame"]] for number in (0, 1)]
-    assert without_times[0] == without_times[1]
-
-
 def test_iterations_per_step_keep_the_film_bitwise(run_film: Any) -> None:
     assert run_film() == 0
     assert run_film("--data.plan.iterations_per_step=2") == 0
@@ -293,54 +235,32 @@ def test_resumed_film_rejects_missing_frames(run_film: Any, capsys: pytest.Captu
     assert "number 1 is missing: start the film again" in capsys.readouterr().err
 
 
-def start_film(*args: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nst_lightning", *TINY, "--data.content=clip.mp4", *args]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    while not path.exists():
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.01)
-
-
-def wait_for_checkpoint_after_frame(frame: Path, process: subprocess.Popen[str]) -> None:
-    checkpoint = frame.parents[1] / "checkpoints" / "last.ckpt"
-    while checkpoint.stat().st_mtime_ns < frame.stat().st_mtime_ns:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.01)
-
-
-@pytest.mark.usefixtures("run_film")
-def test_film_killed_during_a_frame_resumes_bitwise() -> None:
-    args = ["--data.plan.following_steps=100", "--checkpoints.every_n_steps=7"]
+def test_film_killed_during_a_frame_resumes_bitwise(run_film: Any) -> None:
+    # Frames of 4, 6, 6, 6 and 6 steps: the pause is in the fourth step of the fourth frame.
+    args = ["--data.plan.following_steps=6", "--checkpoints.every_n_steps=3"]
+    args += [f"--model.optimizer={PAUSING_LBFGS}", "--model.optimizer.pause_at=20"]
     process = start_film(*args)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    process = start_film(*args)
-    wait_for(run_folder(1) / "frames" / "00002.png", process)
-    wait_for_checkpoint_after_frame(run_folder(1) / "frames" / "00002.png", process)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
+    wait_for_pause(process)
+    process.kill()
     process.communicate()
-    assert len(read_frames(1)) == 3
-    before = [(run_folder(1) / "frames" / f"0000{n}.png").stat().st_mtime_ns for n in range(3)]
-    process = start_film(*args, "--ckpt_path=last")
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert [(run_folder(1) / "frames" / f"0000{n}.png").stat().st_mtime_ns for n in range(3)] == before
+    frames = [run_folder() / "frames" / f"0000{number}.png" for number in range(3)]
+    assert len(read_frames()) == 3
+    before = [frame.stat().st_mtime_ns for frame in frames]
+    release()
+    assert run_film(*args, "--ckpt_path=last") == 0
+    assert [frame.stat().st_mtime_ns for frame in frames] == before
+    assert run_film(*args) == 0
     assert_same_films()
 
 
 @pytest.mark.usefixtures("run_film")
 def test_ctrl_c_keeps_the_finished_frames() -> None:
-    process = start_film("--data.plan.following_steps=5000")
-    wait_for(run_folder() / "frames" / "00000.png", process)
-    time.sleep(0.3)
+    # The pause is in the second step of the second frame.
+    process = start_film(f"--model.optimizer={PAUSING_LBFGS}", "--model.optimizer.pause_at=6")
+    wait_for_pause(process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors
+    release()
+    finish_command(process, 130)
     assert len(read_frames()) == len(Film(run_folder() / "film.mp4")) == 1
 
 
@@ -433,7 +353,7 @@ def test_missing_video_package_is_named(
 
 def test_video_packages_are_not_imported_for_stills() -> None:
     code = "import sys; import nst_lightning.cli.transfer_cli; sys.exit(bool({'av', 'cv2'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
 
 
 def test_film_without_a_logger_writes_only_the_output(run_film: Any) -> None:

@@ -47,7 +47,7 @@ def test_gram_matrix_is_independent_of_positions() -> None:
 
 
 def test_gram_matrix_sums_float16_in_float32() -> None:
-    # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, far beyond its largest number of 65504.
+    # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, more than its largest number, 65504.
     features = torch.full((1, 3, 64, 64), 300.0, dtype=torch.float16)
     matrix = gram_matrix(features)
     assert matrix.dtype == torch.float32
@@ -62,7 +62,7 @@ def test_gram_matrix_of_bfloat16_is_close_to_float64(size: tuple[int, int]) -> N
     matrix, exact = gram_matrix(features), compute_naive_products(features.double())
     assert matrix.dtype == torch.float32
     worst = (matrix - exact).abs().max() / exact.max()
-    # Beyond, parts are rounded to the 8 bits of bfloat16, which averages out.
+    # Larger parts are rounded to the 8 bits of bfloat16, which averages out.
     assert worst < (1e-6 if size[0] * size[1] <= EXACT_POSITIONS else 1e-3)
     assert torch.equal(matrix, gram_matrix(features))
 

@@ -12,7 +12,7 @@ from nst_lightning.losses.base import total
 from nst_lightning.optim import CompactLBFGS
 from nst_lightning.samples import sample_path
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import compute_term, set_target
+from tests.helpers import compute_term, set_target
 
 
 def create_features(seed: int, size: int = 4) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ def test_gram_loss_equals_the_mean_squared_difference_of_gram_matrices() -> None
 
 
 def create_separate_channels(strengths: list[float]) -> Tensor:
-    """A feature map each position of which has one channel, so that its Gram matrix is diagonal."""
+    """Returns features with one nonzero channel at each position, so that the Gram matrix is diagonal."""
     value = torch.zeros(1, len(strengths), len(strengths), 1)
     for channel, strength in enumerate(strengths):
         value[0, channel, channel] = strength**0.5
@@ -56,7 +56,7 @@ def test_gram_loss_whitening_evens_out_layers_and_directions(whitening: float, s
         loss, {"conv_1": create_separate_channels([16.0, 4.0, 1.0]), "conv_2": create_separate_channels([8.0, 0.0])}
     )
     value = {"conv_1": create_separate_channels([4.0, 9.0, 1.0]), "conv_2": create_separate_channels([6.0, 0.0])}
-    # M T M has the diagonal 16^(1 - whitening) and so on; M D M is that of D by the same factors.
+    # M T M has the diagonal 16^(1 - whitening) and so on; M D M has that of D times the same factors.
     scales = torch.tensor(strengths)
     target, difference = torch.tensor([16.0, 4.0, 1.0]) * scales, torch.tensor([-12.0, 5.0, 0.0]) * scales
     near = difference.square().sum() / target.square().sum()

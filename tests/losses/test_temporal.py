@@ -5,7 +5,7 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mask_nearest_first, masked_squared_error, warping_error
 from nst_lightning.losses import DisocclusionGramLoss, GramLoss, TemporalLoss
-from tests.tiny import compute_term, set_target
+from tests.helpers import compute_term, set_target
 
 
 def create_random(*shape: int, seed: int = 0) -> Tensor:
@@ -106,7 +106,7 @@ def test_temporal_loss_rejects_invalid_offsets(offsets: list[int]) -> None:
 
 
 def create_disocclusion_loss(disoccluded: Tensor) -> DisocclusionGramLoss:
-    """The loss of a picture whose right part is new, against a target."""
+    """Returns a loss with a target, for a frame with a disoccluded area."""
     loss = DisocclusionGramLoss(["conv_1"], weight=3.0)
     set_target(loss, {"conv_1": create_random(1, 4, 5, 5, seed=3)})
     loss.set_previous_frames(

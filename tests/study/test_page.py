@@ -1,4 +1,4 @@
-"""The page in a browser."""
+"""The page of a study in a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def study_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=[1280, 390])
 def page(study_page: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page as a desktop and as a telephone show it; an error or a missing file fails the test."""
+    """The page at the widths of a desktop and a phone; an error or a missing file fails the test."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": request.param, "height": 800})

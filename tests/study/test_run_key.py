@@ -1,4 +1,4 @@
-"""Keys of runs stay what they were, so that finished runs are recognized."""
+"""Keys of runs do not change between versions, so that finished runs are recognized."""
 
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,6 @@ def test_folder_run_key_equals_that_of_the_first_recipe() -> None:
 
     first = replace(resolve(), optimizer=FIRST_DEFAULT_OPTIMIZER) | {"seed_everything": 0}
     assert folder_run_key(resolve()) == run_key(first)
-    # The seed decides noise: such a run is another one than with the first recipe, whose seed was 0.
+    # Noise depends on the seed: with the first recipe, whose seed was 0, it is another run.
     noise = resolve(initialization="noise")
     assert folder_run_key(noise) == run_key(noise)

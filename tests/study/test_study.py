@@ -23,38 +23,10 @@ from nst_lightning.study.spec.resolve import Resolver
 from nst_lightning.study.spec.study_resolver import StudyResolver
 from nst_lightning.training.module import StyleTransfer
 from tests.study.studies import ROOT, TRANSFER, create_section, read_results, run_study, write_study
-from tests.tiny import write_pair
+from tests.helpers import write_pair
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def list_run_folders(output: str = "out") -> list[Path]:
-    return sorted((Path(output) / "runs").iterdir())
-
-
-def read_pictures(output: str) -> dict[str, torch.Tensor]:
-    return {
-        str(path.relative_to(output)): read_image(path).image for path in sorted(Path(output).rglob("runs/*/*.png"))
-    }
-
-
-def start_study(output: str, *args: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nst_lightning", "study", "--config=study.yaml", f"--output={output}", *args]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def wait_until_painting(output: str, runs: int, process: subprocess.Popen[str], what: str = "runs") -> None:
-    """Waits until a number of runs, or of batches, have a checkpoint."""
-    for _ in range(1200):
-        if len(list(Path(output).glob(f"{what}/*/checkpoints/last.ckpt"))) >= runs:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("nothing was painted in a minute")
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def test_study_writes_page_sheets_curves_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,28 +102,26 @@ def test_study_builds_the_backbone_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_killed_study_resumes_to_the_whole_study_bitwise(tmp_path: Path) -> None:
-    plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 40}}
-    declared = create_section(data=plan, axes={"model.losses.style.weight": [1, 10, 100]}, snapshots=[10, 40])
-    config = yaml.safe_load(Path(declared["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
-    (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
-    write_study(tmp_path, declared | {"config": "often.yaml"})
-    process = start_study("out")
-    wait_until_painting("out", 2, process)
+    # The pause is in step 8 of the second of three runs.
+    axes = {"model.losses.style.weight": [1, 10, 100]}
+    write_study(tmp_path, create_pausing_section(tmp_path, steps=12, pause_at=20, axes=axes, snapshots=[4, 12]))
+    process = start_study()
+    wait_for_pause(process)
     process.kill()
     process.communicate()
-    states = [read_status(folder) for folder in list_run_folders()]
-    assert states.count("done") < 3
-    assert "begun" in states or "done" in states
+    assert sorted(read_status(folder) for folder in list_run_folders()) == ["begun", "done"]
+    release()
     assert run_study() == 0
     assert run_study(output="whole") == 0
     killed, whole = read_pictures("out"), read_pictures("whole")
     assert list(killed) == list(whole)
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
-    numbers = [[{k: v for k, v in line.items() if k not in ("seconds", "starts")} for line in read_results(o)]
-               for o in ("out", "whole")]  # fmt: skip
+    numbers = [
+        [{name: value for name, value in line.items() if name not in ("seconds", "starts")} for line in read_results(o)]
+        for o in ("out", "whole")
+    ]
     assert numbers[0] == numbers[1]
-    again = [int(line["starts"]) for line in read_results("out")]
-    assert sum(again) <= 4
+    assert sorted(line["starts"] for line in read_results("out")) == ["1", "1", "2"]
 
 
 def test_ctrl_c_before_the_first_step_ends_the_study(
@@ -166,21 +136,18 @@ def test_ctrl_c_before_the_first_step_ends_the_study(
 
 
 def test_ctrl_c_leaves_a_page_of_the_finished_runs(tmp_path: Path) -> None:
-    plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 50}}
-    write_study(
-        tmp_path,
-        create_section(data=plan, axes={"seed_everything": list(range(40))}, model={"initialization": "noise"}),
-    )
-    process = start_study("out")
-    wait_until_painting("out", 2, process)
+    # The pause is in step 2 of the second of four runs.
+    axes = {"seed_everything": [1, 2, 3, 4]}
+    noise = {"initialization": "noise"}
+    write_study(tmp_path, create_pausing_section(tmp_path, steps=5, pause_at=7, axes=axes, model=noise))
+    process = start_study()
+    wait_for_pause(process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "run the same command to resume" in err
-    assert "Traceback" not in err
-    states = [line["state"] for line in read_results()]
-    assert len(states) == 40
-    assert 1 <= states.count("done") < 40
+    release()
+    _, errors = finish_command(process, 130)
+    assert "run the same command to resume" in errors
+    assert "Traceback" not in errors
+    assert sorted(line["state"] for line in read_results()) == ["begun", "done", "new", "new"]
     assert "not painted yet" in Path("out/index.html").read_text()
 
 
@@ -196,7 +163,7 @@ def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
     single, batch = read_pictures("single"), read_pictures("batch")
     assert list(single) == list(batch)
     for name, image in single.items():
-        # A value between two of 8 bits may be rounded to either.
+        # A value halfway between two of the 8-bit values may be rounded to either.
         assert (image - batch[name]).abs().max() <= 1.01 / 255, name
         assert (image - batch[name]).abs().mean() < 1e-4, name
     for one, many in zip(read_results("single"), read_results("batch"), strict=True):
@@ -263,14 +230,13 @@ def test_batch_with_a_failing_run_paints_the_others(tmp_path: Path) -> None:
 
 
 def test_killed_batch_resumes_bitwise(tmp_path: Path) -> None:
-    plan = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 60}}
-    config = yaml.safe_load(Path(create_section()["config"]).read_text()) | {"checkpoints": {"every_n_steps": 3}}
-    (tmp_path / "often.yaml").write_text(yaml.safe_dump(config))
-    write_study(tmp_path, create_section(config="often.yaml", data=plan))
-    process = start_study("out", "--batch=2")
-    wait_until_painting("out", 1, process, "batches")
+    write_study(tmp_path, create_pausing_section(tmp_path, steps=12, pause_at=8))
+    process = start_study("--batch=2")
+    wait_for_pause(process)
     process.kill()
     process.communicate()
+    assert len(list(Path("out/batches").glob("*/checkpoints/last.ckpt"))) == 1
+    release()
     assert run_study("--batch=2") == 0
     assert [line["starts"] for line in read_results()] == ["2", "2"]
     assert run_study("--batch=2", output="whole") == 0

@@ -1,4 +1,4 @@
-"""Inside of `study`, imports go downward only: spec, engine, report, command."""
+"""Imports inside of `study` go downward only: spec, engine, report, command."""
 
 import re
 

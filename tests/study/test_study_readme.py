@@ -12,7 +12,7 @@ from nst_lightning.__main__ import main
 from nst_lightning.images.io import write_image
 from nst_lightning.study.spec.declaration import Section
 from tests.study.studies import ROOT
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 
 README = (ROOT / "nst_lightning" / "study" / "README.md").read_text()
 COMMANDS = re.findall(r"^python -m nst_lightning (study .*)$", README, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Films in and out."""
+"""Reading and writing films."""
 
 import shutil
 import struct
@@ -65,7 +65,7 @@ def test_film_keeps_times_of_frames(ending: str, tmp_path: Path) -> None:
     info = Film(tmp_path / f"film{ending}").info
     for found, time in zip(info.times, times, strict=True):
         assert float(found - info.times[0]) == pytest.approx(float(time), abs=0.002)
-    # The last picture of a webp is shown as long as the others are on average: its encoder asks nobody.
+    # The encoder of webp shows the last picture as long as the others on average.
     last = 0.9 + 0.18 if ending == ".webp" else 1.2
     assert float(info.end - info.times[0]) == pytest.approx(last, abs=0.011)
 
@@ -102,7 +102,7 @@ def test_mp4_can_be_streamed(tmp_path: Path) -> None:
 
 
 def test_mp4_is_deterministic(tmp_path: Path) -> None:
-    # Detail that changes from frame to frame: what x264 borrows between frames depended on where its memory lay.
+    # Detail changes between frames: x264's motion search depended on memory addresses.
     noisy = create_pictures(5, Clip(frames=5, width=40, height=32, pan=1, ball=None, noise=0.2))
     elsewhere, films = [b""] * 20, set()
     for number in range(100):
@@ -113,7 +113,7 @@ def test_mp4_is_deterministic(tmp_path: Path) -> None:
 
 
 def read_sound(path: Path) -> tuple[str, float, float]:
-    """Codec, seconds and loudness of the sound of a film."""
+    """Returns codec, seconds and loudness of the sound of a film."""
     with av.open(str(path)) as container:
         (stream,) = container.streams.audio
         name = stream.codec_context.name
@@ -178,7 +178,7 @@ def test_film_frames_can_be_read_in_any_order() -> None:
 
 
 def write_rotated_film(path: Path, rotation: int) -> Pixels:
-    """A film whose metadata say that it is to be turned, and what it then shows."""
+    """Writes a film with a rotation in its metadata and returns the upright second picture."""
     write_film(path, iter(create_pictures(2)), create_timing(2))
     turned = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[rotation]
     raw = bytearray(path.read_bytes())
@@ -186,7 +186,7 @@ def write_rotated_film(path: Path, rotation: int) -> Pixels:
     a, b, c, d = (number * 65536 for number in turned)
     raw[matrix : matrix + 20] = struct.pack(">iiiii", a, b, 0, c, d)
     path.write_bytes(raw)
-    return np.rot90(CLIP.picture(1), -rotation // 90)  # the number says how far clockwise
+    return np.rot90(CLIP.picture(1), -rotation // 90)  # the rotation is clockwise
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])

@@ -1,4 +1,4 @@
-"""Flow, warping and occlusion, against motion that is known exactly."""
+"""Optical flow, warping and occlusion compared with exactly known motion."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from nst_lightning.video.flo_files import read_flow, read_flow_size, write_flow
 from nst_lightning.video.flow import DIS, RAFT, Files, Flow, FlowFiles, resolve_flow
 from nst_lightning.video.occlusion import estimate_reliability, find_disocclusions, find_motion_boundaries
 from nst_lightning.video.warp import find_inside, warp
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 
 CLIP = Clip(frames=6, width=128, height=96)
 

@@ -11,7 +11,7 @@ from nst_lightning.data.transfer import StagePictures
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
 from nst_lightning.losses.base import Loss, total
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 
 PICTURE, STYLE = smooth_image(27, 22, seed=1), smooth_image(30, 24, seed=2)
 LAYERS = ["conv_1", "relu1_1", "relu_2", "conv2_2", "relu3_1", "conv_6"]
@@ -115,7 +115,7 @@ def test_measure_checkpointed_measures_each_requested_layer() -> None:
 
 
 def count_saved_bytes(checkpointing: bool, layers: list[str]) -> int:
-    """What a graph keeps after its evaluation, each storage once."""
+    """Returns the bytes that the graph of an evaluation saves for its gradient, each storage once."""
     kept: dict[int, int] = {}
 
     def record_saved(value: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def count_saved_bytes(checkpointing: bool, layers: list[str]) -> int:
 
 def test_checkpointed_evaluation_saves_only_the_input_of_each_block() -> None:
     layers = ["relu1_1", "conv_2", "relu2_1", "conv_5"]
-    # Three channels as the network sees them, and the maxima of 64 and 128 channels; without, four convolutions more.
+    # The padded image and the maxima of 64 and 128 channels; without checkpointing, four convolutions more.
     inputs = 4 * (3 * 130**2 + 64 * 64**2 + 128 * 32**2)
     assert count_saved_bytes(True, layers) == pytest.approx(inputs, rel=0.02)
     assert count_saved_bytes(False, layers) > 5 * inputs
