@@ -1,6 +1,8 @@
 """Helpers for tests: a small backbone, small pictures, commands in other processes."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -121,9 +123,7 @@ def read_events(folder: Path, **size_guidance: int) -> EventAccumulator:
 def start_command(*args: str) -> subprocess.Popen[str]:
     """Starts ``python -m nst_lightning`` in the current folder."""
     command = [sys.executable, "-m", "nst_lightning", *args]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
 def finish_command(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
@@ -188,3 +188,15 @@ def wait_for_pause(process: subprocess.Popen[str], processes: int = 1) -> list[i
 def release() -> None:
     """Lets all paused optimizers continue and keeps others from pausing."""
     Path(RELEASE_FILE).touch()
+
+
+def find_blocks(text: str, language: str) -> list[str]:
+    """Returns the code blocks of a language in a README."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def find_commands(text: str) -> list[list[str]]:
+    """Returns the words of every command in a README, without comments."""
+    lines = [line for block in find_blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part for line in lines for part in line.split("&&")]
+    return [words for part in parts if (words := shlex.split(part, comments=True))]

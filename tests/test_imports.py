@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "nst_lightning"
+from tests.helpers import PACKAGE
 
 # Imports of each folder, or module at the root, within the package, from the lowest layer to the highest. Everything
 # may import `errors` and `version`. An entry names exactly the entries that its code imports, all of them above it.

@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from nst_lightning.samples.gallery import CLIPS, SAMPLES, sample_path
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 DRAWING = "nst_lightning.samples.drawing"

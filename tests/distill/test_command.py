@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.distill.command import main
 from nst_lightning.distill.teachers import DISTILLED_LAYERS
+from tests.helpers import CONFIGS
 
 WIDTHS = "[4,4,5,5,6,6,6,6,7,7,7,7,7]"
 
@@ -32,7 +33,7 @@ def create_arguments(teacher: Path, compressed: Path, folder: Path, run: Path, e
         "init_args": {"dirpath": str(run), "save_last": True},
     }
     return [
-        f"--config={Path(__file__).parents[2] / 'configs' / 'distill.yaml'}",
+        f"--config={CONFIGS / 'distill.yaml'}",
         f"--model.vgg={teacher}",
         f"--model.compressed={compressed}",
         f"--model.widths={WIDTHS}",

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, mean_and_products, moments
+from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, matrix_power, mean_and_products, moments
 
 
 def compute_naive_gram(features: Tensor) -> Tensor:
@@ -115,3 +115,12 @@ def test_moments_of_bfloat16_equal_gram_matrix_with_a_channel_of_ones() -> None:
     features = torch.randn(1, 16, 90, 81, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     torch.testing.assert_close(moments(features), 17 * gram_matrix(ones), rtol=0, atol=2e-3)
+
+
+def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:
+    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))).Q
+    matrix = (basis * torch.tensor([8.0, 4.0, 2.0, 1e-9], dtype=torch.float64)) @ basis.T
+    found = matrix_power(matrix[None].float(), -0.5, floor=0.01)[0].double()
+    expected = (basis * torch.tensor([1.0, 2**0.5, 2.0, 10.0], dtype=torch.float64)) @ basis.T
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(matrix_power(torch.zeros(1, 3, 3), -0.5, floor=0.01)[0], torch.eye(3))

@@ -10,8 +10,9 @@ import yaml
 
 from nst_lightning.__main__ import main
 from nst_lightning.images.io import read_image
+from nst_lightning.study.spec.study_files import read_study
+from nst_lightning.study.spec.study_resolver import StudyResolver
 from tests.helpers import PAUSING_LBFGS, TRANSFER, start_command, write_pair
-
 
 
 def create_section(**declared: Any) -> dict[str, Any]:
@@ -75,3 +76,7 @@ def read_results(output: str = "out") -> list[dict[str, str]]:
     """Reads the table of a study."""
     with (Path(output) / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def resolve_study(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
+    return StudyResolver([folder]).resolve(read_study([str(write_study(folder, *sections, **declared))]))

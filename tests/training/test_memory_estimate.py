@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,9 +17,7 @@ from nst_lightning.losses import GramLoss
 from nst_lightning.system.precision import DTYPES, Precision
 from nst_lightning.training.memory_estimate import CONSTANT_BYTES, check_memory, estimate_bytes, optimizer_bytes
 from nst_lightning.training.module import StyleTransfer
-from tests.helpers import smooth_image
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ENVIRONMENT, TRANSFER, smooth_image
 
 
 def create_adam(parameters: list[Tensor]) -> Optimizer:
@@ -89,7 +86,8 @@ def test_estimate_is_proportional_to_the_batch_size() -> None:
 
 @pytest.mark.parametrize(
     ("precision", "machine", "expected"),
-    # conv_4 to conv_7: 36 float32 numbers for each of 128x128, 256x128, 256x256 and 256x256 kernels, forward and backward.
+    # conv_4 to conv_7: 36 float32 numbers per kernel, 128x128, 256x128, 256x256 and 256x256 kernels, forward and
+    # backward.
     [("32-true", "x86_64", 2 * 4 * 36 * 128**2 * 11), ("bf16-mixed", "x86_64", 0), ("32-true", "arm64", 0)],
 )
 def test_estimate_counts_transformed_weights(
@@ -142,7 +140,7 @@ print("measured:", needed, peak_bytes() - before)
 def test_estimate_is_close_to_the_measured_memory_of_a_run(checkpointing: str, most: float, tmp_path: Path) -> None:
     # With plenty of memory and no checkpointing, a run keeps freed memory for reuse.
     arguments = [
-        f"--config={ROOT}/configs/transfer.yaml",
+        f"--config={TRANSFER}",
         "--data.plan.steps=3",
         "--model.backbone=VGG19",
         "--model.backbone.weights=random",
@@ -151,8 +149,7 @@ def test_estimate_is_close_to_the_measured_memory_of_a_run(checkpointing: str, m
         "--trainer.precision=32-true",
     ]
     command = [sys.executable, "-c", MEASURED, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("measured:"))
     needed, taken = map(int, line.split()[1:])
     assert 0.5 * needed < taken < most * needed
