@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "nst_lightning"
+from tests.helpers import PACKAGE
 
-# What each folder, or module at the root, imports of the package, from the lowest layer to the highest. `errors` and
-# `version` are free for all. An entry may name only entries above it, and exactly those that its code imports.
+# Imports of each folder, or module at the root, within the package, from the lowest layer to the highest. Everything
+# may import `errors` and `version`. An entry names exactly the entries that its code imports, all of them above it.
 LAYERS: dict[str, set[str]] = {
     "system": set(),
     "functional": set(),
@@ -50,11 +50,11 @@ FREE = {"errors", "version"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def layer(path: Path) -> str:
+def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imported_modules(path: Path) -> Iterator[str]:
+def list_imported_modules(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -64,33 +64,37 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-def imported_layers(name: str) -> set[str]:
-    modules = [module for path in FILES if layer(path) == name for module in imported_modules(path)]
-    # `__main__` and the table of public names import by string, when they are asked.
-    text = "".join(path.read_text() for path in FILES if layer(path) == name and name.startswith("__"))
+def list_imported_layers(name: str) -> set[str]:
+    modules = [module for path in FILES if layer_of(path) == name for module in list_imported_modules(path)]
+    # `__main__` and the table of public names import lazily, by string.
+    text = "".join(path.read_text() for path in FILES if layer_of(path) == name and name.startswith("__"))
     modules += re.findall(r'"(nst_lightning\.[\w.]+)(?=[":])', text)
     return {module.split(".")[1] for module in modules if module.startswith("nst_lightning.")} - FREE - {name}
 
 
 @pytest.mark.parametrize("name", list(LAYERS))
-def test_a_layer_imports_exactly_what_the_table_permits(name: str) -> None:
-    assert imported_layers(name) == LAYERS[name]
+def test_layer_imports_exactly_what_the_table_permits(name: str) -> None:
+    assert list_imported_layers(name) == LAYERS[name]
 
 
 @pytest.mark.parametrize("name", list(LAYERS))
-def test_the_table_permits_lower_layers_alone(name: str) -> None:
+def test_layer_table_permits_only_lower_layers(name: str) -> None:
     lower = list(LAYERS)[: list(LAYERS).index(name)]
     assert LAYERS[name] <= set(lower)
 
 
-def test_the_table_names_every_layer() -> None:
-    assert {layer(path) for path in FILES} == {*LAYERS, *FREE}
+def test_layer_table_names_every_layer() -> None:
+    assert {layer_of(path) for path in FILES} == {*LAYERS, *FREE}
 
 
-def test_exactly_these_layers_import_lightning() -> None:
-    users = {layer(path) for path in FILES if any(name.split(".")[0] == "lightning" for name in imported_modules(path))}
+def test_lightning_is_imported_by_exactly_these_layers() -> None:
+    users = {
+        layer_of(path)
+        for path in FILES
+        if any(name.split(".")[0] == "lightning" for name in list_imported_modules(path))
+    }
     assert users == WITH_LIGHTNING
 
 
-def test_the_root_has_at_most_eight_modules() -> None:
+def test_package_root_has_at_most_eight_modules() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8

@@ -1,4 +1,4 @@
-"""The wheel, the lowest versions of the dependencies, and what the project says of itself."""
+"""The wheel, the lowest versions of the dependencies, and the metadata of the project."""
 
 import os
 import re
@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from nst_lightning.samples.gallery import CLIPS, SAMPLES, sample_path
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 DRAWING = "nst_lightning.samples.drawing"
@@ -37,56 +37,56 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the unpacked wheel, which is what pip makes of a wheel without compiled code."""
+def installed_folder(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the unpacked wheel, as pip installs a wheel without compiled code."""
     folder = tmp_path_factory.mktemp("site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return folder
 
 
-def test_the_wheel_has_everything_that_runs_need(installed: Path) -> None:
-    package = installed / "nst_lightning"
-    for name in ("py.typed", "backbones/slim_vgg19.safetensors", *_files("study/report/template")):
+def test_wheel_contains_all_files_that_runs_need(installed_folder: Path) -> None:
+    package = installed_folder / "nst_lightning"
+    for name in ("py.typed", "backbones/slim_vgg19.safetensors", *list_package_files("study/report/template")):
         assert (package / name).is_file()
     for name in SAMPLES + CLIPS:
         assert (package / "samples" / "files" / sample_path(name).name).is_file()
     configs = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")}
     assert {path.relative_to(package) for path in (package / "configs").rglob("*") if path.is_file()} == configs
     modules = {path.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py") if "drawing" not in path.parts}
-    assert {path.relative_to(installed) for path in installed.rglob("*.py")} == modules
+    assert {path.relative_to(installed_folder) for path in installed_folder.rglob("*.py")} == modules
 
 
-def test_the_wheel_has_nothing_else(installed: Path) -> None:
-    assert {path.name.split("-")[0] for path in installed.iterdir()} == {"nst_lightning"}
-    assert not (installed / "nst_lightning" / "samples" / "drawing").exists()
-    suffixes = {path.suffix for path in (installed / "nst_lightning").rglob("*") if path.is_file()}
+def test_wheel_contains_nothing_else(installed_folder: Path) -> None:
+    assert {path.name.split("-")[0] for path in installed_folder.iterdir()} == {"nst_lightning"}
+    assert not (installed_folder / "nst_lightning" / "samples" / "drawing").exists()
+    suffixes = {path.suffix for path in (installed_folder / "nst_lightning").rglob("*") if path.is_file()}
     assert suffixes <= {".py", ".typed", ".yaml", ".safetensors", ".webp", ".mp4", ".html", ".css", ".js"}
 
 
-def test_the_wheel_paints_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(installed)}
+def test_wheel_paints_in_an_empty_folder(installed_folder: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(installed_folder)}
     command = [sys.executable, "-m", "nst_lightning", "fit", "--config", "transfer", "--data.plan.size=32"]
     subprocess.run([*command, "--data.plan.steps=1"], cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert (tmp_path / "logs" / "transfer" / "version_0" / "stylized.png").is_file()
     code = "import nst_lightning; print(nst_lightning.__file__)"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert Path(run.stdout.strip()) == installed / "nst_lightning" / "__init__.py"
+    assert Path(run.stdout.strip()) == installed_folder / "nst_lightning" / "__init__.py"
 
 
-def test_the_packages_are_the_folders_with_code() -> None:
+def test_packages_equal_the_folders_with_code() -> None:
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py")}
     names = {".".join(folder.parts) for folder in folders} - {DRAWING}
     configs = {"nst_lightning.configs", "nst_lightning.configs.backbones"}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == names | configs
 
 
-def test_only_drawing_imports_drawing() -> None:
+def test_drawing_is_imported_only_by_drawing() -> None:
     users = [path for path in (ROOT / "nst_lightning").rglob("*.py") if DRAWING in path.read_text()]
     assert {path.parent.name for path in users} == {"drawing"}
 
 
-def test_the_lowest_versions_are_the_lower_bounds() -> None:
+def test_lowest_versions_equal_the_lower_bounds() -> None:
     extras = PROJECT["optional-dependencies"]
     requirements = [Requirement(text) for text in PROJECT["dependencies"] + extras["ray"] + extras["video"]]
     bounds = {
@@ -101,7 +101,7 @@ def test_the_lowest_versions_are_the_lower_bounds() -> None:
     assert {name: Version(version) for name, version in pinned.items()} == bounds
 
 
-def test_the_citation_is_valid() -> None:
+def test_citation_is_valid() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"
     assert {"title", "message", "type", "authors", "license", "references"} <= set(citation)
@@ -110,6 +110,6 @@ def test_the_citation_is_valid() -> None:
     assert re.search(r'__version__ = "(.*)"', (ROOT / "nst_lightning/version.py").read_text())[1] == citation["version"]  # type: ignore[index]
 
 
-def _files(folder: str) -> list[str]:
+def list_package_files(folder: str) -> list[str]:
     package = ROOT / "nst_lightning"
     return [str(path.relative_to(package)) for path in (package / folder).iterdir()]

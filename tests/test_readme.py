@@ -1,7 +1,6 @@
-"""What the README files say is true: commands run, names exist, links resolve, the map shows the folders that exist."""
+"""The README files are correct: commands run, names exist, links resolve, the map shows the folders that exist."""
 
 import re
-import shlex
 import shutil
 import tomllib
 from importlib import import_module
@@ -16,38 +15,23 @@ from nst_lightning import backbones, callbacks, losses
 from nst_lightning.__main__ import main
 from nst_lightning.images.io import write_image
 from nst_lightning.samples import locate
-from tests.cli.test_cli import QUICK, QUICK_FILM
+from tests.helpers import CONFIGS, PACKAGE, QUICK, QUICK_FILM, ROOT, TRANSFER, find_blocks, find_commands, smooth_image
 from tests.test_imports import LAYERS
-from tests.tiny import smooth_image
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "nst_lightning"
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("configs/**/README.md")), *sorted(PACKAGE.rglob("README.md"))]
 TEXTS = {path: path.read_text() for path in READMES}
 README = TEXTS[ROOT / "README.md"]
 MAP = TEXTS[PACKAGE / "README.md"]
 
-# Options that would leave the machine or need a GPU, and those that the quick options below replace.
+# Options that need a network or a GPU, and options that the quick options below replace.
 SLOW = {
     "fit": ("--trainer.accelerator", "--model.cuda_graphs", "--data.first", "--data.last", "--data.stride"),
     "study": ("--size", "--engine", "--ray.address", "--ray.gpus_per_run"),
-    "benchmark": ("--sizes", "--steps", "--evaluations", "--quality_size", "--device", "--vgg"),
 }
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
-def commands(text: str) -> list[list[str]]:
-    """The words of every command in a README, without comments."""
-    lines = [line for block in blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
-    parts = [part for line in lines for part in line.split("&&")]
-    return [words for part in parts if (words := shlex.split(part, comments=True))]
-
-
-def without(words: list[str], options: tuple[str, ...]) -> list[str]:
-    """A command without these options and their values."""
+def drop_options(words: list[str], options: tuple[str, ...]) -> list[str]:
+    """Returns a command without some options and their values."""
     kept, is_dropping = [], False
     for word in words:
         if word.startswith("--"):
@@ -59,20 +43,20 @@ def without(words: list[str], options: tuple[str, ...]) -> list[str]:
 
 OURS = list(
     dict.fromkeys(
-        tuple(without(words[3:], SLOW.get(words[3], ())))
+        tuple(drop_options(words[3:], SLOW.get(words[3], ())))
         for text in TEXTS.values()
-        for words in commands(text)
-        if words[:3] == ["python", "-m", "nst_lightning"]
+        for words in find_commands(text)
+        if words[:3] == ["python", "-m", "nst_lightning"] and words[3] != "benchmark"
     )
 )
-SWEEPS = [block for text in TEXTS.values() for block in blocks(text, "yaml") if block.startswith("title:")]
-YAML = [block for text in TEXTS.values() for block in blocks(text, "yaml") if not block.startswith("title:")]
-PYTHON = [block for text in TEXTS.values() for block in blocks(text, "python")]
+SWEEPS = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if block.startswith("title:")]
+YAML = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if not block.startswith("title:")]
+PYTHON = [block for text in TEXTS.values() for block in find_blocks(text, "python")]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the files that the commands name, small."""
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with small files under the names that the commands use."""
     monkeypatch.chdir(tmp_path)
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
@@ -86,8 +70,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def quick_options(args: list[str]) -> list[str]:
-    """What makes a command so quick that a test can afford it, and keeps it from downloading."""
+def choose_quick_options(args: list[str]) -> list[str]:
+    """Returns options that make a command fast and keep it from downloading."""
     configs = [value for option, value in pairwise(args) if option == "--config"]
     has_vgg19 = any("vgg19" in config for config in configs)
     if args[0] == "fit":
@@ -99,11 +83,11 @@ def quick_options(args: list[str]) -> list[str]:
             short["model"] = {"backbone": {"class_path": "VGG19", "init_args": {"weights": "random"}}}
         Path("short.yaml").write_text(yaml.safe_dump(short))
         return ["--config=short.yaml", "--size=32"]
-    return ["--quick"] if args[0] == "benchmark" else []
+    return []
 
 
-def run(args: list[str]) -> None:
-    """Runs a command; ``--print_config`` ends it by SystemExit."""
+def run_command(args: list[str]) -> None:
+    """Runs a command; ``--print_config`` ends it with SystemExit."""
     if "--print_config" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
@@ -114,15 +98,17 @@ def run(args: list[str]) -> None:
 # The setup commands
 
 
-def test_the_first_two_commands_are_the_promised_ones() -> None:
-    first, second, *_ = blocks(README, "bash")
+def test_readme_begins_with_the_two_setup_commands() -> None:
+    first, second, *_ = find_blocks(README, "bash")
     assert first == "pip install . && python -m nst_lightning fit --config configs/transfer.yaml\n"
     assert second == 'pip install -e ".[dev]" && pytest\n'
-    assert "\nInstall and run the tests:\n\n```bash\npip install -e" in README  # `.ci/run` looks for it
+    assert (
+        "\nInstall and run the tests:\n\n```bash\npip install -e" in README
+    )  # `.ci/run` reads the command below this line
 
 
-def test_the_other_commands_are_installed() -> None:
-    names = {words[0] for text in TEXTS.values() for words in commands(text)} - {"pip", "python"}
+def test_readme_programs_are_installed() -> None:
+    names = {words[0] for text in TEXTS.values() for words in find_commands(text)} - {"pip", "python"}
     assert {"pytest", "tensorboard"} <= names
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = " ".join(project["dependencies"] + project["optional-dependencies"]["dev"])
@@ -133,39 +119,45 @@ def test_the_other_commands_are_installed() -> None:
 
 
 @pytest.mark.parametrize("command", OURS, ids=" ".join)
-def test_the_commands_run(command: tuple[str, ...], desk: Path) -> None:
+def test_readme_command_runs(command: tuple[str, ...], working_folder: Path) -> None:
     if any("configs/" in word for word in command):
-        (desk / "configs").symlink_to(ROOT / "configs")
+        (working_folder / "configs").symlink_to(CONFIGS)
     args = ["dis" if word == "raft" else word for word in command]
-    quick = quick_options(args)
+    quick = choose_quick_options(args)
     if "--ckpt_path" in args:
-        run([*without(args, ("--ckpt_path",)), *quick])  # the run that is resumed
-    run([*args, *quick])
+        run_command([*drop_options(args, ("--ckpt_path",)), *quick])  # the run that is resumed
+    run_command([*args, *quick])
 
 
-def test_the_sweep_is_ten_lines_and_paints(desk: Path) -> None:
+def test_readme_benchmark_command_is_only_in_the_folder_whose_tests_run_it() -> None:
+    # `tests/benchmark/test_command.py` runs that command and checks its results.
+    users = [path for path, text in TEXTS.items() if any("benchmark" in words for words in find_commands(text))]
+    assert users == [PACKAGE / "benchmark" / "README.md"]
+
+
+def test_readme_sweep_has_ten_lines_and_paints_six_runs(working_folder: Path) -> None:
     assert len(SWEEPS) == 1
     assert len(SWEEPS[0].splitlines()) == 10
-    (desk / "configs").symlink_to(ROOT / "configs")
+    (working_folder / "configs").symlink_to(CONFIGS)
     Path("short.yaml").write_text("trainer: {max_steps: 2}")
     assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
     assert len(list(Path("out/runs").iterdir())) == 6
 
 
 @pytest.mark.parametrize("block", [block for block in YAML if set(yaml.safe_load(block)) <= {"model", "trainer"}])
-def test_the_yaml_examples_go_on_top_of_a_recipe(block: str, desk: Path) -> None:
+def test_readme_yaml_example_overrides_a_recipe(block: str, working_folder: Path) -> None:
     Path("example.yaml").write_text(block)
-    recipe = ROOT / "configs" / "transfer.yaml"
+    recipe = TRANSFER
     random = ["--model.backbone.weights=random"] if "VGG1" in block else []
     assert main(["fit", f"--config={recipe}", "--config=example.yaml", *QUICK, *random]) == 0
 
 
 @pytest.mark.parametrize("example", PYTHON)
-# Lightning says these to a Trainer without arguments.
+# Warnings that Lightning gives to a Trainer without arguments.
 @pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
-def test_the_python_examples_run(example: str, desk: Path) -> None:
+def test_readme_python_example_runs(example: str, working_folder: Path) -> None:
     assert any("stylize(" in block for block in PYTHON)
     assert any("Trainer().fit(module, datamodule=data)" in block for block in PYTHON)
     quick = re.sub(r"\bsteps=\d+", "steps=2", re.sub(r"\bsize=\d+", "size=32", example))
@@ -178,14 +170,14 @@ def test_the_python_examples_run(example: str, desk: Path) -> None:
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_configurations_exist(path: Path) -> None:
+def test_readme_configurations_exist(path: Path) -> None:
     named = re.findall(r"(?<![\w/.])configs/[a-z][\w/]*\.yaml", TEXTS[path])
     bare = re.findall(r"--config[ =]([a-z][\w/]*)(?![\w/.])", TEXTS[path])
     missing = [name for name in [*named, *(f"configs/{name}.yaml" for name in bare)] if not (ROOT / name).exists()]
     assert missing == []
 
 
-def test_the_classes_in_yaml_exist() -> None:
+def test_readme_classes_exist() -> None:
     named = {name for text in [*YAML, *SWEEPS] for name in re.findall(r"class_path: ([\w.]+)", text)}
     ours = {*backbones.__all__, *callbacks.__all__, *losses.__all__}
     assert len(named & ours) >= 4
@@ -195,7 +187,7 @@ def test_the_classes_in_yaml_exist() -> None:
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_links_resolve(path: Path) -> None:
+def test_readme_links_resolve(path: Path) -> None:
     text = re.sub(r"^```.*?^```", "", TEXTS[path], flags=re.DOTALL | re.MULTILINE)
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -203,13 +195,13 @@ def test_the_links_resolve(path: Path) -> None:
             continue
         file, _, anchor = link.partition("#")
         target = (path.parent / file).resolve() if file else path
-        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+        if not target.exists() or (anchor and anchor not in find_anchors(target.read_text())):
             broken.append(link)
     assert broken == []
 
 
-def anchors(text: str) -> set[str]:
-    """The names by which GitHub links to the headings of a page."""
+def find_anchors(text: str) -> set[str]:
+    """Returns the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -217,19 +209,19 @@ def anchors(text: str) -> set[str]:
 # The shape of the documentation
 
 
-def test_the_first_readme_is_short() -> None:
+def test_root_readme_is_short() -> None:
     assert len(README.splitlines()) <= 130
     assert len(README.split()) <= 900
 
 
-def test_every_large_folder_has_a_readme() -> None:
+def test_large_folders_have_a_readme() -> None:
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     large = {path for path in folders if len([file for file in path.glob("*.py") if file.name != "__init__.py"]) > 5}
     assert [str(path.relative_to(ROOT)) for path in sorted(large) if not (path / "README.md").exists()] == []
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/**/README.md")), ids=lambda path: path.parent.name)
-def test_the_readme_of_a_folder_names_exactly_its_files(path: Path) -> None:
+def test_readme_of_a_folder_names_exactly_its_files(path: Path) -> None:
     named = {name.rpartition("/")[2] for name in re.findall(r"`([\w/]+\.py)`", TEXTS[path])}
     files = {file.name for file in path.parent.glob("*.py") if file.name != "__init__.py"}
     assert sorted(files - named) == []
@@ -238,7 +230,7 @@ def test_the_readme_of_a_folder_names_exactly_its_files(path: Path) -> None:
     assert sorted(named - existing) == []
 
 
-def test_the_map_shows_exactly_the_folders_that_exist() -> None:
+def test_map_shows_exactly_the_folders_that_exist() -> None:
     files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     folders = {path.parent.relative_to(PACKAGE) for path in files} - {Path()}
     (tree,) = re.findall(r"^```\nnst_lightning/\n(.*?)^```", MAP, re.DOTALL | re.MULTILINE)
@@ -249,6 +241,6 @@ def test_the_map_shows_exactly_the_folders_that_exist() -> None:
     assert sorted(shown) == sorted(folders)
 
 
-def test_the_map_shows_the_order_of_imports() -> None:
+def test_map_shows_the_order_of_imports() -> None:
     (order,) = re.findall(r"^## Imports\n.*?^```\n(.*?)^```", MAP, re.DOTALL | re.MULTILINE)
     assert order.split() == list(LAYERS)

@@ -14,11 +14,10 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
 from nst_lightning.losses import ContentLoss
 from nst_lightning.training.module import StyleTransfer
-from tests.cli.test_cli import QUICK, ROOT
-from tests.tiny import TinyBackbone, smooth_image, write_pair
+from tests.helpers import CONFIGS, QUICK, TinyBackbone, smooth_image, write_pair
 
 
-def test_the_average_is_that_of_the_closed_form() -> None:
+def test_average_equals_the_closed_form() -> None:
     images = [torch.rand(1, 3, 4, 5) for _ in range(6)]
     callback, module = ImageAveraging(decay=0.7), StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])})
     module.image = nn.Parameter(images[0].clone())
@@ -40,19 +39,17 @@ def test_the_average_is_that_of_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_the_decay(decay: float) -> None:
+def test_average_rejects_invalid_decays(decay: float) -> None:
     with pytest.raises(InputError, match="decay"):
         ImageAveraging(decay)
 
 
-def test_a_run_with_averages_carried_moments_and_a_ladder_resumes_to_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_with_averaging_and_a_ladder_resumes_bitwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_pair(tmp_path)
 
     def paint(name: str, *args: str) -> Tensor:
-        recipe = [f"--config={ROOT / 'configs' / 'transfer.yaml'}", *QUICK, "--config=averaging.yaml"]
+        recipe = [f"--config={CONFIGS / 'transfer.yaml'}", *QUICK, "--config=averaging.yaml"]
         plan = ["--data.plan.steps=4", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
         logger = f"--trainer.logger.init_args.name={name}"
         assert main(["fit", *recipe, *plan, "--model.optimizer=Adam", logger, *args]) == 0
@@ -68,7 +65,7 @@ def test_a_run_with_averages_carried_moments_and_a_ladder_resumes_to_the_same_bi
         assert torch.equal(paint(f"cut{cut}", "--ckpt_path=last"), whole), cut
 
 
-def test_the_size_of_the_style() -> None:
+def test_style_size_option() -> None:
     data = TransferData(plan=Plan(size=40), style_scale=1.5)
     data.source, data.styles = StillContent(Picture(smooth_image(30, 40))), [Picture(smooth_image(100, 50))]
     data.blend_weights = [1.0]

@@ -9,7 +9,7 @@ from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import StagePictures, StepLoader, TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, write_image
-from tests.tiny import smooth_image, write_pair
+from tests.helpers import smooth_image, write_pair
 
 
 def test_pictures_have_the_long_edge_of_the_stage(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_pictures_have_the_long_edge_of_the_stage(tmp_path: Path) -> None:
     assert data.shape(data.stages[0]) == (15, 20)
 
 
-def test_without_a_content_the_image_has_the_styles_proportions(tmp_path: Path) -> None:
+def test_image_without_content_has_the_aspect_ratio_of_the_style(tmp_path: Path) -> None:
     _, style = write_pair(tmp_path)
     data = TransferData(style=[str(style)], plan=Plan(size=20))
     data.setup("fit")
@@ -31,7 +31,7 @@ def test_without_a_content_the_image_has_the_styles_proportions(tmp_path: Path) 
     assert data.pictures(data.stages[0]).content is None
 
 
-def test_shares_of_styles_sum_to_one() -> None:
+def test_blend_weights_of_styles_sum_to_one() -> None:
     pictures = [Picture(smooth_image(8, 8, seed)) for seed in (1, 2)]
     assert TransferData.from_pictures(None, pictures, Plan()).blend_weights == [0.5, 0.5]
     assert TransferData.from_pictures(None, pictures, Plan(), [1.0, 3.0]).blend_weights == [0.25, 0.75]
@@ -40,32 +40,32 @@ def test_shares_of_styles_sum_to_one() -> None:
             TransferData.from_pictures(None, pictures, Plan(), wrong)
 
 
-def test_alpha_is_that_of_the_content_at_the_size_of_the_image(tmp_path: Path) -> None:
+def test_alpha_of_the_content_has_the_size_of_the_image(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     alpha = torch.zeros(1, 1, 8, 8)
     alpha[..., 4:] = 1
     write_image(path, smooth_image(8, 8), alpha)
     data = TransferData(str(path))
     data.setup("fit")
-    found = data.alpha(16, 16)
-    assert found is not None
-    assert found.shape == (1, 1, 16, 16)
-    assert found[0, 0, 8, 1] < 0.05
-    assert found[0, 0, 8, -2] > 0.95
+    actual = data.alpha(16, 16)
+    assert actual is not None
+    assert actual.shape == (1, 1, 16, 16)
+    assert actual[0, 0, 8, 1] < 0.05
+    assert actual[0, 0, 8, -2] > 0.95
 
 
-def test_neither_content_nor_style_is_told() -> None:
+def test_data_requires_a_content_or_a_style() -> None:
     with pytest.raises(InputError, match="a content or a style, but got neither"):
         TransferData().setup("fit")
 
 
-def test_steps_count() -> None:
+def test_step_loader_counts_steps() -> None:
     steps = StepLoader(3)
     assert len(steps) == 3
     assert list(steps) == [0, 1, 2]
 
 
-def test_all_pictures_move_to_a_device() -> None:
+def test_stage_pictures_all_move_to_a_device() -> None:
     image = smooth_image(8, 8)
     moved = StagePictures(image, [image], [1.0], {1: (image, image[:, :1])}, image).to(torch.device("meta"))
     assert moved.content is not None
@@ -75,10 +75,10 @@ def test_all_pictures_move_to_a_device() -> None:
     assert moved.blend_weights == [1.0]
 
 
-def test_the_source_of_the_content(tmp_path: Path) -> None:
+def test_content_source_depends_on_the_content(tmp_path: Path) -> None:
     content, style = write_pair(tmp_path)
-    for given, kind in ((str(content), StillContent), (None, NoContent), ("sample:clip", FilmContent)):
-        data = TransferData(given, str(style), plan=Plan(size=20))
+    for content_option, kind in ((str(content), StillContent), (None, NoContent), ("sample:clip", FilmContent)):
+        data = TransferData(content_option, str(style), plan=Plan(size=20))
         with pytest.raises(RuntimeError, match=r"call setup\(\) first"):
             data.pictures(data.stages[0])
         data.setup("fit")
@@ -92,7 +92,7 @@ def test_the_source_of_the_content(tmp_path: Path) -> None:
     assert len(data.stages) == 24
 
 
-def test_styles_are_resized_once_for_a_size(tmp_path: Path) -> None:
+def test_styles_are_resized_once_per_size(tmp_path: Path) -> None:
     content, style = write_pair(tmp_path)
     data = TransferData(str(content), str(style), plan=Plan(size=40, ladder="octaves", smallest=20))
     data.setup("fit")

@@ -9,30 +9,31 @@ from safetensors.torch import load_file
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.distill.command import main
 from nst_lightning.distill.teachers import DISTILLED_LAYERS
+from tests.helpers import CONFIGS
 
 WIDTHS = "[4,4,5,5,6,6,6,6,7,7,7,7,7]"
 
 pytestmark = [
-    # Lightning 2.6 asks torch in a way that torch 2.10 and later deprecate.
+    # Lightning 2.6 calls torch in a way that torch 2.10 and later deprecate.
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
     # The runs here are two or three steps long.
     pytest.mark.filterwarnings("ignore:The number of training batches"),
     # A resumed run finds the checkpoints of the first.
     pytest.mark.filterwarnings("ignore:Checkpoint directory"),
-    # The batches are made where they are used.
+    # The batches are created in the main process.
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    # Lightning 2.6 calls what jsonargparse 4.49 deprecated.
+    # Lightning 2.6 calls functions that jsonargparse 4.49 deprecates.
     pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"),
 ]
 
 
-def arguments(teacher: Path, compressed: Path, folder: Path, run: Path, epochs: int = 1) -> list[str]:
+def create_arguments(teacher: Path, compressed: Path, folder: Path, run: Path, epochs: int = 1) -> list[str]:
     checkpoints = {
         "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
         "init_args": {"dirpath": str(run), "save_last": True},
     }
     return [
-        f"--config={Path(__file__).parents[2] / 'configs' / 'distill.yaml'}",
+        f"--config={CONFIGS / 'distill.yaml'}",
         f"--model.vgg={teacher}",
         f"--model.compressed={compressed}",
         f"--model.widths={WIDTHS}",
@@ -51,10 +52,10 @@ def arguments(teacher: Path, compressed: Path, folder: Path, run: Path, epochs: 
     ]
 
 
-def test_a_run_ends_with_weights_that_slim_vgg19_reads(
+def test_distill_writes_weights_that_slim_vgg19_reads(
     teacher: Path, compressed: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments(teacher, compressed, folder, tmp_path)) == 0
+    assert main(create_arguments(teacher, compressed, folder, tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "conv_13" in printed
     backbone = SlimVGG19(str(tmp_path / "thin.safetensors"))
@@ -70,12 +71,10 @@ def test_a_run_ends_with_weights_that_slim_vgg19_reads(
     assert capsys.readouterr().out.splitlines()[-1] == printed.splitlines()[-1]
 
 
-def test_a_resumed_run_continues_where_it_stopped(
-    teacher: Path, compressed: Path, folder: Path, tmp_path: Path
-) -> None:
-    main(arguments(teacher, compressed, folder, tmp_path))
+def test_distill_resumes_where_it_stopped(teacher: Path, compressed: Path, folder: Path, tmp_path: Path) -> None:
+    main(create_arguments(teacher, compressed, folder, tmp_path))
     first = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    main([*arguments(teacher, compressed, folder, tmp_path, epochs=2), "--ckpt_path=last"])
+    main([*create_arguments(teacher, compressed, folder, tmp_path, epochs=2), "--ckpt_path=last"])
     second = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert (first["global_step"], second["global_step"]) == (2, 4)
     changes = [
@@ -87,14 +86,14 @@ def test_a_resumed_run_continues_where_it_stopped(
     assert 0 < max(changes) < 0.1  # trained further, not initialized again
 
 
-def test_a_checkpoint_holds_the_student_and_no_teacher(
+def test_distill_checkpoint_contains_the_student_but_no_teacher(
     teacher: Path, compressed: Path, folder: Path, tmp_path: Path
 ) -> None:
-    main(arguments(teacher, compressed, folder, tmp_path))
+    main(create_arguments(teacher, compressed, folder, tmp_path))
     names = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert {name.split(".")[0] for name in names} == {"convolutions", "read_outs", "started"}
 
 
-def test_the_file_says_what_it_was_made_from(teacher: Path, compressed: Path, folder: Path, tmp_path: Path) -> None:
-    main(arguments(teacher, compressed, folder, tmp_path))
+def test_distill_weights_name_their_sources(teacher: Path, compressed: Path, folder: Path, tmp_path: Path) -> None:
+    main(create_arguments(teacher, compressed, folder, tmp_path))
     assert {tensor.dtype for tensor in load_file(tmp_path / "thin.safetensors").values()} == {torch.float16}

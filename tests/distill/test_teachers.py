@@ -9,12 +9,12 @@ from nst_lightning.distill.teachers import DISTILLED_LAYERS, CompressedVGG19, Te
 from nst_lightning.errors import InputError
 
 
-def test_deep_layers_need_a_teacher(teacher: Path) -> None:
+def test_teachers_require_a_file_for_deep_layers(teacher: Path) -> None:
     with pytest.raises(InputError, match="ends at conv_8"):
         Teachers(str(teacher))
 
 
-def test_a_whole_vgg_teaches_every_layer(tmp_path: Path) -> None:
+def test_teachers_use_a_whole_vgg_for_every_layer(tmp_path: Path) -> None:
     network = VGG19(weights="random")
     network.build(["conv_14"])
     path = tmp_path / "whole.safetensors"
@@ -25,6 +25,6 @@ def test_a_whole_vgg_teaches_every_layer(tmp_path: Path) -> None:
         torch.testing.assert_close(value, expected[layer])
 
 
-def test_another_file_is_no_compressed_network(teacher: Path) -> None:
+def test_teachers_reject_other_files(teacher: Path) -> None:
     with pytest.raises(InputError, match="compressed VGG-19"):
         CompressedVGG19(str(teacher))

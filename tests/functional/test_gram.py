@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, mean_and_products, moments
+from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, matrix_power, mean_and_products, moments
 
 
-def naive_gram(features: Tensor) -> Tensor:
+def compute_naive_gram(features: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
     result = torch.zeros(batch, channels, channels, dtype=features.dtype)
     for b in range(batch):
@@ -15,12 +15,12 @@ def naive_gram(features: Tensor) -> Tensor:
     return result
 
 
-def test_gram_matrix_is_the_mean_of_products_of_channels() -> None:
+def test_gram_matrix_equals_mean_products_of_channels() -> None:
     features = torch.randn(2, 5, 4, 3, dtype=torch.float64)
-    torch.testing.assert_close(gram_matrix(features), naive_gram(features))
+    torch.testing.assert_close(gram_matrix(features), compute_naive_gram(features))
 
 
-def test_gram_matrix_of_a_transposed_layout_is_the_same() -> None:
+def test_gram_matrix_is_independent_of_memory_layout() -> None:
     features = torch.randn(1, 5, 4, 3)
     torch.testing.assert_close(
         gram_matrix(features.contiguous(memory_format=torch.channels_last)), gram_matrix(features)
@@ -34,20 +34,20 @@ def test_gram_matrix_is_symmetric_and_positive_semidefinite() -> None:
 
 
 @pytest.mark.parametrize("channels", [255, 256, 259])
-def test_gram_matrix_of_many_channels_in_blocks_is_the_whole_one(channels: int) -> None:
+def test_gram_matrix_in_blocks_equals_the_whole_product(channels: int) -> None:
     features = torch.randn(2, channels, 5, 3, dtype=torch.float64)
     rows = features.flatten(2)
     torch.testing.assert_close(gram_matrix(features), rows @ rows.mT / rows[0].numel())
 
 
-def test_gram_matrix_does_not_depend_on_the_arrangement() -> None:
+def test_gram_matrix_is_independent_of_positions() -> None:
     features = torch.randn(1, 4, 6, 6, dtype=torch.float64)
     shuffled = features.flatten(2)[..., torch.randperm(36)].view_as(features)
     torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
 
 
 def test_gram_matrix_sums_float16_in_float32() -> None:
-    # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, far beyond its largest number of 65504.
+    # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, more than its largest number, 65504.
     features = torch.full((1, 3, 64, 64), 300.0, dtype=torch.float16)
     matrix = gram_matrix(features)
     assert matrix.dtype == torch.float32
@@ -55,32 +55,32 @@ def test_gram_matrix_sums_float16_in_float32() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (130, 70), (9, 5)])
-def test_gram_matrix_of_bfloat16_is_exact_to_a_small_part_of_its_largest_entry(size: tuple[int, int]) -> None:
+def test_gram_matrix_of_bfloat16_is_close_to_float64(size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(1)
     mixing = torch.randn(24, 24, 1, 1, generator=generator)
     features = torch.nn.functional.conv2d(torch.randn(2, 24, *size, generator=generator) + 0.5, mixing).bfloat16()
-    matrix, exact = gram_matrix(features), naive_products(features.double())
+    matrix, exact = gram_matrix(features), compute_naive_products(features.double())
     assert matrix.dtype == torch.float32
     worst = (matrix - exact).abs().max() / exact.max()
-    # Beyond, parts are rounded to the 8 bits of bfloat16, which averages out.
+    # Larger parts are rounded to the 8 bits of bfloat16, which averages out.
     assert worst < (1e-6 if size[0] * size[1] <= EXACT_POSITIONS else 1e-3)
     assert torch.equal(matrix, gram_matrix(features))
 
 
-def naive_products(features: Tensor) -> Tensor:
+def compute_naive_products(features: Tensor) -> Tensor:
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def test_gradient_of_a_gram_matrix_in_bfloat16_is_the_exact_one_rounded() -> None:
+def test_gram_matrix_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> None:
     features = torch.randn(2, 16, 40, 40, generator=torch.Generator().manual_seed(1)).bfloat16()
     direction = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(2))
     gradients = []
     for dtype in (torch.bfloat16, torch.float64):
-        given = features.to(dtype).detach().clone().requires_grad_()
-        (gram_matrix(given) * direction).sum().backward()  # type: ignore[no-untyped-call]
-        assert given.grad is not None
-        gradients.append(given.grad.double())
+        value = features.to(dtype).detach().clone().requires_grad_()
+        (gram_matrix(value) * direction).sum().backward()  # type: ignore[no-untyped-call]
+        assert value.grad is not None
+        gradients.append(value.grad.double())
     assert (gradients[0] - gradients[1]).norm() < 0.005 * gradients[1].norm()
 
 
@@ -91,17 +91,17 @@ def test_gram_matrix_is_exact_under_autocast() -> None:
     assert torch.equal(matrix, gram_matrix(features))
 
 
-def test_gram_matrix_gradient() -> None:
+def test_gram_matrix_passes_gradcheck() -> None:
     features = torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(gram_matrix, features)
 
 
-def features_with_means() -> Tensor:
+def create_features_with_means() -> Tensor:
     return torch.randn(2, 6, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.7
 
 
-def test_moments_are_means_of_channels_and_of_their_products() -> None:
-    features = features_with_means()
+def test_moments_equal_means_of_channels_and_products() -> None:
+    features = create_features_with_means()
     matrix = moments(features)
     mean, products = mean_and_products(matrix)
     torch.testing.assert_close(mean, features.mean(dim=(2, 3)))
@@ -111,7 +111,16 @@ def test_moments_are_means_of_channels_and_of_their_products() -> None:
     assert torch.autograd.gradcheck(moments, features.requires_grad_())
 
 
-def test_moments_of_bfloat16_are_those_of_a_channel_of_ones() -> None:
+def test_moments_of_bfloat16_equal_gram_matrix_with_a_channel_of_ones() -> None:
     features = torch.randn(1, 16, 90, 81, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     torch.testing.assert_close(moments(features), 17 * gram_matrix(ones), rtol=0, atol=2e-3)
+
+
+def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:
+    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))).Q
+    matrix = (basis * torch.tensor([8.0, 4.0, 2.0, 1e-9], dtype=torch.float64)) @ basis.T
+    actual = matrix_power(matrix[None].float(), -0.5, floor=0.01)[0].double()
+    expected = (basis * torch.tensor([1.0, 2**0.5, 2.0, 10.0], dtype=torch.float64)) @ basis.T
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(matrix_power(torch.zeros(1, 3, 3), -0.5, floor=0.01)[0], torch.eye(3))

@@ -15,44 +15,44 @@ from nst_lightning.functional.wasserstein import (
 )
 
 
-def features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> Tensor:
+def create_features(seed: int, channels: int = 5, height: int = 6, width: int = 7) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     mixed = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
     values = torch.randn(channels, height * width, generator=generator, dtype=torch.float64)
     return (mixed @ values + torch.randn(channels, 1, generator=generator)).view(1, channels, height, width)
 
 
-def distance(first: Tensor, second: Tensor) -> Tensor:
+def compute_distance(first: Tensor, second: Tensor) -> Tensor:
     return wasserstein_2(*mean_and_products(moments(first)), Normal.from_moments(*mean_and_products(moments(second))))
 
 
-def test_the_covariance_is_torchs() -> None:
-    given = features(1)
-    expected = torch.cov(given[0].flatten(1), correction=0)
-    torch.testing.assert_close(covariance(*mean_and_products(moments(given)))[0], expected)
+def test_covariance_equals_torch() -> None:
+    features = create_features(1)
+    expected = torch.cov(features[0].flatten(1), correction=0)
+    torch.testing.assert_close(covariance(*mean_and_products(moments(features)))[0], expected)
 
 
-def test_the_root_is_a_root() -> None:
-    given = mean_and_products(moments(features(2)))
-    normal = Normal.from_moments(*given)
-    noise = NOISE_SHARE * covariance(*given)[0].trace() / 5
+def test_normal_root_is_the_square_root_of_the_covariance() -> None:
+    features = mean_and_products(moments(create_features(2)))
+    normal = Normal.from_moments(*features)
+    noise = NOISE_SHARE * covariance(*features)[0].trace() / 5
     torch.testing.assert_close(normal.noise, noise[None, None])
-    torch.testing.assert_close(normal.root @ normal.root, covariance(*given) + noise * torch.eye(5))
+    torch.testing.assert_close(normal.root @ normal.root, covariance(*features) + noise * torch.eye(5))
     torch.testing.assert_close(normal.root, normal.root.mT)
     torch.testing.assert_close(torch.linalg.eigvalsh(normal.root).square(), normal.variances)
 
 
-def test_wasserstein_2_against_eigenvalues_of_the_product() -> None:
-    # The eigenvalues of S T are those of T^1/2 S T^1/2, taken here without a root of either.
-    first, second = features(3), features(4)
+def test_wasserstein_2_equals_formula_with_eigenvalues_of_the_product() -> None:
+    # S T has the eigenvalues of T^1/2 S T^1/2 and needs no square root.
+    first, second = create_features(3), create_features(4)
     (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*mean_and_products(moments(x)))[0]) for x in (first, second))
     s, t = (x + NOISE_SHARE * t.trace() / 5 * torch.eye(5) for x in (s, t))
     roots = torch.linalg.eigvals(s @ t).real.clamp_min(0).sqrt().sum()
     expected = ((m - n).square().sum() + s.trace() + t.trace() - 2 * roots) / 5
-    torch.testing.assert_close(distance(first, second), expected)
+    torch.testing.assert_close(compute_distance(first, second), expected)
 
 
-def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
+def test_wasserstein_2_of_commuting_covariances_sums_over_axes() -> None:
     one = torch.eye(3, dtype=torch.float64)[None]
     mean = torch.zeros(1, 3, dtype=torch.float64)
     wide, narrow = 4 * one, 1 * one
@@ -60,35 +60,35 @@ def test_wasserstein_2_of_commuting_covariances_is_that_of_their_axes() -> None:
     assert wasserstein_2(mean, wide, Normal.from_moments(mean, narrow)).item() == pytest.approx(expected)
 
 
-def test_a_distribution_has_no_distance_from_itself() -> None:
-    given = features(5)
-    assert distance(given, given).item() == pytest.approx(0, abs=1e-9)
-    assert distance(given, given.flip(2)).item() == pytest.approx(0, abs=1e-9)
-    assert distance(given, features(6)) > 0.1
+def test_wasserstein_2_to_itself_is_zero() -> None:
+    features = create_features(5)
+    assert compute_distance(features, features).item() == pytest.approx(0, abs=1e-9)
+    assert compute_distance(features, features.flip(2)).item() == pytest.approx(0, abs=1e-9)
+    assert compute_distance(features, create_features(6)) > 0.1
 
 
-def test_it_grows_with_the_square_of_what_features_are_measured_in() -> None:
-    first, second = features(13), features(14)
-    torch.testing.assert_close(distance(30 * first, 30 * second), 900 * distance(first, second))
+def test_wasserstein_2_scales_with_the_square_of_the_features() -> None:
+    first, second = create_features(13), create_features(14)
+    torch.testing.assert_close(compute_distance(30 * first, 30 * second), 900 * compute_distance(first, second))
 
 
-def test_a_flat_target_has_a_gradient() -> None:
-    given = features(15).requires_grad_()
-    found = distance(given, torch.zeros(1, 5, 6, 7))
-    given_mean, variance = given.mean((0, 2, 3)), covariance(*mean_and_products(moments(given)))[0]
+def test_wasserstein_2_has_a_gradient_for_a_constant_target() -> None:
+    features = create_features(15).requires_grad_()
+    actual = compute_distance(features, torch.zeros(1, 5, 6, 7))
+    mean, variance = features.mean((0, 2, 3)), covariance(*mean_and_products(moments(features)))[0]
     roots = (torch.linalg.eigvalsh(variance) + MIN_NOISE).sqrt() - MIN_NOISE**0.5
-    assert found.item() == pytest.approx((given_mean.square().sum() + roots.square().sum()).item() / 5)
-    (gradient,) = torch.autograd.grad(found, given)
+    assert actual.item() == pytest.approx((mean.square().sum() + roots.square().sum()).item() / 5)
+    (gradient,) = torch.autograd.grad(actual, features)
     assert bool(gradient.isfinite().all())
 
 
-def test_the_gradient_of_wasserstein_2() -> None:
-    target = features(7)
-    given = features(8).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: distance(x, target), (given,))
+def test_wasserstein_2_passes_gradcheck() -> None:
+    target = create_features(7)
+    features = create_features(8).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: compute_distance(x, target), (features,))
 
 
-def test_the_gradient_where_eigenvalues_are_equal() -> None:
+def test_wasserstein_2_gradient_is_correct_for_equal_eigenvalues() -> None:
     mean = torch.zeros(1, 3, dtype=torch.float64)
     products = 2 * torch.eye(3, dtype=torch.float64)[None].requires_grad_()
     target = Normal.from_moments(mean, torch.eye(3, dtype=torch.float64)[None])
@@ -99,44 +99,46 @@ def test_the_gradient_where_eigenvalues_are_equal() -> None:
     )
 
 
-def test_weak_directions_count_beside_a_strong_one() -> None:
-    # As deep layers have them; float32 loses a standard deviation of 1 in the product of variances of 70 x 70.
+def test_wasserstein_2_keeps_weak_directions_next_to_a_strong_one() -> None:
+    # Values as in deep layers: float32 loses a standard deviation of 1 in a product of variances of 70 x 70.
     generator = torch.Generator().manual_seed(12)
     turned = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64)).Q
-    its, mine = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
-    its[0] = mine[0] = 70
-    noise = NOISE_SHARE * its.square().mean()
-    expected = ((its.square() + noise).sqrt() - (mine.square() + noise).sqrt()).square().mean().item()
-    products = [((turned * values.square()) @ turned.mT)[None].float() for values in (mine, its)]
-    found = wasserstein_2(torch.zeros(1, 64), products[0], Normal.from_moments(torch.zeros(1, 64), products[1]))
-    assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(expected, rel=0.01)
+    target_deviations, deviations = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
+    target_deviations[0] = deviations[0] = 70
+    noise = NOISE_SHARE * target_deviations.square().mean()
+    expected = (
+        ((target_deviations.square() + noise).sqrt() - (deviations.square() + noise).sqrt()).square().mean().item()
+    )
+    products = [((turned * values.square()) @ turned.mT)[None].float() for values in (deviations, target_deviations)]
+    actual = wasserstein_2(torch.zeros(1, 64), products[0], Normal.from_moments(torch.zeros(1, 64), products[1]))
+    assert actual.dtype == torch.float32
+    assert actual.item() == pytest.approx(expected, rel=0.01)
 
 
-def test_rounding_of_products_leaves_a_finite_gradient() -> None:
-    # A channel without variance beside a strong one, whose variance comes out below 0 by more than the noise.
+def test_wasserstein_2_gradient_is_finite_for_rounded_products() -> None:
+    # A constant channel next to a strong one: its computed variance is negative by more than the noise.
     mean = torch.tensor([[100.0, 3.0]], dtype=torch.float64)
     products = torch.tensor([[[1.2e4, 300.0], [300.0, 9.0 - 2e-3]]], dtype=torch.float64).requires_grad_()
     target = Normal.from_moments(torch.zeros(1, 2), torch.eye(2)[None])
-    (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
-    # What a channel has that has the noise alone: (1 - sqrt(t / s)) / channels.
-    assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
+    (actual,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
+    # The value for a channel that has only noise: (1 - sqrt(t / s)) / channels.
+    assert actual[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
 
 
-def test_fewer_positions_than_channels() -> None:
-    thin = features(9, channels=6, height=1, width=3).requires_grad_()
-    distance(thin, features(10, channels=6)).backward()  # type: ignore[no-untyped-call]
+def test_wasserstein_2_accepts_fewer_positions_than_channels() -> None:
+    thin = create_features(9, channels=6, height=1, width=3).requires_grad_()
+    compute_distance(thin, create_features(10, channels=6)).backward()  # type: ignore[no-untyped-call]
     assert thin.grad is not None
     assert bool(thin.grad.isfinite().all())
 
 
-def test_sorted_projections_by_hand() -> None:
-    given, along = features(11), draw_directions(5, seed=3).double()
-    rows = [sorted(float(v) for v in along[k] @ given[0].flatten(1)) for k in range(5)]
-    torch.testing.assert_close(sorted_projections(given, along)[0], torch.tensor(rows, dtype=torch.float64))
+def test_sorted_projections_of_a_known_example() -> None:
+    features, unit_vectors = create_features(11), draw_directions(5, seed=3).double()
+    rows = [sorted(float(v) for v in unit_vectors[k] @ features[0].flatten(1)) for k in range(5)]
+    torch.testing.assert_close(sorted_projections(features, unit_vectors)[0], torch.tensor(rows, dtype=torch.float64))
 
 
-def test_directions_are_unit_vectors_from_a_seed() -> None:
+def test_directions_are_seeded_unit_vectors() -> None:
     torch.testing.assert_close(draw_directions(7, 0).square().sum(1), torch.ones(7))
     assert torch.equal(draw_directions(7, 0), draw_directions(7, 0))
     assert not torch.equal(draw_directions(7, 0), draw_directions(7, 1))

@@ -13,25 +13,25 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import check_writable, read_config, read_image, to_pil, write_image
-from tests.tiny import smooth_image
+from tests.helpers import ROOT, smooth_image
 
 
-def saved(folder: Path, picture: Image.Image, name: str, **options: object) -> Path:
+def save_picture(folder: Path, picture: Image.Image, name: str, **options: object) -> Path:
     path = folder / name
     picture.save(path, **options)  # type: ignore[arg-type]
     return path
 
 
-def rgb(height: int = 20, width: int = 30) -> Image.Image:
+def create_rgb(height: int = 20, width: int = 30) -> Image.Image:
     return to_pil(smooth_image(height, width, seed=4))
 
 
-def tensor(picture: Image.Image) -> Tensor:
+def to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff", "a.tif"])
-def test_lossless_formats_come_back_exactly(tmp_path: Path, name: str) -> None:
+def test_lossless_formats_round_trip_exactly(tmp_path: Path, name: str) -> None:
     image = smooth_image(17, 23)
     write_image(tmp_path / name, image)
     read = read_image(tmp_path / name)
@@ -42,18 +42,18 @@ def test_lossless_formats_come_back_exactly(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "a.webp"])
-def test_lossy_formats_come_back_nearly(tmp_path: Path, name: str) -> None:
+def test_lossy_formats_round_trip_closely(tmp_path: Path, name: str) -> None:
     image = smooth_image(64, 48)
     write_image(tmp_path / name, image)
     assert (read_image(tmp_path / name).image - image).abs().mean() < 0.01
 
 
-def test_values_beyond_the_range_are_clipped_not_wrapped() -> None:
+def test_write_image_clips_values_outside_the_range() -> None:
     image = torch.tensor([-0.5, 0.5, 1.5]).view(1, 3, 1, 1)
     assert to_pil(image).getpixel((0, 0)) == (0, 128, 255)
 
 
-def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+def test_read_image_reads_the_first_frame_of_an_animation(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     path = tmp_path / "a.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -61,8 +61,8 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_turned_upright(tmp_path: Path, orientation: int) -> None:
-    upright = rgb()
+def test_read_image_applies_the_orientation(tmp_path: Path, orientation: int) -> None:
+    upright = create_rgb()
     turn = {
         1: None,
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,38 +76,38 @@ def test_orientation_is_turned_upright(tmp_path: Path, orientation: int) -> None
     stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = saved(tmp_path, stored, "a.png", exif=exif)
-    assert torch.equal(read_image(path).image, tensor(upright))
+    path = save_picture(tmp_path, stored, "a.png", exif=exif)
+    assert torch.equal(read_image(path).image, to_tensor(upright))
 
 
 @pytest.mark.parametrize(
     ("mode", "name"),
     [("L", "a.png"), ("P", "a.png"), ("1", "a.png"), ("CMYK", "a.jpg"), ("CMYK", "a.tiff"), ("P", "a.gif")],
 )
-def test_other_modes_become_rgb(tmp_path: Path, mode: str, name: str) -> None:
-    picture = rgb().convert(mode)
-    read = read_image(saved(tmp_path, picture, name)).image
+def test_read_image_converts_other_modes_to_rgb(tmp_path: Path, mode: str, name: str) -> None:
+    picture = create_rgb().convert(mode)
+    read = read_image(save_picture(tmp_path, picture, name)).image
     assert read.shape == (1, 3, 20, 30)
-    assert (read - tensor(picture)).abs().mean() < 0.03
+    assert (read - to_tensor(picture)).abs().mean() < 0.03
 
 
-def test_gray_of_16_bits_keeps_its_values(tmp_path: Path) -> None:
+def test_read_image_keeps_values_of_16_bit_gray(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 30 * 20).reshape(20, 30).astype(np.uint16)
     for name in ("a.png", "a.tiff"):
-        read = read_image(saved(tmp_path, Image.fromarray(values), name)).image
+        read = read_image(save_picture(tmp_path, Image.fromarray(values), name)).image
         torch.testing.assert_close(read, torch.from_numpy(values / 65535.0).float().expand(1, 3, 20, 30))
 
 
-def test_floating_point_gray(tmp_path: Path) -> None:
+def test_read_image_reads_floating_point_gray(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 30 * 20).reshape(20, 30).astype(np.float32)
     torch.testing.assert_close(
-        read_image(saved(tmp_path, Image.fromarray(values), "a.tiff")).image[0, 0], torch.from_numpy(values)
+        read_image(save_picture(tmp_path, Image.fromarray(values), "a.tiff")).image[0, 0], torch.from_numpy(values)
     )
     with pytest.raises(InputError, match="beyond 0 to 1"):
-        read_image(saved(tmp_path, Image.fromarray(values * 255), "b.tiff"))
+        read_image(save_picture(tmp_path, Image.fromarray(values * 255), "b.tiff"))
 
 
-def translucent() -> Image.Image:
+def create_translucent() -> Image.Image:
     picture = Image.new("RGBA", (4, 2), (255, 0, 0, 255))
     picture.putpixel((0, 0), (0, 0, 255, 0))
     picture.putpixel((1, 0), (0, 0, 255, 128))
@@ -115,9 +115,9 @@ def translucent() -> Image.Image:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
-def test_what_is_transparent_lies_on_white(tmp_path: Path, name: str) -> None:
+def test_read_image_composes_transparency_on_white(tmp_path: Path, name: str) -> None:
     options = {"lossless": True, "exact": True} if name == "a.webp" else {}
-    read = read_image(saved(tmp_path, translucent(), name, **options))
+    read = read_image(save_picture(tmp_path, create_translucent(), name, **options))
     assert read.alpha is not None
     assert read.alpha.shape == (1, 1, 2, 4)
     torch.testing.assert_close(read.image[0, :, 0, 0], torch.tensor([1.0, 1.0, 1.0]))
@@ -126,22 +126,22 @@ def test_what_is_transparent_lies_on_white(tmp_path: Path, name: str) -> None:
     torch.testing.assert_close(read.image[0, :, 1, 3], torch.tensor([1.0, 0.0, 0.0]))
 
 
-def test_transparency_of_a_palette(tmp_path: Path) -> None:
+def test_read_image_reads_transparency_of_a_palette(tmp_path: Path) -> None:
     picture = Image.new("P", (2, 1))
     picture.putpalette([255, 0, 0, 0, 0, 255])
     picture.putpixel((1, 0), 1)
-    read = read_image(saved(tmp_path, picture, "a.png", transparency=0))
+    read = read_image(save_picture(tmp_path, picture, "a.png", transparency=0))
     assert read.alpha is not None
     assert read.alpha.flatten().tolist() == [0.0, 1.0]
     assert read.image[0, :, 0, 0].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_an_opaque_alpha_channel_is_none(tmp_path: Path) -> None:
-    assert read_image(saved(tmp_path, rgb().convert("RGBA"), "a.png")).alpha is None
+def test_read_image_ignores_an_opaque_alpha_channel(tmp_path: Path) -> None:
+    assert read_image(save_picture(tmp_path, create_rgb().convert("RGBA"), "a.png")).alpha is None
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
-def test_alpha_is_written_back(tmp_path: Path, name: str) -> None:
+def test_write_image_writes_alpha(tmp_path: Path, name: str) -> None:
     alpha = torch.zeros(1, 1, 8, 8)
     alpha[..., 4:] = 1
     write_image(tmp_path / name, smooth_image(8, 8), alpha)
@@ -150,42 +150,44 @@ def test_alpha_is_written_back(tmp_path: Path, name: str) -> None:
     assert torch.equal(read.alpha, alpha)
 
 
-def test_a_jpg_lies_on_white(tmp_path: Path) -> None:
+def test_write_image_composes_jpg_on_white(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8))
     assert read_image(tmp_path / "a.jpg").image.min() > 0.98
 
 
-def test_a_color_profile_is_converted(tmp_path: Path) -> None:
-    # Against Pillow's own conversion, with a profile that has sRGB's curve replaced by a straight line.
-    profile = linear_profile()
-    picture = rgb()
-    read = read_image(saved(tmp_path, picture, "a.png", icc_profile=profile)).image
+def test_read_image_converts_a_color_profile(tmp_path: Path) -> None:
+    # Compared with Pillow's conversion, for a profile with a linear tone curve.
+    profile = create_linear_profile()
+    picture = create_rgb()
+    read = read_image(save_picture(tmp_path, picture, "a.png", icc_profile=profile)).image
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert converted is not None
-    assert torch.equal(read, tensor(converted))
-    assert (read - tensor(picture)).abs().mean() > 0.05
+    assert torch.equal(read, to_tensor(converted))
+    assert (read - to_tensor(picture)).abs().mean() > 0.05
 
 
-def linear_profile() -> bytes:
-    """The sRGB profile with every tone curve replaced by gamma 1."""
+def create_linear_profile() -> bytes:
+    """Returns the sRGB profile with all tone curves replaced by gamma 1."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(profile[128:132], "big")
     for entry in range(132, 132 + 12 * count, 12):
         offset = int.from_bytes(profile[entry + 4 : entry + 8], "big")
         if bytes(profile[entry : entry + 4]) in (b"rTRC", b"gTRC", b"bTRC"):
-            # A parametric curve of type 0 is a power alone; the exponent follows as a fixed-point number.
+            # A parametric curve of type 0 is a power; its exponent follows as a fixed-point number.
             profile[offset : offset + 16] = b"para" + bytes(8) + (65536).to_bytes(4, "big")
     return bytes(profile)
 
 
-def test_a_profile_that_cannot_be_used_is_passed_over(tmp_path: Path) -> None:
-    picture = rgb()
-    assert torch.equal(read_image(saved(tmp_path, picture, "a.png", icc_profile=b"nonsense")).image, tensor(picture))
+def test_read_image_ignores_an_invalid_color_profile(tmp_path: Path) -> None:
+    picture = create_rgb()
+    assert torch.equal(
+        read_image(save_picture(tmp_path, picture, "a.png", icc_profile=b"nonsense")).image, to_tensor(picture)
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
-def test_the_configuration_travels_in_the_file(tmp_path: Path, name: str) -> None:
+def test_write_image_stores_the_configuration(tmp_path: Path, name: str) -> None:
     config = "data:\n  content: Kätzchen 猫.jpg\n"
     write_image(tmp_path / name, smooth_image(8, 8), config=config)
     assert read_config(tmp_path / name) == config
@@ -194,11 +196,11 @@ def test_the_configuration_travels_in_the_file(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
-def test_a_file_without_a_configuration_has_an_empty_one(tmp_path: Path, name: str) -> None:
-    assert read_config(saved(tmp_path, rgb(), name)) == ""
+def test_read_config_is_empty_for_a_file_without_one(tmp_path: Path, name: str) -> None:
+    assert read_config(save_picture(tmp_path, create_rgb(), name)) == ""
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_image_keeps_the_old_file_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     write_image(path, smooth_image(8, 8))
     before = path.read_bytes()
@@ -218,26 +220,26 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     [
         (lambda folder: folder, "is a directory"),
         (lambda folder: folder / "none.jpg", "there is none at"),
-        (lambda folder: _file(folder / "text.jpg", b"hello"), "is not an image that can be read"),
-        (lambda folder: _truncated(folder / "cut.jpg"), "cannot be read"),
+        (lambda folder: write_file(folder / "text.jpg", b"hello"), "is not an image that can be read"),
+        (lambda folder: write_truncated_file(folder / "cut.jpg"), "cannot be read"),
     ],
 )
-def test_what_is_no_image_is_told(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
+def test_read_image_rejects_other_files(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
     with pytest.raises(InputError, match=f"Expected an image file, but .*{message}"):
         read_image(make(tmp_path))
 
 
-def _file(path: Path, content: bytes) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
 
-def _truncated(path: Path) -> Path:
-    rgb(64, 64).save(path)
-    return _file(path, path.read_bytes()[:600])
+def write_truncated_file(path: Path) -> Path:
+    create_rgb(64, 64).save(path)
+    return write_file(path, path.read_bytes()[:600])
 
 
-def test_where_to_write_is_checked_beforehand(tmp_path: Path) -> None:
+def test_check_writable_rejects_invalid_paths(tmp_path: Path) -> None:
     assert check_writable(tmp_path / "new" / "a.PNG").parent.is_dir()
     with pytest.raises(InputError, match=r"ends in \.png, .*but got .*a\.bmp"):
         check_writable(tmp_path / "a.bmp")
@@ -249,15 +251,14 @@ def test_where_to_write_is_checked_beforehand(tmp_path: Path) -> None:
         check_writable(tmp_path / "file" / "a.png")
 
 
-def test_the_same_picture_is_the_same_file_in_another_process(tmp_path: Path) -> None:
+def test_write_image_is_deterministic_across_processes(tmp_path: Path) -> None:
     image = smooth_image(9, 12)
     for ending in ("png", "webp", "tiff", "jpg"):
         write_image(tmp_path / f"one.{ending}", image)
-    code = "from nst_lightning.images.io import *; from tests.tiny import smooth_image; import time, sys\n"
+    code = "from nst_lightning.images.io import *; from tests.helpers import smooth_image; import time, sys\n"
     code += "time.sleep(1.1)\n"
     code += "[write_image(f'{sys.argv[1]}/two.{e}', smooth_image(9, 12)) for e in ('png', 'webp', 'tiff', 'jpg')]"
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, check=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
     for ending in ("png", "webp", "tiff", "jpg"):
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
     with Image.open(tmp_path / "one.png") as read:

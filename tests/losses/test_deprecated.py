@@ -8,7 +8,7 @@ from nst_lightning.losses import DisocclusionGramLoss
 OLD_NAMES = ("RevealedGramLoss", "nst_lightning.RevealedGramLoss", "nst_lightning.losses.RevealedGramLoss")
 
 
-def test_the_old_name_gives_a_notice_of_one_line() -> None:
+def test_deprecated_loss_gives_a_notice_of_one_line() -> None:
     with pytest.warns(UserWarning, match="`RevealedGramLoss` is now called `DisocclusionGramLoss`") as caught:
         loss = nst_lightning.RevealedGramLoss(["conv_1"], weight=2.0, frames=3)
     assert isinstance(loss, DisocclusionGramLoss)
@@ -18,7 +18,7 @@ def test_the_old_name_gives_a_notice_of_one_line() -> None:
 
 
 @pytest.mark.parametrize("name", OLD_NAMES)
-def test_configurations_may_contain_the_old_name(name: str) -> None:
+def test_deprecated_loss_works_in_configurations(name: str) -> None:
     term = {"class_path": name, "init_args": {"layers": ["conv_1"], "frames": 3}}
     cli = TransferCLI(["--config=video", "--config", yaml.safe_dump({"model": {"losses": {"revealed": term}}})])
     assert cli.config.model.losses["revealed"].class_path.endswith("RevealedGramLoss")

@@ -15,7 +15,7 @@ Objective = Callable[[Tensor], Tensor]
 
 
 def rosenbrock(x: Tensor) -> Tensor:
-    """Sum over the items of chained valleys, which are not convex."""
+    """Rosenbrock function summed over the items; it is not convex."""
     flat = x.flatten(1)
     return (100 * (flat[:, 1:] - flat[:, :-1] ** 2) ** 2 + (1 - flat[:, :-1]) ** 2).sum()
 
@@ -26,11 +26,11 @@ def quartic(x: Tensor) -> Tensor:
     return ((scales * flat**2) + 0.1 * (flat - 1) ** 4 + flat[:, :1] * flat).sum()
 
 
-def start(items: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+def create_start(items: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(items, 3, 4, 5, dtype=dtype, generator=torch.Generator().manual_seed(1)) * 0.5
 
 
-def run(optimizer: Optimizer, x: Tensor, objective: Objective, steps: int) -> list[Tensor]:
+def record_iterates(optimizer: Optimizer, x: Tensor, objective: Objective, steps: int) -> list[Tensor]:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = objective(x)
@@ -44,108 +44,108 @@ def run(optimizer: Optimizer, x: Tensor, objective: Objective, steps: int) -> li
     return path
 
 
-def torchs(x: Tensor, history: int) -> LBFGS:
+def create_torch_lbfgs(x: Tensor, history: int) -> LBFGS:
     return LBFGS([x], lr=1.0, max_iter=1, history_size=history, tolerance_grad=0.0, tolerance_change=0.0)
 
 
 @pytest.mark.parametrize("history", [1, 3, 10, 100])
 @pytest.mark.parametrize("items", [1, 2])
-def test_iterates_are_torchs(history: int, items: int) -> None:
-    ours, theirs = (start(items).requires_grad_() for _ in range(2))
-    found = run(CompactLBFGS([ours], history_size=history, longest=inf, per_item=False), ours, quartic, 40)
-    expected = run(torchs(theirs, history), theirs, quartic, 40)
-    torch.testing.assert_close(found[:20], expected[:20], rtol=1e-9, atol=1e-12)
-    # Each step multiplies what rounding had made of the one before.
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    assert quartic(ours) < 0.5 * quartic(start(items))
+def test_lbfgs_iterates_equal_torch(history: int, items: int) -> None:
+    ours, theirs = (create_start(items).requires_grad_() for _ in range(2))
+    actual = record_iterates(CompactLBFGS([ours], history_size=history, longest=inf, per_item=False), ours, quartic, 40)
+    expected = record_iterates(create_torch_lbfgs(theirs, history), theirs, quartic, 40)
+    torch.testing.assert_close(actual[:20], expected[:20], rtol=1e-9, atol=1e-12)
+    # Each step amplifies the rounding errors of the previous one.
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
+    assert quartic(ours) < 0.5 * quartic(create_start(items))
 
 
-def test_steps_that_lead_upward_or_along_no_curvature_are_like_torchs() -> None:
-    # Valleys that are not convex: the first pairs have negative products and are passed over.
-    ours, theirs = (start().requires_grad_() for _ in range(2))
-    found = run(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
-    expected = run(torchs(theirs, 100), theirs, rosenbrock, 25)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+def test_lbfgs_equals_torch_without_curvature() -> None:
+    # Not convex: the first pairs have negative products and are skipped.
+    ours, theirs = (create_start().requires_grad_() for _ in range(2))
+    actual = record_iterates(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
+    expected = record_iterates(create_torch_lbfgs(theirs, 100), theirs, rosenbrock, 25)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-8)
 
 
-def test_iterates_are_the_same_with_the_products_of_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    def found() -> list[Tensor]:
-        x = start(items=2).requires_grad_()
-        return run(CompactLBFGS([x], history_size=4, longest=inf), x, quartic, 20)
+def test_lbfgs_iterates_are_equal_with_products_of_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute_iterates() -> list[Tensor]:
+        x = create_start(items=2).requires_grad_()
+        return record_iterates(CompactLBFGS([x], history_size=4, longest=inf), x, quartic, 20)
 
-    expected = found()
+    expected = compute_iterates()
     monkeypatch.setattr(lbfgs, "_uses_blas", lambda device: True)
-    others = found()
+    others = compute_iterates()
     torch.testing.assert_close(others, expected, rtol=1e-9, atol=1e-12)
-    assert not torch.equal(others[-1], expected[-1])  # other sums they are
+    assert not torch.equal(others[-1], expected[-1])  # the sums have another order
 
 
-def test_items_are_problems_of_their_own() -> None:
-    together = start(3).requires_grad_()
-    found = run(CompactLBFGS([together], history_size=4), together, quartic, 12)[-1]
-    for item, expected in enumerate(found):
-        alone = start(3)[item : item + 1].clone().requires_grad_()
-        assert torch.equal(run(CompactLBFGS([alone], history_size=4), alone, quartic, 12)[-1][0], expected)
+def test_lbfgs_solves_each_item_separately() -> None:
+    together = create_start(3).requires_grad_()
+    actual = record_iterates(CompactLBFGS([together], history_size=4), together, quartic, 12)[-1]
+    for item, expected in enumerate(actual):
+        alone = create_start(3)[item : item + 1].clone().requires_grad_()
+        assert torch.equal(record_iterates(CompactLBFGS([alone], history_size=4), alone, quartic, 12)[-1][0], expected)
 
 
-def test_a_run_that_goes_on_from_a_saved_state_is_the_same_to_the_bit() -> None:
-    whole = start(2, torch.float32).requires_grad_()
-    expected = run(CompactLBFGS([whole], history_size=3), whole, quartic, 12)[-1]
-    first = start(2, torch.float32).requires_grad_()
+def test_lbfgs_resumes_bitwise_from_its_state() -> None:
+    whole = create_start(2, torch.float32).requires_grad_()
+    expected = record_iterates(CompactLBFGS([whole], history_size=3), whole, quartic, 12)[-1]
+    first = create_start(2, torch.float32).requires_grad_()
     optimizer = CompactLBFGS([first], history_size=3)
-    run(optimizer, first, quartic, 7)
+    record_iterates(optimizer, first, quartic, 7)
     file = io.BytesIO()
     torch.save(optimizer.state_dict(), file)
     file.seek(0)
     second = first.detach().clone().requires_grad_()
     resumed = CompactLBFGS([second], history_size=3)
     resumed.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(run(resumed, second, quartic, 5)[-1], expected)
+    assert torch.equal(record_iterates(resumed, second, quartic, 5)[-1], expected)
 
 
-def test_no_move_is_longer_than_allowed_and_shorter_ones_stay() -> None:
-    together = torch.cat([6 * start(), start(), torch.zeros_like(start())]).requires_grad_()
+def test_lbfgs_limits_the_length_of_updates() -> None:
+    together = torch.cat([6 * create_start(), create_start(), torch.zeros_like(create_start())]).requires_grad_()
     free = together.detach().clone().requires_grad_()
     before = [together.detach().clone()]
-    found = before + run(CompactLBFGS([together], longest=0.2), together, quartic, 40)
-    moves = torch.stack([(b - a).flatten(1).square().mean(1).sqrt() for a, b in pairwise(found)])
+    actual = before + record_iterates(CompactLBFGS([together], longest=0.2), together, quartic, 40)
+    moves = torch.stack([(b - a).flatten(1).square().mean(1).sqrt() for a, b in pairwise(actual)])
     assert float(moves.max()) == pytest.approx(0.2)
     assert (moves[:, 0] > 0.199).sum() > 5
-    expected = run(CompactLBFGS([free], longest=inf), free, quartic, 40)
+    expected = record_iterates(CompactLBFGS([free], longest=inf), free, quartic, 40)
     held = int((moves[:, 1] > 0.199).nonzero()[0, 0])
-    torch.testing.assert_close([image[1] for image in found[1 : held + 1]], [image[1] for image in expected[:held]])
-    assert quartic(found[-1][:1]) < 0.01 * quartic(before[0][:1])
+    torch.testing.assert_close([image[1] for image in actual[1 : held + 1]], [image[1] for image in expected[:held]])
+    assert quartic(actual[-1][:1]) < 0.01 * quartic(before[0][:1])
 
 
-def test_pairs_of_roundings_do_not_throw_the_image_away() -> None:
-    def rounded(x: Tensor) -> Tensor:
-        # Near the bottom the gradient is noise that has nothing to do with the move.
+def test_lbfgs_is_stable_with_rounded_gradients() -> None:
+    def round_to_bfloat16(x: Tensor) -> Tensor:
+        # Near the minimum the gradient is noise that is unrelated to the update.
         return quartic(x) + (x * 1e-3 * torch.randn(x.shape, generator=noise, dtype=x.dtype)).sum()
 
     ends = []
     for longest in (0.05, inf):
         noise = torch.Generator().manual_seed(4)
-        x = start().requires_grad_()
-        path = run(CompactLBFGS([x], longest=longest), x, rounded, 400)
+        x = create_start().requires_grad_()
+        path = record_iterates(CompactLBFGS([x], longest=longest), x, round_to_bfloat16, 400)
         ends.append(max(float(image.abs().max()) for image in path[50:]))
     assert ends[0] < 3
     assert ends[1] > ends[0]
 
 
-def test_the_objective_is_evaluated_once_a_step() -> None:
-    x = start().requires_grad_()
-    counted = []
+def test_lbfgs_evaluates_once_per_step() -> None:
+    x = create_start().requires_grad_()
+    evaluations = []
 
-    def counting(value: Tensor) -> Tensor:
-        counted.append(1)
+    def count_evaluations(value: Tensor) -> Tensor:
+        evaluations.append(1)
         return quartic(value)
 
-    run(CompactLBFGS([x]), x, counting, 9)
-    assert len(counted) == 9
+    record_iterates(CompactLBFGS([x]), x, count_evaluations, 9)
+    assert len(evaluations) == 9
 
 
-def test_mistakes_are_told() -> None:
-    x = start().requires_grad_()
+def test_lbfgs_rejects_invalid_arguments() -> None:
+    x = create_start().requires_grad_()
     with pytest.raises(InputError, match="`lr` to be positive, but got 0"):
         CompactLBFGS([x], lr=0.0)
     with pytest.raises(InputError, match="`history_size` to be positive, but got 0"):
@@ -153,4 +153,4 @@ def test_mistakes_are_told() -> None:
     with pytest.raises(InputError, match="`longest` to be positive, but got nan"):
         CompactLBFGS([x], longest=nan)
     with pytest.raises(InputError, match="one tensor"):
-        CompactLBFGS([x, start().requires_grad_()])
+        CompactLBFGS([x, create_start().requires_grad_()])

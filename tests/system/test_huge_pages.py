@@ -19,22 +19,22 @@ print(all(tensor.data_ptr() % 4096 == 0 for tensor in large))
 """
 
 
-def has_pages_of_its_own(command: str, **settings: str) -> bool:
-    """Whether large tensors begin where a page does, as torch has them where it asks for huge ones."""
+def has_huge_pages(command: str, **settings: str) -> bool:
+    """Returns whether large tensors begin at a page boundary, as they do if torch requests huge pages."""
     environment = {name: value for name, value in os.environ.items() if name != HUGE_PAGES_VARIABLE} | settings
     code = [sys.executable, "-c", COMMAND, command]
-    said = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
-    return said.stdout.strip() == "True"
+    process = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
+    return process.stdout.strip() == "True"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
-def test_pictures_are_painted_in_huge_pages() -> None:
-    assert has_pages_of_its_own("fit")
-    assert not has_pages_of_its_own("benchmark")  # whose plain loop has what torch gives it
-    assert not has_pages_of_its_own("fit", **{HUGE_PAGES_VARIABLE: "0"})
+def test_huge_pages_are_requested_for_fit() -> None:
+    assert has_huge_pages("fit")
+    assert not has_huge_pages("benchmark")  # the plain loop keeps torch's default
+    assert not has_huge_pages("fit", **{HUGE_PAGES_VARIABLE: "0"})
 
 
-def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_pages_respect_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HUGE_PAGES_VARIABLE, "0")
     request_huge_pages()
     assert os.environ[HUGE_PAGES_VARIABLE] == "0"
@@ -44,7 +44,7 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("task", ["step", "reference"])
-def test_of_a_benchmarks_steps_ours_ask_for_them(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_pages_are_requested_for_our_steps_of_the_benchmark(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HUGE_PAGES_VARIABLE, "")
     monkeypatch.delenv(HUGE_PAGES_VARIABLE)
     monkeypatch.setattr(worker, "_step_tasks", lambda: {task: lambda: None})

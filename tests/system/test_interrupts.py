@@ -6,30 +6,30 @@ import pytest
 from nst_lightning.system.interrupts import InterruptHandler
 
 
-class Dropped:
-    """Receives Ctrl-C while Python cleans it up, where exceptions are dropped."""
+class InterruptedInDel:
+    """Receives Ctrl-C in `__del__`, in which Python drops exceptions."""
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_that_python_drops_is_remembered_and_not_reported() -> None:
+def test_interrupt_handler_remembers_ctrl_c_that_python_drops() -> None:
     before = signal.getsignal(signal.SIGINT)
     with InterruptHandler() as interrupt:
-        dropped = Dropped()
+        dropped = InterruptedInDel()
         del dropped
         assert interrupt.is_pressed
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_raises_without_a_function() -> None:
+def test_interrupt_handler_raises_without_a_function() -> None:
     with pytest.raises(KeyboardInterrupt), InterruptHandler() as interrupt:
         signal.raise_signal(signal.SIGINT)
     assert interrupt.is_pressed
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_first_ctrl_c_calls_a_function_and_the_second_raises() -> None:
+def test_interrupt_handler_calls_a_function_first_and_raises_second() -> None:
     presses: list[int] = []
     with InterruptHandler(lambda: presses.append(1)):
         signal.raise_signal(signal.SIGINT)
@@ -40,7 +40,7 @@ def test_the_first_ctrl_c_calls_a_function_and_the_second_raises() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_another_thread_leaves_ctrl_c_alone() -> None:
+def test_interrupt_handler_does_nothing_in_another_thread() -> None:
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def install() -> None:

@@ -19,39 +19,39 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read fr
 
 
 @LINUX
-def test_the_peak_is_that_since_it_was_forgotten() -> None:
-    # Pages of the kernel's: a tensor may lie in memory that the process has kept of earlier ones.
+def test_peak_bytes_counts_since_forget_peak() -> None:
+    # Memory mapped directly: a tensor may lie in memory that the process has kept from earlier ones.
     size = 200_000_000
-    _take_pages(size)
+    allocate_pages(size)
     reset_peak()
     before = resident_bytes()
     assert (peak_bytes() or 0) < before + 0.5 * size
-    _take_pages(size)
+    allocate_pages(size)
     peak = peak_bytes()
     assert peak is not None
     assert before + 0.9 * size <= peak < before + 1.5 * size
 
 
-def _take_pages(size: int) -> None:
+def allocate_pages(size: int) -> None:
     with mmap.mmap(-1, size) as pages:
         for start in range(0, size, mmap.PAGESIZE):
             pages[start] = 1
 
 
-def test_memory_is_plenty_where_three_runs_would_fit() -> None:
+def test_memory_is_plenty_if_three_runs_fit() -> None:
     assert is_plenty(10, 30)
     assert not is_plenty(10, 29)
     assert is_plenty(10, None)
 
 
-def test_what_is_free_is_less_where_something_is_held() -> None:
+def test_free_bytes_decrease_with_held_memory() -> None:
     free = free_bytes(torch.device("cpu"))
     assert free is not None
     assert 0 < free < 1e15
     assert free_bytes(torch.device("meta")) is None
 
 
-def test_a_container_has_what_its_limit_leaves(tmp_path: Path) -> None:
+def test_free_bytes_respect_the_limit_of_a_container(tmp_path: Path) -> None:
     assert _free_bytes_of_container(tmp_path) is None
     (tmp_path / "memory.current").write_text("300\n")
     (tmp_path / "memory.max").write_text("max\n")
@@ -73,16 +73,16 @@ print(kept, resident_bytes() > held - size / 2)
 
 @LINUX
 def test_freed_memory_can_be_kept() -> None:
-    # In a process of its own, since the setting is the whole process's.
-    said = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
-    kept, still_held = said.stdout.split()
+    # In another process, since the setting applies to the whole process.
+    process = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
+    kept, still_held = process.stdout.split()
     assert kept == still_held
 
 
 RETURNS = """
 import torch
 from nst_lightning.system.memory import resident_bytes, keep_freed_memory, return_freed_memory
-# Once a block of 30 MB is given back, glibc keeps those up to that size; and once it is told to, all.
+# After a block of 30 MB is freed, glibc keeps blocks up to that size, and later all blocks.
 torch.ones(7_500_000)
 kept = keep_freed_memory()
 returned = return_freed_memory()
@@ -97,6 +97,6 @@ print(kept and returned, held > 0.9 * size and resident_bytes() - before < 0.1 *
 
 @LINUX
 def test_freed_memory_can_be_returned() -> None:
-    said = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True)
-    set_so, given_back = said.stdout.split()
+    process = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True)
+    set_so, given_back = process.stdout.split()
     assert set_so == given_back

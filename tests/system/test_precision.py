@@ -10,7 +10,7 @@ from nst_lightning.system.precision import is_emulated, native_precision, native
     ("capabilities", "expected"),
     [({"avx512_bf16": True}, "bf16-mixed"), ({"bf16": True}, "bf16-mixed"), ({"avx512_f": True}, "32-true")],
 )
-def test_a_processor_says_what_it_can_do(
+def test_native_precision_depends_on_the_processor(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: MappingProxyType(capabilities))
@@ -21,7 +21,7 @@ def test_a_processor_says_what_it_can_do(
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_a_gpu_goes_before_the_processor(native: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_native_precision_prefers_the_gpu(native: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: MappingProxyType({"avx512_bf16": not native}))

@@ -6,7 +6,7 @@ import pytest
 from nst_lightning.training.console import quiet_lightning
 
 
-def end_as_lightning_does() -> None:
+def exit_like_lightning() -> None:
     try:
         raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -14,14 +14,14 @@ def end_as_lightning_does() -> None:
         sys.exit(1)
 
 
-def test_ctrl_c_is_raised_where_lightning_exits() -> None:
+def test_quiet_lightning_raises_keyboard_interrupt_after_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), quiet_lightning():
-        end_as_lightning_does()
+        exit_like_lightning()
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_other_exits_are_exits() -> None:
+def test_quiet_lightning_keeps_other_exits() -> None:
     with pytest.raises(SystemExit) as caught, quiet_lightning():
         sys.exit(2)
     assert caught.value.code == 2

@@ -34,23 +34,20 @@ from nst_lightning.training.private_api import (
     stage_number,
     unknown_option,
 )
-from tests.tiny import TinyBackbone, smooth_image
+from tests.helpers import TinyBackbone, ignore_lightning_warnings, smooth_image
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 calls torch in a deprecated way
-    "ignore:The number of training batches",
-)
+pytestmark = ignore_lightning_warnings
 
 
-def module() -> StyleTransfer:
+def create_module() -> StyleTransfer:
     return StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])}, "noise")
 
 
-def data(**plan: Any) -> TransferData:
+def create_data(**plan: Any) -> TransferData:
     return TransferData.from_pictures(Picture(smooth_image(12, 16)), [], Plan(**({"size": 16, "steps": 4} | plan)))
 
 
-def trainer(*callbacks: pl.Callback, **options: Any) -> pl.Trainer:
+def create_trainer(*callbacks: pl.Callback, **options: Any) -> pl.Trainer:
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -73,8 +70,8 @@ def test_stage_number() -> None:
         def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
             seen.append(stage_number(trainer.fit_loop))
 
-    fitted = trainer(Watch(), max_epochs=2)
-    fitted.fit(module(), datamodule=data(size=32, steps=2, ladder="octaves", smallest=16))
+    fitted = create_trainer(Watch(), max_epochs=2)
+    fitted.fit(create_module(), datamodule=create_data(size=32, steps=2, ladder="octaves", smallest=16))
     assert seen == [0, 0, 1, 1]
     assert stage_number(fitted.fit_loop) == 1
 
@@ -87,19 +84,19 @@ def test_count_steps() -> None:
         def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
             seen.append(trainer.global_step)
 
-    fitted = trainer(Watch())
-    fitted.fit(module(), datamodule=data(steps=7, iterations_per_step=3))
+    fitted = create_trainer(Watch())
+    fitted.fit(create_module(), datamodule=create_data(steps=7, iterations_per_step=3))
     assert seen == [3, 6, 7]
     count_steps(fitted.fit_loop, 2)
     assert fitted.global_step == 9
     assert fitted.fit_loop.epoch_loop._batches_that_stepped == 9
 
 
-def test_the_loops_of_a_checkpoint(tmp_path: Path) -> None:
+def test_fit_loop_state_and_set_loops(tmp_path: Path) -> None:
     """A run resumes at another step than the one it stopped at."""
     path = tmp_path / "cut.ckpt"
-    cut = trainer(max_steps=3, max_epochs=2)
-    cut.fit(module(), datamodule=data(size=32, steps=4, ladder="octaves", smallest=16))
+    cut = create_trainer(max_steps=3, max_epochs=2)
+    cut.fit(create_module(), datamodule=create_data(size=32, steps=4, ladder="octaves", smallest=16))
     cut.save_checkpoint(path)
     loops = fit_loop_state(torch.load(path, weights_only=True))
     set_loops(loops, stage=0, batch=3)
@@ -110,8 +107,10 @@ def test_the_loops_of_a_checkpoint(tmp_path: Path) -> None:
         def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
             batches.append((trainer.current_epoch, batch_idx, trainer.global_step))
 
-    resumed = trainer(Watch(), max_epochs=2)
-    resumed.fit(module(), datamodule=data(size=32, steps=4, ladder="octaves", smallest=16), ckpt_path=path)
+    resumed = create_trainer(Watch(), max_epochs=2)
+    resumed.fit(
+        create_module(), datamodule=create_data(size=32, steps=4, ladder="octaves", smallest=16), ckpt_path=path
+    )
     assert batches == [(0, 3, 3), (1, 0, 4), (1, 1, 5), (1, 2, 6), (1, 3, 7)]
 
 
@@ -124,7 +123,7 @@ def test_is_exit_after_interrupt() -> None:
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as caught:
-        trainer(GracefulInterrupt(), Press()).fit(module(), datamodule=data())
+        create_trainer(GracefulInterrupt(), Press()).fit(create_module(), datamodule=create_data())
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.signal(signal.SIGINT, handler)
     assert is_exit_after_interrupt(caught.value)
@@ -154,14 +153,16 @@ def test_unknown_option(tmp_path: Path) -> None:
     assert unknown_option("Parser key 'data.plan.size': invalid value") is None
 
 
-def test_chatter_and_the_loggers_it_comes_from(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_chatty_loggers_and_chatter(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """Lightning writes lines about devices and seeds above the progress bar of each run."""
     caplog.set_level(logging.INFO)
 
     def fit(folder: Path) -> None:
         pl.seed_everything(1)
-        trainer(logger=TensorBoardLogger(folder), enable_model_summary=True).fit(module(), datamodule=data(steps=1))
-        trainer(precision="bf16-mixed")
+        create_trainer(logger=TensorBoardLogger(folder), enable_model_summary=True).fit(
+            create_module(), datamodule=create_data(steps=1)
+        )
+        create_trainer(precision="bf16-mixed")
 
     loud = logging.getLogger("lightning.pytorch"), logging.getLogger("lightning.fabric")
     for logger in loud:
@@ -195,7 +196,7 @@ def test_warnings(tmp_path: Path) -> None:
 
     def fit() -> None:
         logger = CSVLogger(tmp_path, name="run", version=0)
-        trainer(logger=logger, log_every_n_steps=50).fit(module(), datamodule=data())
+        create_trainer(logger=logger, log_every_n_steps=50).fit(create_module(), datamodule=create_data())
 
     fit()
     with warnings.catch_warnings(record=True) as caught:
@@ -211,7 +212,7 @@ def test_warnings(tmp_path: Path) -> None:
         assert any(text in pattern for pattern, _ in WARNINGS)
 
 
-def test_no_other_file_uses_a_private_name_of_a_library() -> None:
+def test_private_names_are_used_in_no_other_file() -> None:
     """Private names spread through the package again, where no test says what breaks."""
     package = Path(nst_lightning.__file__).parent
     trees = {path: ast.parse(path.read_text()) for path in package.rglob("*.py")}

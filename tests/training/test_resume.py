@@ -4,7 +4,7 @@ from nst_lightning.training.private_api import set_loops
 STAGES = [Stage(0, 16, 3), Stage(0, 32, 5)]
 
 
-def loops(steps: int) -> dict[str, object]:
+def create_loops(steps: int) -> dict[str, object]:
     return {
         "epoch_progress": {},
         "epoch_loop.batch_progress": {"is_last_batch": True, "total": {}, "current": {}},
@@ -13,14 +13,14 @@ def loops(steps: int) -> dict[str, object]:
     }
 
 
-def test_a_finished_stage_goes_on_with_the_next() -> None:
+def test_resume_continues_with_the_next_stage_after_a_finished_one() -> None:
     assert next_position(Position(0, 2), STAGES) == Position(0, 2)
     assert next_position(Position(0, 3), STAGES) == Position(1, 0)
     assert next_position(Position(1, 5), STAGES) == Position(2, 0)
 
 
-def test_inside_a_stage_the_counters_are_those_of_the_end_of_a_step() -> None:
-    kept = loops(5)
+def test_resume_inside_a_stage_sets_counters_of_a_finished_step() -> None:
+    kept = create_loops(5)
     set_loops(kept, stage=1, batch=2)
     epochs = {"ready": 2, "started": 2, "processed": 1, "completed": 1}
     assert kept["epoch_progress"] == {"total": epochs, "current": epochs}
@@ -32,8 +32,8 @@ def test_inside_a_stage_the_counters_are_those_of_the_end_of_a_step() -> None:
     assert kept["epoch_loop.state_dict"] == {"_batches_that_stepped": 4}
 
 
-def test_at_the_start_of_a_stage_no_step_is_open() -> None:
-    kept = loops(3)
+def test_resume_at_the_start_of_a_stage_has_no_open_step() -> None:
+    kept = create_loops(3)
     set_loops(kept, stage=1, batch=0)
     epochs = {"ready": 1, "started": 1, "processed": 1, "completed": 1}
     assert kept["epoch_progress"] == {"total": epochs, "current": epochs}

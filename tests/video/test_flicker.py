@@ -9,7 +9,7 @@ from nst_lightning.video.flow import DIS
 from nst_lightning.video.lookahead import Lookahead
 
 
-def test_the_metric_is_a_naive_loop_over_all_frames() -> None:
+def test_warping_error_metric_equals_a_naive_loop() -> None:
     frames = torch.rand(4, 1, 3, 6, 8, generator=torch.Generator().manual_seed(0))
     metric, squares, count = WarpingError(), 0.0, 0.0
     for number in range(1, 4):
@@ -19,7 +19,7 @@ def test_the_metric_is_a_naive_loop_over_all_frames() -> None:
         metric.update(frames[number], frames[number - 1], flow, mask)
         for y in range(6):
             for x in range(8):
-                there = 5 - abs(y + 1 - 5), 7 - abs(abs(x + number - 2) - 7)  # beyond the edges it is mirrored
+                there = 5 - abs(y + 1 - 5), 7 - abs(abs(x + number - 2) - 7)  # mirrored at the edges
                 for channel in range(3):
                     difference = frames[number, 0, channel, y, x] - frames[number - 1, 0, channel, there[0], there[1]]
                     squares += float(mask[0, 0, y, x] * difference**2) / 3
@@ -29,7 +29,7 @@ def test_the_metric_is_a_naive_loop_over_all_frames() -> None:
     assert float(metric.compute()) == pytest.approx((squares / count) ** 0.5, rel=1e-6), "a mask of zeros adds nothing"
 
 
-def test_the_state_of_the_metric_adds_up() -> None:
+def test_warping_error_metric_states_add_up() -> None:
     one, two, both = WarpingError(), WarpingError(), WarpingError()
     still, all_of_it = torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
     for metrics, image in (((one, both), torch.rand(1, 3, 4, 4)), ((two, both), torch.rand(1, 3, 4, 4))):
@@ -39,7 +39,7 @@ def test_the_state_of_the_metric_adds_up() -> None:
     torch.testing.assert_close(both.compute(), mean_of_squares.sqrt())
 
 
-def test_the_clip_itself_hardly_flickers_and_noise_does() -> None:
+def test_warping_error_metric_is_small_for_the_clip_and_large_for_noise() -> None:
     clip, film = Clip(), Film(sample_path("clip"))
     steady = measure_flicker(film.frames(192, 256), Lookahead(Film(sample_path("clip")), DIS(), 192, 256))
     assert steady.frames[0] is None

@@ -15,15 +15,15 @@ from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device, record_graph
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import smooth_image
+from tests.helpers import ignore_lightning_warnings, smooth_image
 
 CONTENT, STYLE = smooth_image(40, 48, seed=1), torch.rand(1, 3, 36, 44, generator=torch.Generator().manual_seed(2))
 
 Values = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-def graphed(values: Values, samples: tuple[Tensor], allow_unused_input: bool) -> Values:
-    """What ``torch.cuda.make_graphed_callables`` does, on a CPU.
+def emulate_graphed_callables(values: Values, samples: tuple[Tensor], allow_unused_input: bool) -> Values:
+    """Does on a CPU what ``torch.cuda.make_graphed_callables`` does on a GPU.
 
     The operations alone are recorded, from one place of the input, and replayed; Python between them is not seen again.
     """
@@ -32,22 +32,22 @@ def graphed(values: Values, samples: tuple[Tensor], allow_unused_input: bool) ->
     for _ in range(3):
         values(sample)
 
-    def both(given: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        found = values(given)
-        return *found, torch.autograd.grad(torch.stack(found), given, weights)[0]
+    def both(image: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        actual = values(image)
+        return *actual, torch.autograd.grad(torch.stack(actual), image, weights)[0]
 
     place, ones = sample.detach().clone(), torch.ones(len(values(sample)))
     graph = make_fx(both)(place.clone().requires_grad_(), ones)
 
     def replay(weights: Tensor) -> tuple[Tensor, ...]:
-        # What a GPU replays are kernels, which autocast does not see.
+        # A GPU replays kernels, to which autocast does not apply.
         with torch.autocast("cpu", enabled=False):
             return tuple(graph(place, weights))
 
     class Replayed(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, given: Tensor) -> tuple[Tensor, ...]:
-            place.copy_(given)
+        def forward(ctx: Any, image: Tensor) -> tuple[Tensor, ...]:
+            place.copy_(image)
             return replay(ones)[:-1]
 
         @staticmethod
@@ -57,7 +57,7 @@ def graphed(values: Values, samples: tuple[Tensor], allow_unused_input: bool) ->
     return Replayed.apply  # type: ignore[no-any-return]
 
 
-def painted(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransfer:
+def fit_module(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransfer:
     data = TransferData.from_pictures(Picture(CONTENT), [Picture(STYLE)], Plan(48, 4, ladder="octaves", smallest=24))
     losses = {
         "content": ContentLoss(["conv_3"]),
@@ -80,40 +80,37 @@ def painted(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransfer:
     return module
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 asks torch in a deprecated way
-    "ignore:The number of training batches",
-)
+@ignore_lightning_warnings
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_replayed_run_paints_the_same_bits(
+def test_replayed_run_equals_the_plain_run_bitwise(
     precision: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recordings = []
 
-    def counted(*arguments: Any, **options: Any) -> Values:
+    def record_calls(*arguments: Any, **options: Any) -> Values:
         recordings.append(arguments)
-        return graphed(*arguments, **options)
+        return emulate_graphed_callables(*arguments, **options)
 
-    monkeypatch.setattr("torch.cuda.make_graphed_callables", counted)
-    replayed = painted(True, precision, checkpointing=checkpointing)
+    monkeypatch.setattr("torch.cuda.make_graphed_callables", record_calls)
+    replayed = fit_module(True, precision, checkpointing=checkpointing)
     assert len(recordings) == 2  # one for each size
-    assert torch.equal(replayed.image, painted(False, precision, checkpointing=checkpointing).image)
+    assert torch.equal(replayed.image, fit_module(False, precision, checkpointing=checkpointing).image)
 
 
-def test_names_stay_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.make_graphed_callables", graphed)
+def test_replayed_terms_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.make_graphed_callables", emulate_graphed_callables)
     image = torch.rand(1, 3, 4, 4, requires_grad=True)
-    replay = record_graph(lambda given: {"a": {"square": given.square().sum()}, "b": {"mean": given.mean()}}, image)
+    replay = record_graph(lambda image: {"a": {"square": image.square().sum()}, "b": {"mean": image.mean()}}, image)
     other = torch.rand(1, 3, 4, 4, requires_grad=True)
-    found = replay(other)
-    assert {name: list(layers) for name, layers in found.items()} == {"a": ["square"], "b": ["mean"]}
-    torch.testing.assert_close(found["a"]["square"], other.square().sum())
-    (2 * found["a"]["square"] + found["b"]["mean"]).backward()  # type: ignore[no-untyped-call]
+    actual = replay(other)
+    assert {name: list(layers) for name, layers in actual.items()} == {"a": ["square"], "b": ["mean"]}
+    torch.testing.assert_close(actual["a"]["square"], other.square().sum())
+    (2 * actual["a"]["square"] + actual["b"]["mean"]).backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(other.grad, 4 * other.detach() + 1 / 48)
 
 
-def test_only_cuda_records() -> None:
+def test_graph_device_must_be_cuda() -> None:
     check_graph_device(torch.device("cuda", 0))
     with pytest.raises(InputError, match="but the run is on mps: leave"):
         check_graph_device(torch.device("mps"))
