@@ -11,7 +11,7 @@ from nst_lightning.functional.pixels import total_variation
 from nst_lightning.images.io import from_pil, to_pil, write_image
 from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss
-from tests.tiny import TinyBackbone, compute_term, set_target, smooth_image, write_pair
+from tests.helpers import TinyBackbone, compute_term, set_target, smooth_image, write_pair
 
 LAYERS: dict[str, Any] = {"content_layers": ["conv_2"], "style_layers": ["conv_1", "conv_3"], "accelerator": "cpu"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "nst_lightning"
+from tests.helpers import PACKAGE
 
-# What each folder, or module at the root, imports of the package, from the lowest layer to the highest. `errors` and
-# `version` are free for all. An entry may name only entries above it, and exactly those that its code imports.
+# Imports of each folder, or module at the root, within the package, from the lowest layer to the highest. Everything
+# may import `errors` and `version`. An entry names exactly the entries that its code imports, all of them above it.
 LAYERS: dict[str, set[str]] = {
     "system": set(),
     "functional": set(),
@@ -66,7 +66,7 @@ def list_imported_modules(path: Path) -> Iterator[str]:
 
 def list_imported_layers(name: str) -> set[str]:
     modules = [module for path in FILES if layer_of(path) == name for module in list_imported_modules(path)]
-    # `__main__` and the table of public names import by string, when they are asked.
+    # `__main__` and the table of public names import lazily, by string.
     text = "".join(path.read_text() for path in FILES if layer_of(path) == name and name.startswith("__"))
     modules += re.findall(r'"(nst_lightning\.[\w.]+)(?=[":])', text)
     return {module.split(".")[1] for module in modules if module.startswith("nst_lightning.")} - FREE - {name}

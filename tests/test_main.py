@@ -1,5 +1,6 @@
 import ast
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -10,8 +11,7 @@ import pytest
 import nst_lightning
 from nst_lightning import losses
 from nst_lightning.__main__ import COMMANDS, import_command, main
-
-PACKAGE = Path(nst_lightning.__file__).parent
+from tests.helpers import ENVIRONMENT, PACKAGE, ROOT
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -27,8 +27,7 @@ from nst_lightning import __main__
 __main__.import_command = lambda name: lambda args: warnings.warn("old\\n name") or 0
 sys.exit(__main__.main(["samples"]))
 """
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert run.stderr == "warning: old name\n"
 
 
@@ -50,3 +49,29 @@ def test_public_names_are_visible_to_type_checkers() -> None:
 
 def test_losses_are_all_public() -> None:
     assert set(losses.__all__) <= set(nst_lightning.__all__)
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for command in ("fit", "distill", "flicker", "samples"):
+        assert re.search(rf"^  {command} +\w", printed, re.MULTILINE)
+    assert main([]) == 2
+    assert main(["paint"]) == 2
+    assert f"Expected a command among {', '.join(COMMANDS)}, but got 'paint'" in capsys.readouterr().err
+
+
+# argparse, which prints the help of `fit`, ignores a closed pipe.
+@pytest.mark.parametrize(("command", "status"), [([], 141), (["fit"], 0)])
+def test_help_handles_a_closed_pipe(command: list[str], status: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [sys.executable, "-m", "nst_lightning", *command, "--help"]
+    ended = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (status, "")
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; from nst_lightning.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0

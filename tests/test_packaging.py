@@ -1,4 +1,4 @@
-"""The wheel, the lowest versions of the dependencies, and what the project says of itself."""
+"""The wheel, the lowest versions of the dependencies, and the metadata of the project."""
 
 import os
 import re
@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from nst_lightning.samples.gallery import CLIPS, SAMPLES, sample_path
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 DRAWING = "nst_lightning.samples.drawing"
@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed_folder(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the unpacked wheel, which is what pip makes of a wheel without compiled code."""
+    """A folder with the unpacked wheel, as pip installs a wheel without compiled code."""
     folder = tmp_path_factory.mktemp("site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)

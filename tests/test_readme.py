@@ -1,7 +1,6 @@
-"""What the README files say is true: commands run, names exist, links resolve, the map shows the folders that exist."""
+"""The README files are correct: commands run, names exist, links resolve, the map shows the folders that exist."""
 
 import re
-import shlex
 import shutil
 import tomllib
 from importlib import import_module
@@ -16,38 +15,23 @@ from nst_lightning import backbones, callbacks, losses
 from nst_lightning.__main__ import main
 from nst_lightning.images.io import write_image
 from nst_lightning.samples import locate
-from tests.cli.test_cli import QUICK, QUICK_FILM
+from tests.helpers import CONFIGS, PACKAGE, QUICK, QUICK_FILM, ROOT, TRANSFER, find_blocks, find_commands, smooth_image
 from tests.test_imports import LAYERS
-from tests.tiny import smooth_image
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "nst_lightning"
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("configs/**/README.md")), *sorted(PACKAGE.rglob("README.md"))]
 TEXTS = {path: path.read_text() for path in READMES}
 README = TEXTS[ROOT / "README.md"]
 MAP = TEXTS[PACKAGE / "README.md"]
 
-# Options that would leave the machine or need a GPU, and those that the quick options below replace.
+# Options that need a network or a GPU, and options that the quick options below replace.
 SLOW = {
     "fit": ("--trainer.accelerator", "--model.cuda_graphs", "--data.first", "--data.last", "--data.stride"),
     "study": ("--size", "--engine", "--ray.address", "--ray.gpus_per_run"),
-    "benchmark": ("--sizes", "--steps", "--evaluations", "--quality_size", "--device", "--vgg"),
 }
 
 
-def find_blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
-def find_commands(text: str) -> list[list[str]]:
-    """The words of every command in a README, without comments."""
-    lines = [line for block in find_blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
-    parts = [part for line in lines for part in line.split("&&")]
-    return [words for part in parts if (words := shlex.split(part, comments=True))]
-
-
 def drop_options(words: list[str], options: tuple[str, ...]) -> list[str]:
-    """A command without these options and their values."""
+    """Returns a command without some options and their values."""
     kept, is_dropping = [], False
     for word in words:
         if word.startswith("--"):
@@ -62,7 +46,7 @@ OURS = list(
         tuple(drop_options(words[3:], SLOW.get(words[3], ())))
         for text in TEXTS.values()
         for words in find_commands(text)
-        if words[:3] == ["python", "-m", "nst_lightning"]
+        if words[:3] == ["python", "-m", "nst_lightning"] and words[3] != "benchmark"
     )
 )
 SWEEPS = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if block.startswith("title:")]
@@ -72,7 +56,7 @@ PYTHON = [block for text in TEXTS.values() for block in find_blocks(text, "pytho
 
 @pytest.fixture
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the files that the commands name, small."""
+    """A working folder with small files under the names that the commands use."""
     monkeypatch.chdir(tmp_path)
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
@@ -87,7 +71,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def choose_quick_options(args: list[str]) -> list[str]:
-    """What makes a command so quick that a test can afford it, and keeps it from downloading."""
+    """Returns options that make a command fast and keep it from downloading."""
     configs = [value for option, value in pairwise(args) if option == "--config"]
     has_vgg19 = any("vgg19" in config for config in configs)
     if args[0] == "fit":
@@ -99,11 +83,11 @@ def choose_quick_options(args: list[str]) -> list[str]:
             short["model"] = {"backbone": {"class_path": "VGG19", "init_args": {"weights": "random"}}}
         Path("short.yaml").write_text(yaml.safe_dump(short))
         return ["--config=short.yaml", "--size=32"]
-    return ["--quick"] if args[0] == "benchmark" else []
+    return []
 
 
 def run_command(args: list[str]) -> None:
-    """Runs a command; ``--print_config`` ends it by SystemExit."""
+    """Runs a command; ``--print_config`` ends it with SystemExit."""
     if "--print_config" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
@@ -118,7 +102,9 @@ def test_readme_begins_with_the_two_setup_commands() -> None:
     first, second, *_ = find_blocks(README, "bash")
     assert first == "pip install . && python -m nst_lightning fit --config configs/transfer.yaml\n"
     assert second == 'pip install -e ".[dev]" && pytest\n'
-    assert "\nInstall and run the tests:\n\n```bash\npip install -e" in README  # `.ci/run` looks for it
+    assert (
+        "\nInstall and run the tests:\n\n```bash\npip install -e" in README
+    )  # `.ci/run` reads the command below this line
 
 
 def test_readme_programs_are_installed() -> None:
@@ -135,7 +121,7 @@ def test_readme_programs_are_installed() -> None:
 @pytest.mark.parametrize("command", OURS, ids=" ".join)
 def test_readme_command_runs(command: tuple[str, ...], working_folder: Path) -> None:
     if any("configs/" in word for word in command):
-        (working_folder / "configs").symlink_to(ROOT / "configs")
+        (working_folder / "configs").symlink_to(CONFIGS)
     args = ["dis" if word == "raft" else word for word in command]
     quick = choose_quick_options(args)
     if "--ckpt_path" in args:
@@ -143,10 +129,16 @@ def test_readme_command_runs(command: tuple[str, ...], working_folder: Path) -> 
     run_command([*args, *quick])
 
 
+def test_readme_benchmark_command_is_only_in_the_folder_whose_tests_run_it() -> None:
+    # `tests/benchmark/test_command.py` runs that command and checks its results.
+    users = [path for path, text in TEXTS.items() if any("benchmark" in words for words in find_commands(text))]
+    assert users == [PACKAGE / "benchmark" / "README.md"]
+
+
 def test_readme_sweep_has_ten_lines_and_paints_six_runs(working_folder: Path) -> None:
     assert len(SWEEPS) == 1
     assert len(SWEEPS[0].splitlines()) == 10
-    (working_folder / "configs").symlink_to(ROOT / "configs")
+    (working_folder / "configs").symlink_to(CONFIGS)
     Path("short.yaml").write_text("trainer: {max_steps: 2}")
     assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
     assert len(list(Path("out/runs").iterdir())) == 6
@@ -155,13 +147,13 @@ def test_readme_sweep_has_ten_lines_and_paints_six_runs(working_folder: Path) ->
 @pytest.mark.parametrize("block", [block for block in YAML if set(yaml.safe_load(block)) <= {"model", "trainer"}])
 def test_readme_yaml_example_overrides_a_recipe(block: str, working_folder: Path) -> None:
     Path("example.yaml").write_text(block)
-    recipe = ROOT / "configs" / "transfer.yaml"
+    recipe = TRANSFER
     random = ["--model.backbone.weights=random"] if "VGG1" in block else []
     assert main(["fit", f"--config={recipe}", "--config=example.yaml", *QUICK, *random]) == 0
 
 
 @pytest.mark.parametrize("example", PYTHON)
-# Lightning says these to a Trainer without arguments.
+# Warnings that Lightning gives to a Trainer without arguments.
 @pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
@@ -209,7 +201,7 @@ def test_readme_links_resolve(path: Path) -> None:
 
 
 def find_anchors(text: str) -> set[str]:
-    """The names by which GitHub links to the headings of a page."""
+    """Returns the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from tests.tiny import TinyBackbone
+from tests.helpers import TinyBackbone
 
 
 class Model(nn.Module):

@@ -11,7 +11,7 @@ from nst_lightning.distill.crops import find_photographs, read_photograph
 from nst_lightning.distill.fidelity import pair_distances
 from nst_lightning.errors import InputError
 from nst_lightning.losses import ContentLoss, GramLoss
-from tests.tiny import OXFORD, SHARED, compute_term, set_target
+from tests.helpers import OXFORD, SHARED, compute_term, set_target
 
 LAYERS = [f"conv_{number}" for number in range(1, 14)]
 IMAGE = torch.rand(1, 3, 48, 32, generator=torch.Generator().manual_seed(3))
@@ -113,7 +113,7 @@ def test_slim_rejects_weights_of_another_network(tmp_path: Path) -> None:
 
 
 def test_gram_loss_scales_with_the_channel_ratio_of_slim() -> None:
-    """Two copies of every channel leave content and calibrated Gram terms as they were."""
+    """Two copies of every channel change neither the content term nor the scaled Gram term."""
     generator = torch.Generator().manual_seed(1)
     image, target = torch.randn(2, 1, 3, 8, 8, generator=generator)
     for channel_ratio, copies in ((2.0, 1), (1.0, 2)):
@@ -127,7 +127,7 @@ def test_gram_loss_scales_with_the_channel_ratio_of_slim() -> None:
     torch.testing.assert_close(values, expected)
 
 
-@pytest.mark.skipif(not OXFORD.exists(), reason="the real weights are not beside the repository")
+@pytest.mark.skipif(not OXFORD.exists(), reason="the real weights are not next to the project")
 @pytest.mark.parametrize("kind", ["conv", "relu"])
 def test_loss_values_of_slim_are_close_to_vgg19(kind: str) -> None:
     layers = [f"{kind}_{number}" for number in range(1, 9)]

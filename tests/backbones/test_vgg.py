@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from nst_lightning.backbones import VGG16, VGG19
 from nst_lightning.backbones.vgg import VGG
 from nst_lightning.errors import InputError
-from tests.tiny import OXFORD
+from tests.helpers import OXFORD
 
 IMAGE = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(3))
 
 
 def write_torchvision_file(path: Path, name: str = "vgg19") -> nn.Module:
-    """A network of torchvision's with random weights and biases, its convolutions saved to a file."""
+    """Saves the convolutions of a torchvision network with random weights and biases, and returns the network."""
     torch.manual_seed(5)
     features: nn.Module = getattr(torchvision.models, name)(weights=None).features
     for module in features.children():
@@ -31,10 +31,10 @@ def write_torchvision_file(path: Path, name: str = "vgg19") -> nn.Module:
 
 
 def compute_torchvision_features(network: nn.Module, value: Tensor) -> dict[str, Tensor]:
-    """Values after every convolution and rectifier of torchvision's network."""
+    """Returns the outputs of all convolutions and ReLUs of a torchvision network."""
     found: dict[str, Tensor] = {}
     number = 0
-    for module in list(network.children())[:-1]:  # the last is a pooling, for which the picture is too small
+    for module in list(network.children())[:-1]:  # without the last pooling, for which the picture is too small
         if isinstance(module, nn.ReLU):
             value = torch.relu(value)
             found[f"relu_{number}"] = value
@@ -107,7 +107,7 @@ def test_vgg_random_weights_are_seeded() -> None:
 
 
 def create_oxford_tensors(depth: int) -> dict[str, Tensor]:
-    """Weights of the shape of VGG-19's with biases on the scale of 0..255 inputs."""
+    """Returns weights in the shapes of VGG-19, with biases on the scale of inputs in 0..255."""
     generator = torch.Generator().manual_seed(9)
     widths = [3, 64, 64, 128, 128][: depth + 1]
     tensors = {}
@@ -118,7 +118,7 @@ def create_oxford_tensors(depth: int) -> dict[str, Tensor]:
 
 
 def compute_original_oxford(tensors: dict[str, Tensor], image: Tensor) -> Tensor:
-    """The original network on its original input, written down anew: BGR, 0..255, minus the mean, no scaling."""
+    """An independent version of the original network and its input: BGR, 0..255, minus the mean, not scaled."""
     value = 255 * image.flip(1) - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
     indices = sorted({int(key.split(".")[1]) for key in tensors})
     for position, index in enumerate(indices):
@@ -146,7 +146,7 @@ def test_vgg_oxford_preprocessing_equals_the_original_up_to_a_constant(tmp_path:
     )
 
 
-@pytest.mark.skipif(not OXFORD.exists(), reason="the real weights are not beside the project")
+@pytest.mark.skipif(not OXFORD.exists(), reason="the real weights are not next to the project")
 def test_vgg_with_real_oxford_weights_equals_the_original_up_to_a_constant() -> None:
     tensors = {k: v for k, v in load_file(OXFORD).items() if int(k.split(".")[1]) <= 7}
     backbone = VGG19(weights=str(OXFORD))
@@ -177,7 +177,7 @@ def test_vgg_padding_applies_to_the_first_convolution() -> None:
         backbone = VGG19(weights="random", padding=padding)
         backbone.build(["conv_2"])
         found[padding] = backbone(flat, ["conv_1", "conv_2"])
-    # With replicated edges a flat picture stays flat in the first layer; with zeros only its inside does.
+    # With replicated edges a constant picture stays constant in the first layer; with zeros only its inside does.
     assert found["replicate"]["conv_1"].std(dim=(2, 3)).max() < 1e-5
     assert found["zeros"]["conv_1"].std(dim=(2, 3)).max() > 1e-2
     inside = (..., slice(1, -1), slice(1, -1))

@@ -34,7 +34,7 @@ class CountingHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server of this machine with a file to download, and an empty cache."""
+    """Address of a local server with a file to download; the cache is empty."""
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "net.pth").write_bytes(CONTENT)

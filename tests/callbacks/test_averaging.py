@@ -14,8 +14,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
 from nst_lightning.losses import ContentLoss
 from nst_lightning.training.module import StyleTransfer
-from tests.cli.test_cli import QUICK, ROOT
-from tests.tiny import TinyBackbone, smooth_image, write_pair
+from tests.helpers import CONFIGS, QUICK, TinyBackbone, smooth_image, write_pair
 
 
 def test_average_equals_the_closed_form() -> None:
@@ -50,7 +49,7 @@ def test_run_with_averaging_and_a_ladder_resumes_bitwise(tmp_path: Path, monkeyp
     write_pair(tmp_path)
 
     def paint(name: str, *args: str) -> Tensor:
-        recipe = [f"--config={ROOT / 'configs' / 'transfer.yaml'}", *QUICK, "--config=averaging.yaml"]
+        recipe = [f"--config={CONFIGS / 'transfer.yaml'}", *QUICK, "--config=averaging.yaml"]
         plan = ["--data.plan.steps=4", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
         logger = f"--trainer.logger.init_args.name={name}"
         assert main(["fit", *recipe, *plan, "--model.optimizer=Adam", logger, *args]) == 0

@@ -11,10 +11,7 @@ from nst_lightning.errors import InputError, UsageError
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
 
-
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def write_config(path: str, seed: int = 7) -> Path:

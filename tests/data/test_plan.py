@@ -1,10 +1,7 @@
 import pytest
-import torch
 
 from nst_lightning.data.plan import Plan, Stage
 from nst_lightning.errors import InputError
-from nst_lightning.images.resize import fit_long_edge, resize
-from nst_lightning.optim.state import resize_state
 
 
 def test_plan_of_one_size_has_one_stage() -> None:
@@ -35,42 +32,9 @@ def test_plan_rejects_zero(name: str) -> None:
         Plan(**{name: 0})  # type: ignore[arg-type]
 
 
-def test_fit_long_edge_keeps_the_aspect_ratio() -> None:
-    assert fit_long_edge(300, 400, 512) == (384, 512)
-    assert fit_long_edge(400, 300, 512) == (512, 384)
-    assert fit_long_edge(1, 1000, 100) == (1, 100)
-
-
-def test_resize_keeps_the_range_and_the_mean() -> None:
-    image = torch.rand(1, 3, 64, 48).round()
-    small = resize(image, 16, 12)
-    assert small.shape == (1, 3, 16, 12)
-    assert small.min() >= 0
-    assert small.max() <= 1
-    torch.testing.assert_close(small.mean(), image.mean(), rtol=0.02, atol=0.0)
-
-
-def test_resize_to_the_same_size_returns_the_image() -> None:
-    image = torch.rand(1, 3, 8, 8)
-    assert resize(image, 8, 8) is image
-
-
-def test_resize_state_resizes_the_moments_of_adam() -> None:
-    coarse = torch.rand(1, 3, 4, 5)
-    state = {"step": torch.tensor(7.0), "exp_avg": coarse - 0.5, "exp_avg_sq": coarse.round()}
-    found = resize_state(state, 8, 10)
-    assert found["step"] == 7
-    assert found["step"] is not state["step"]
-    assert found["exp_avg"].shape == found["exp_avg_sq"].shape == (1, 3, 8, 10)
-    assert found["exp_avg_sq"].min() >= 0
-    constant = {
-        "step": torch.tensor(1.0),
-        "exp_avg": torch.full((1, 1, 4, 4), -0.3),
-        "exp_avg_sq": torch.ones(1, 1, 4, 4),
-    }
-    torch.testing.assert_close(resize_state(constant, 7, 5)["exp_avg"], torch.full((1, 1, 7, 5), -0.3))
-
-
-def test_resize_state_drops_the_state_of_other_optimizers() -> None:
-    assert resize_state({"step": 3, "pairs": torch.zeros(1)}, 8, 8) == {}
-    assert resize_state({}, 8, 8) == {}
+def test_plan_of_a_film_has_a_ladder_for_each_shot() -> None:
+    plan = Plan(size=64, steps=9, ladder="octaves", smallest=32, first_steps=7, following_steps=2)
+    shot = [(32, 7), (64, 9)]
+    expected = [(0, *s) for s in shot] + [(1, 64, 2)] + [(2, *s) for s in shot]
+    assert plan.film_stages(3, [0, 2]) == [Stage(*stage) for stage in expected]
+    assert Plan(steps=5).film_stages(2, [0])[1].steps == 5

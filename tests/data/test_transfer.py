@@ -9,7 +9,7 @@ from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import StagePictures, StepLoader, TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, write_image
-from tests.tiny import smooth_image, write_pair
+from tests.helpers import smooth_image, write_pair
 
 
 def test_pictures_have_the_long_edge_of_the_stage(tmp_path: Path) -> None:

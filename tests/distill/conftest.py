@@ -45,7 +45,7 @@ def _convolution(name: str, inputs: int, outputs: int, size: int, generator: tor
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Smooth random pictures; enough for some to be held out."""
+    """A folder of smooth random pictures, enough to hold some out."""
     path = tmp_path_factory.mktemp("photographs")
     for number in range(24):
         coarse = torch.rand(1, 3, 7, 9, generator=torch.Generator().manual_seed(number))

@@ -9,19 +9,20 @@ from safetensors.torch import load_file
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.distill.command import main
 from nst_lightning.distill.teachers import DISTILLED_LAYERS
+from tests.helpers import CONFIGS
 
 WIDTHS = "[4,4,5,5,6,6,6,6,7,7,7,7,7]"
 
 pytestmark = [
-    # Lightning 2.6 asks torch in a way that torch 2.10 and later deprecate.
+    # Lightning 2.6 calls torch in a way that torch 2.10 and later deprecate.
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
     # The runs here are two or three steps long.
     pytest.mark.filterwarnings("ignore:The number of training batches"),
     # A resumed run finds the checkpoints of the first.
     pytest.mark.filterwarnings("ignore:Checkpoint directory"),
-    # The batches are made where they are used.
+    # The batches are created in the main process.
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    # Lightning 2.6 calls what jsonargparse 4.49 deprecated.
+    # Lightning 2.6 calls functions that jsonargparse 4.49 deprecates.
     pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"),
 ]
 
@@ -32,7 +33,7 @@ def create_arguments(teacher: Path, compressed: Path, folder: Path, run: Path, e
         "init_args": {"dirpath": str(run), "save_last": True},
     }
     return [
-        f"--config={Path(__file__).parents[2] / 'configs' / 'distill.yaml'}",
+        f"--config={CONFIGS / 'distill.yaml'}",
         f"--model.vgg={teacher}",
         f"--model.compressed={compressed}",
         f"--model.widths={WIDTHS}",

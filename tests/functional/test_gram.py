@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, mean_and_products, moments
+from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, matrix_power, mean_and_products, moments
 
 
 def compute_naive_gram(features: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def test_gram_matrix_is_independent_of_positions() -> None:
 
 
 def test_gram_matrix_sums_float16_in_float32() -> None:
-    # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, far beyond its largest number of 65504.
+    # In float16 the sum of squares of 300 over 64 x 64 positions is 3.7e8, more than its largest number, 65504.
     features = torch.full((1, 3, 64, 64), 300.0, dtype=torch.float16)
     matrix = gram_matrix(features)
     assert matrix.dtype == torch.float32
@@ -62,7 +62,7 @@ def test_gram_matrix_of_bfloat16_is_close_to_float64(size: tuple[int, int]) -> N
     matrix, exact = gram_matrix(features), compute_naive_products(features.double())
     assert matrix.dtype == torch.float32
     worst = (matrix - exact).abs().max() / exact.max()
-    # Beyond, parts are rounded to the 8 bits of bfloat16, which averages out.
+    # Larger parts are rounded to the 8 bits of bfloat16, which averages out.
     assert worst < (1e-6 if size[0] * size[1] <= EXACT_POSITIONS else 1e-3)
     assert torch.equal(matrix, gram_matrix(features))
 
@@ -115,3 +115,12 @@ def test_moments_of_bfloat16_equal_gram_matrix_with_a_channel_of_ones() -> None:
     features = torch.randn(1, 16, 90, 81, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     torch.testing.assert_close(moments(features), 17 * gram_matrix(ones), rtol=0, atol=2e-3)
+
+
+def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:
+    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))).Q
+    matrix = (basis * torch.tensor([8.0, 4.0, 2.0, 1e-9], dtype=torch.float64)) @ basis.T
+    found = matrix_power(matrix[None].float(), -0.5, floor=0.01)[0].double()
+    expected = (basis * torch.tensor([1.0, 2**0.5, 2.0, 10.0], dtype=torch.float64)) @ basis.T
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(matrix_power(torch.zeros(1, 3, 3), -0.5, floor=0.01)[0], torch.eye(3))

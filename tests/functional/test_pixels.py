@@ -1,8 +1,14 @@
 import pytest
 import torch
 
-from nst_lightning.functional.gram import matrix_power
-from nst_lightning.functional.pixels import mean_squared_error, total_variation
+from nst_lightning.functional.pixels import (
+    mask_nearest_first,
+    masked_squared_error,
+    mean_squared_error,
+    total_variation,
+    warping_error,
+)
+from tests.losses.random_tensors import create_random
 
 
 def test_mean_squared_error_is_float32() -> None:
@@ -41,10 +47,54 @@ def test_total_variation_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda x: total_variation(x, 1.0), image)
 
 
-def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:
-    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))).Q
-    matrix = (basis * torch.tensor([8.0, 4.0, 2.0, 1e-9], dtype=torch.float64)) @ basis.T
-    found = matrix_power(matrix[None].float(), -0.5, floor=0.01)[0].double()
-    expected = (basis * torch.tensor([1.0, 2**0.5, 2.0, 10.0], dtype=torch.float64)) @ basis.T
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    assert torch.equal(matrix_power(torch.zeros(1, 3, 3), -0.5, floor=0.01)[0], torch.eye(3))
+def test_masked_squared_error_equals_a_naive_loop() -> None:
+    value, target, mask = (
+        create_random(2, 3, 4, 5),
+        create_random(2, 3, 4, 5, seed=1),
+        create_random(2, 1, 4, 5, seed=2),
+    )
+    expected = 0.0
+    for b in range(2):
+        for c in range(3):
+            for y in range(4):
+                for x in range(5):
+                    difference = value[b, c, y, x] - target[b, c, y, x]
+                    expected += float(mask[b, 0, y, x] * difference**2) / (3 * 4 * 5)
+    torch.testing.assert_close(masked_squared_error(value, target, mask), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_masked_squared_error_passes_gradcheck() -> None:
+    value = create_random(1, 3, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda v: masked_squared_error(v, create_random(1, 3, 3, 4, seed=1), create_random(1, 1, 3, 4, seed=2)), value
+    )
+
+
+def test_masked_squared_error_with_a_full_mask_is_the_mean_squared_error() -> None:
+    value, target = create_random(1, 3, 4, 5), create_random(1, 3, 4, 5, seed=1)
+    found = masked_squared_error(value, target, torch.ones(1, 1, 4, 5, dtype=torch.float64))
+    torch.testing.assert_close(found, torch.nn.functional.mse_loss(value, target))
+
+
+def test_mask_nearest_first_equals_equation_9_of_ruder() -> None:
+    masks = [create_random(1, 1, 4, 5, seed=seed) for seed in range(3)]
+    chosen = mask_nearest_first(masks)
+    for j in range(3):
+        expected = (masks[j] - sum(chosen[:j], torch.zeros_like(masks[j]))).clamp(min=0)
+        torch.testing.assert_close(chosen[j], expected)
+    assert torch.equal(chosen[0], masks[0])
+    whole = torch.ones(1, 1, 2, 2)
+    assert [float(mask.sum()) for mask in mask_nearest_first([whole, whole, whole])] == [4, 0, 0]
+    half = torch.tensor([[[[1.0, 0.0]]]])
+    assert [mask.flatten().tolist() for mask in mask_nearest_first([half, torch.ones(1, 1, 1, 2)])] == [[1, 0], [0, 1]]
+
+
+def test_warping_error_equals_a_masked_root_mean_square() -> None:
+    image, warped, mask = (
+        create_random(1, 3, 4, 5),
+        create_random(1, 3, 4, 5, seed=1),
+        (create_random(1, 1, 4, 5, seed=2) > 0.5).double(),
+    )
+    squares, pixels = warping_error(image, warped, mask)
+    kept = (image - warped)[mask.expand(1, 3, 4, 5) > 0]
+    torch.testing.assert_close((squares / pixels).sqrt(), kept.square().mean().sqrt())

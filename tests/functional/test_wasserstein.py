@@ -43,7 +43,7 @@ def test_normal_root_is_the_square_root_of_the_covariance() -> None:
 
 
 def test_wasserstein_2_equals_formula_with_eigenvalues_of_the_product() -> None:
-    # The eigenvalues of S T are those of T^1/2 S T^1/2, taken here without a root of either.
+    # S T has the eigenvalues of T^1/2 S T^1/2 and needs no square root.
     first, second = create_features(3), create_features(4)
     (m, s), (n, t) = ((x.mean((0, 2, 3)), covariance(*mean_and_products(moments(x)))[0]) for x in (first, second))
     s, t = (x + NOISE_SHARE * t.trace() / 5 * torch.eye(5) for x in (s, t))
@@ -100,7 +100,7 @@ def test_wasserstein_2_gradient_is_correct_for_equal_eigenvalues() -> None:
 
 
 def test_wasserstein_2_keeps_weak_directions_next_to_a_strong_one() -> None:
-    # As deep layers have them; float32 loses a standard deviation of 1 in the product of variances of 70 x 70.
+    # Values as in deep layers: float32 loses a standard deviation of 1 in a product of variances of 70 x 70.
     generator = torch.Generator().manual_seed(12)
     turned = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64)).Q
     its, mine = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
@@ -114,12 +114,12 @@ def test_wasserstein_2_keeps_weak_directions_next_to_a_strong_one() -> None:
 
 
 def test_wasserstein_2_gradient_is_finite_for_rounded_products() -> None:
-    # A channel without variance beside a strong one, whose variance comes out below 0 by more than the noise.
+    # A constant channel next to a strong one: its computed variance is negative by more than the noise.
     mean = torch.tensor([[100.0, 3.0]], dtype=torch.float64)
     products = torch.tensor([[[1.2e4, 300.0], [300.0, 9.0 - 2e-3]]], dtype=torch.float64).requires_grad_()
     target = Normal.of(torch.zeros(1, 2), torch.eye(2)[None])
     (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
-    # What a channel has that has the noise alone: (1 - sqrt(t / s)) / channels.
+    # The value for a channel that has only noise: (1 - sqrt(t / s)) / channels.
     assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import check_writable, read_config, read_image, to_pil, write_image
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 
 
 def save_picture(folder: Path, picture: Image.Image, name: str, **options: object) -> Path:
@@ -156,7 +156,7 @@ def test_write_image_composes_jpg_on_white(tmp_path: Path) -> None:
 
 
 def test_read_image_converts_a_color_profile(tmp_path: Path) -> None:
-    # Against Pillow's own conversion, with a profile that has sRGB's curve replaced by a straight line.
+    # Compared with Pillow's conversion, for a profile with a linear tone curve.
     profile = create_linear_profile()
     picture = create_rgb()
     read = read_image(save_picture(tmp_path, picture, "a.png", icc_profile=profile)).image
@@ -168,13 +168,13 @@ def test_read_image_converts_a_color_profile(tmp_path: Path) -> None:
 
 
 def create_linear_profile() -> bytes:
-    """The sRGB profile with every tone curve replaced by gamma 1."""
+    """Returns the sRGB profile with all tone curves replaced by gamma 1."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(profile[128:132], "big")
     for entry in range(132, 132 + 12 * count, 12):
         offset = int.from_bytes(profile[entry + 4 : entry + 8], "big")
         if bytes(profile[entry : entry + 4]) in (b"rTRC", b"gTRC", b"bTRC"):
-            # A parametric curve of type 0 is a power alone; the exponent follows as a fixed-point number.
+            # A parametric curve of type 0 is a power; its exponent follows as a fixed-point number.
             profile[offset : offset + 16] = b"para" + bytes(8) + (65536).to_bytes(4, "big")
     return bytes(profile)
 
@@ -255,7 +255,7 @@ def test_write_image_is_deterministic_across_processes(tmp_path: Path) -> None:
     image = smooth_image(9, 12)
     for ending in ("png", "webp", "tiff", "jpg"):
         write_image(tmp_path / f"one.{ending}", image)
-    code = "from nst_lightning.images.io import *; from tests.tiny import smooth_image; import time, sys\n"
+    code = "from nst_lightning.images.io import *; from tests.helpers import smooth_image; import time, sys\n"
     code += "time.sleep(1.1)\n"
     code += "[write_image(f'{sys.argv[1]}/two.{e}', smooth_image(9, 12)) for e in ('png', 'webp', 'tiff', 'jpg')]"
     root = Path(__file__).parents[2]

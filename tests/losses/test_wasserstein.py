@@ -6,7 +6,7 @@ from nst_lightning.backbones.features import Features
 from nst_lightning.errors import InputError
 from nst_lightning.functional.wasserstein import directions
 from nst_lightning.losses import SlicedWassersteinLoss, WassersteinLoss
-from tests.tiny import compute_term, set_target, smooth_image
+from tests.helpers import compute_term, set_target, smooth_image
 
 LAYERS = ["conv_1", "conv_3"]
 
@@ -22,7 +22,7 @@ def create_features(seed: int, height: int = 20, width: int = 24) -> dict[str, t
 def test_wasserstein_loss_is_zero_only_at_the_style(kind: type[WassersteinLoss | SlicedWassersteinLoss]) -> None:
     loss = kind(LAYERS, weight=3.0)
     set_target(loss, create_features(1))
-    # Resampling to the target's quantiles and back leaves a little.
+    # Resampling to the target's quantiles and back has a small error.
     assert float(compute_term(loss, create_features(1))) < 1e-3
     assert float(compute_term(loss, create_features(2))) > 0.1
 

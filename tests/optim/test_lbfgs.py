@@ -15,7 +15,7 @@ Objective = Callable[[Tensor], Tensor]
 
 
 def rosenbrock(x: Tensor) -> Tensor:
-    """Sum over the items of chained valleys, which are not convex."""
+    """Rosenbrock function summed over the items; it is not convex."""
     flat = x.flatten(1)
     return (100 * (flat[:, 1:] - flat[:, :-1] ** 2) ** 2 + (1 - flat[:, :-1]) ** 2).sum()
 
@@ -55,13 +55,13 @@ def test_lbfgs_iterates_equal_torch(history: int, items: int) -> None:
     found = record_iterates(CompactLBFGS([ours], history_size=history, longest=inf, per_item=False), ours, quartic, 40)
     expected = record_iterates(create_torch_lbfgs(theirs, history), theirs, quartic, 40)
     torch.testing.assert_close(found[:20], expected[:20], rtol=1e-9, atol=1e-12)
-    # Each step multiplies what rounding had made of the one before.
+    # Each step amplifies the rounding errors of the previous one.
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     assert quartic(ours) < 0.5 * quartic(create_start(items))
 
 
 def test_lbfgs_equals_torch_without_curvature() -> None:
-    # Valleys that are not convex: the first pairs have negative products and are passed over.
+    # Not convex: the first pairs have negative products and are skipped.
     ours, theirs = (create_start().requires_grad_() for _ in range(2))
     found = record_iterates(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
     expected = record_iterates(create_torch_lbfgs(theirs, 100), theirs, rosenbrock, 25)
@@ -77,7 +77,7 @@ def test_lbfgs_iterates_are_equal_with_products_of_other_devices(monkeypatch: py
     monkeypatch.setattr(lbfgs, "_uses_blas", lambda device: True)
     others = compute_iterates()
     torch.testing.assert_close(others, expected, rtol=1e-9, atol=1e-12)
-    assert not torch.equal(others[-1], expected[-1])  # other sums they are
+    assert not torch.equal(others[-1], expected[-1])  # the sums have another order
 
 
 def test_lbfgs_solves_each_item_separately() -> None:
@@ -119,7 +119,7 @@ def test_lbfgs_limits_the_length_of_updates() -> None:
 
 def test_lbfgs_is_stable_with_rounded_gradients() -> None:
     def round_to_bfloat16(x: Tensor) -> Tensor:
-        # Near the bottom the gradient is noise that has nothing to do with the move.
+        # Near the minimum the gradient is noise that is unrelated to the update.
         return quartic(x) + (x * 1e-3 * torch.randn(x.shape, generator=noise, dtype=x.dtype)).sum()
 
     ends = []

@@ -20,7 +20,7 @@ print(all(tensor.data_ptr() % 4096 == 0 for tensor in large))
 
 
 def has_huge_pages(command: str, **settings: str) -> bool:
-    """Whether large tensors begin where a page does, as torch has them where it asks for huge ones."""
+    """Returns whether large tensors begin at a page boundary, as they do if torch requests huge pages."""
     environment = {name: value for name, value in os.environ.items() if name != HUGE_PAGES_VARIABLE} | settings
     code = [sys.executable, "-c", COMMAND, command]
     said = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
@@ -30,7 +30,7 @@ def has_huge_pages(command: str, **settings: str) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
 def test_huge_pages_are_requested_for_fit() -> None:
     assert has_huge_pages("fit")
-    assert not has_huge_pages("benchmark")  # whose plain loop has what torch gives it
+    assert not has_huge_pages("benchmark")  # the plain loop keeps torch's default
     assert not has_huge_pages("fit", **{HUGE_PAGES_VARIABLE: "0"})
 
 

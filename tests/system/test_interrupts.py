@@ -7,7 +7,7 @@ from nst_lightning.system.interrupts import InterruptHandler
 
 
 class InterruptedInDel:
-    """Receives Ctrl-C while Python cleans it up, where exceptions are dropped."""
+    """Receives Ctrl-C in `__del__`, in which Python drops exceptions."""
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -20,7 +20,7 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read fr
 
 @LINUX
 def test_peak_bytes_counts_since_forget_peak() -> None:
-    # Pages of the kernel's: a tensor may lie in memory that the process has kept of earlier ones.
+    # Memory mapped directly: a tensor may lie in memory that the process has kept from earlier ones.
     size = 200_000_000
     allocate_pages(size)
     forget_peak()
@@ -73,7 +73,7 @@ print(kept, held_bytes() > held - size / 2)
 
 @LINUX
 def test_freed_memory_can_be_kept() -> None:
-    # In a process of its own, since the setting is the whole process's.
+    # In another process, since the setting applies to the whole process.
     said = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
     kept, still_held = said.stdout.split()
     assert kept == still_held
@@ -82,7 +82,7 @@ def test_freed_memory_can_be_kept() -> None:
 RETURNS = """
 import torch
 from nst_lightning.system.memory import held_bytes, keep_freed_memory, return_freed_memory
-# Once a block of 30 MB is given back, glibc keeps those up to that size; and once it is told to, all.
+# After a block of 30 MB is freed, glibc keeps blocks up to that size, and later all blocks.
 torch.ones(7_500_000)
 kept = keep_freed_memory()
 returned = return_freed_memory()

@@ -7,7 +7,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import write_image
 from nst_lightning.images.resize import resize
 from nst_lightning.training.initialization import initial_image
-from tests.tiny import smooth_image
+from tests.helpers import smooth_image
 
 CONTENT = smooth_image(20, 30, seed=1)
 STYLE = smooth_image(40, 25, seed=2)

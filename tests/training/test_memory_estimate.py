@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,9 +17,7 @@ from nst_lightning.losses import GramLoss
 from nst_lightning.system.precision import DTYPES, Precision
 from nst_lightning.training.memory_estimate import CONSTANT_BYTES, check_memory, estimate_bytes, optimizer_bytes
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import smooth_image
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ENVIRONMENT, TRANSFER, smooth_image
 
 
 def create_adam(parameters: list[Tensor]) -> Optimizer:
@@ -49,8 +46,8 @@ def test_check_memory_names_the_options_that_save_memory() -> None:
 
 
 def test_estimate_counts_the_saved_values_of_the_layers() -> None:
-    # Outputs of two convolutions of 64 channels are kept, and two such values made in passing; 12 bytes a pixel of the
-    # image are kept 2 times by Adam and 4 times besides. The image and its border as the network sees it are small.
+    # Two outputs of convolutions of 64 channels are saved, and two more are temporary. An image has 12 bytes per pixel;
+    # Adam keeps two and the run four others. The padded input of the network is small.
     pixels, values = 512**2, (2 + 2) * 64
     for precision, size in (("32-true", 4), ("bf16-mixed", 2)):
         needed = estimate_bytes(create_module(["conv_2"]), create_data(512), precision)  # type: ignore[arg-type]
@@ -58,8 +55,8 @@ def test_estimate_counts_the_saved_values_of_the_layers() -> None:
 
 
 def test_estimate_with_checkpointing_counts_the_largest_block() -> None:
-    # The network's image, outputs of the first two convolutions, and two such values made in passing; what the blocks
-    # after them kept is gone by then.
+    # The input of the network, outputs of the first two convolutions, and two temporary ones; what later blocks saved
+    # is freed by then.
     values = 3 + (2 + 2) * 64
     needed, without = (
         estimate_bytes(create_module(["conv_13"], checkpointing=on), create_data(512, height=48), "bf16-mixed")
@@ -80,7 +77,7 @@ def test_estimate_is_proportional_to_the_batch_size() -> None:
         estimate_bytes(create_module(["conv_3"]), create_data(512), "32-true", items=items) for items in (1, 4)
     )
     assert four - CONSTANT_BYTES == 4 * (one - CONSTANT_BYTES)
-    # Several small ones are asked about where they are as much as a large one.
+    # A batch of small pictures is estimated if it has as many pixels as a large picture.
     assert estimate_bytes(create_module(["conv_3"]), create_data(256), "32-true", items=4) == pytest.approx(
         one, rel=0.05
     )
@@ -89,7 +86,8 @@ def test_estimate_is_proportional_to_the_batch_size() -> None:
 
 @pytest.mark.parametrize(
     ("precision", "machine", "expected"),
-    # conv_4 to conv_7: 36 float32 numbers for each of 128x128, 256x128, 256x256 and 256x256 kernels, there and back.
+    # conv_4 to conv_7: 36 float32 numbers per kernel, 128x128, 256x128, 256x256 and 256x256 kernels, forward and
+    # backward.
     [("32-true", "x86_64", 2 * 4 * 36 * 128**2 * 11), ("bf16-mixed", "x86_64", 0), ("32-true", "arm64", 0)],
 )
 def test_estimate_counts_transformed_weights(
@@ -140,9 +138,9 @@ print("measured:", needed, peak_bytes() - before)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from Linux's /proc")
 @pytest.mark.parametrize(("checkpointing", "most"), [("false", 2.0), ("true", 1.2)])
 def test_estimate_is_close_to_the_measured_memory_of_a_run(checkpointing: str, most: float, tmp_path: Path) -> None:
-    # Where memory is plenty and not to be spared, a run holds what it may use again.
+    # With plenty of memory and no checkpointing, a run keeps freed memory for reuse.
     arguments = [
-        f"--config={ROOT}/configs/transfer.yaml",
+        f"--config={TRANSFER}",
         "--data.plan.steps=3",
         "--model.backbone=VGG19",
         "--model.backbone.weights=random",
@@ -151,8 +149,7 @@ def test_estimate_is_close_to_the_measured_memory_of_a_run(checkpointing: str, m
         "--trainer.precision=32-true",
     ]
     command = [sys.executable, "-c", MEASURED, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("measured:"))
     needed, taken = map(int, line.split()[1:])
     assert 0.5 * needed < taken < most * needed

@@ -16,7 +16,7 @@ from nst_lightning.images.io import Picture, read_image
 from nst_lightning.losses import ContentLoss, GramLoss, Loss, TotalVariationLoss
 from nst_lightning.samples import sample_path
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import OXFORD, TinyBackbone, compute_term, set_target, smooth_image
+from tests.helpers import OXFORD, TinyBackbone, compute_term, set_target, smooth_image
 
 CONTENT, STYLE = smooth_image(24, 32, seed=1), torch.rand(1, 3, 30, 20, generator=torch.Generator().manual_seed(2))
 
@@ -149,7 +149,7 @@ def test_module_rejects_missing_and_too_small_pictures() -> None:
 
 
 def create_plain_network(tensors: dict[str, Tensor], bgr: bool) -> Callable[[Tensor], dict[int, Tensor]]:
-    """VGG-19 written down once more: convolutions by torchvision's numbers, outputs before the rectifiers.
+    """An independent VGG-19: convolutions by torchvision's numbers, outputs before the ReLUs.
 
     Constants are rounded to float32 as in the backbone, for L-BFGS makes a percent of a billionth within 20 steps.
     """
@@ -175,7 +175,7 @@ def create_plain_network(tensors: dict[str, Tensor], bgr: bool) -> Callable[[Ten
 def run_plain_loop(
     features: Callable[[Tensor], dict[int, Tensor]], content: Tensor, style: Tensor, layers: range, evaluations: int
 ) -> list[list[float]]:
-    """The loop of the PyTorch tutorial, without its clamp: L-BFGS with 20 evaluations a step, weights 1 and 1e6."""
+    """The loop of the PyTorch tutorial without its clamp: L-BFGS with 20 evaluations per step, weights 1 and 1e6."""
 
     def gram(f: Tensor) -> Tensor:
         a, b, c, d = f.size()
@@ -231,7 +231,7 @@ def run_our_loop(backbone: VGG19, content: Tensor, style: Tensor, layers: range,
 def assert_same_losses(
     features: Callable[[Tensor], dict[int, Tensor]], backbone: VGG19, content: Tensor, style: Tensor, layers: range
 ) -> None:
-    """Equal in float64; in float32 as near to the exact losses as the plain loop, for L-BFGS amplifies rounding."""
+    """Equal in float64; in float32 as close to the exact losses as the plain loop, since L-BFGS amplifies rounding."""
 
     def run(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         pictures = content.to(dtype), style.to(dtype)
@@ -243,7 +243,7 @@ def assert_same_losses(
     assert ours.shape == plain.shape == (20, 2)
     assert plain_exact[-1].sum() < plain_exact[0].sum()
     torch.testing.assert_close(ours_exact, plain_exact, rtol=1e-6, atol=1e-9)
-    # The third evaluation follows a move that is far too long: on some processors the plain loop is off by a hundredth.
+    # The third evaluation follows a much too long update: on some processors the plain loop is off by 1 %.
     torch.testing.assert_close(ours[:2], plain_exact[:2], rtol=1e-5, atol=1e-7)
     scale = plain_exact.sum(dim=1, keepdim=True)
     errors = [((found - plain_exact) / scale).abs().max().item() for found in (ours, plain)]
@@ -259,7 +259,7 @@ def test_losses_equal_a_plain_loop_with_random_weights() -> None:
         assert convolution.bias is not None
         tensors |= {f"features.{index}.weight": convolution.weight, f"features.{index}.bias": convolution.bias}
     tensors = {key: tensor.detach().clone() for key, tensor in tensors.items()}
-    # Noise, for where maxima are tied rounding decides which of them has the gradient.
+    # Noise prevents tied maxima, among which rounding would decide which one has the gradient.
     noise, style = (
         torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(2)) for shape in ((36, 48), (40, 30))
     )
@@ -267,7 +267,7 @@ def test_losses_equal_a_plain_loop_with_random_weights() -> None:
     assert_same_losses(create_plain_network(tensors, bgr=False), backbone, content, style, range(1, 5))
 
 
-@pytest.mark.skipif(not OXFORD.exists(), reason="the real weights are not beside the project")
+@pytest.mark.skipif(not OXFORD.exists(), reason="the real weights are not next to the project")
 def test_losses_equal_a_plain_loop_with_real_weights() -> None:
     content, style = (
         functional.interpolate(read_image(sample_path(name)).image, size=(32, 48), mode="area")

@@ -34,12 +34,9 @@ from nst_lightning.training.private_api import (
     stage_number,
     unknown_option,
 )
-from tests.tiny import TinyBackbone, smooth_image
+from tests.helpers import TinyBackbone, ignore_lightning_warnings, smooth_image
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 calls torch in a deprecated way
-    "ignore:The number of training batches",
-)
+pytestmark = ignore_lightning_warnings
 
 
 def create_module() -> StyleTransfer:

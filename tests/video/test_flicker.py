@@ -19,7 +19,7 @@ def test_warping_error_metric_equals_a_naive_loop() -> None:
         metric.update(frames[number], frames[number - 1], flow, mask)
         for y in range(6):
             for x in range(8):
-                there = 5 - abs(y + 1 - 5), 7 - abs(abs(x + number - 2) - 7)  # beyond the edges it is mirrored
+                there = 5 - abs(y + 1 - 5), 7 - abs(abs(x + number - 2) - 7)  # mirrored at the edges
                 for channel in range(3):
                     difference = frames[number, 0, channel, y, x] - frames[number - 1, 0, channel, there[0], there[1]]
                     squares += float(mask[0, 0, y, x] * difference**2) / 3

@@ -106,7 +106,7 @@ def test_max_pool_gradient_is_independent_of_the_strips(
 
 
 def compute_gradient_plainly(backbone: VGG19 | SlimVGG19, image: Tensor, layer: int) -> Tensor:
-    """A layer by torch's own operations in the order in which they stand in the paper."""
+    """Computes the gradient of a layer with operations of torch in the order of the paper."""
     value = functional.pad((image - backbone.mean) / backbone.std, (1, 1, 1, 1))
     for number in range(1, layer + 1):
         weight, bias = (backbone.get_parameter(f"convolutions.{number - 1}.{part}") for part in ("weight", "bias"))
@@ -171,6 +171,6 @@ def test_frozen_network_saves_only_outputs_of_convolutions() -> None:
     image = torch.rand(1, 3, 64, 64, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(record_saved, lambda tensor: tensor):
         backbone(image, ["conv_6"])
-    # Outputs of conv_1 to conv_5, and the maxima before conv_3 and conv_5; the image and its border besides.
+    # Outputs of conv_1 to conv_5, and the maxima before conv_3 and conv_5; then the image and its padding.
     channels = 64 + 64 + (64 + 128 + 128) / 4 + (128 + 256) / 16
     assert sum(kept.values()) < 4 * 64 * 64 * (channels + 12)

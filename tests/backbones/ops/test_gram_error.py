@@ -22,7 +22,7 @@ def create_channel_maps() -> dict[str, ChannelMap | None]:
 
 
 def apply_channel_map(products: Tensor, of: ChannelMap) -> Tensor:
-    """``V M V^T`` of the means of products of the channels and a channel of ones, which comes last."""
+    """Returns ``V M V^T``; M holds means of products of the channels and of a last channel of ones."""
     left = of.weight if of.offset is None else torch.cat([of.weight, of.offset], 2)
     columns = left.shape[-1]
     return left @ products[:, :columns, :columns] @ left.mT

@@ -65,7 +65,7 @@ def test_winograd_keeps_features_and_gradient_of_a_network(monkeypatch: pytest.M
     backbone = VGG19(weights="random")
     backbone.build(LAYERS)
     found = compute_features_and_gradient(backbone)
-    # conv_4, conv_5, conv_6, conv_7 and back.
+    # Forward through conv_4 to conv_7, then backward.
     maps = [(1, 128, 72, 64), (1, 128, 36, 32), (1, 256, 36, 32), (1, 256, 36, 32)]
     back = [(1, 256, 36, 32), (1, 256, 36, 32), (1, 256, 36, 32), (1, 128, 72, 64)]
     assert used == maps + back

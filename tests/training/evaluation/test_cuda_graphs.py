@@ -15,7 +15,7 @@ from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device, record_graph
 from nst_lightning.training.module import StyleTransfer
-from tests.tiny import smooth_image
+from tests.helpers import ignore_lightning_warnings, smooth_image
 
 CONTENT, STYLE = smooth_image(40, 48, seed=1), torch.rand(1, 3, 36, 44, generator=torch.Generator().manual_seed(2))
 
@@ -23,7 +23,7 @@ Values = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 def emulate_graphed_callables(values: Values, samples: tuple[Tensor], allow_unused_input: bool) -> Values:
-    """What ``torch.cuda.make_graphed_callables`` does, on a CPU.
+    """Does on a CPU what ``torch.cuda.make_graphed_callables`` does on a GPU.
 
     The operations alone are recorded, from one place of the input, and replayed; Python between them is not seen again.
     """
@@ -40,7 +40,7 @@ def emulate_graphed_callables(values: Values, samples: tuple[Tensor], allow_unus
     graph = make_fx(both)(place.clone().requires_grad_(), ones)
 
     def replay(weights: Tensor) -> tuple[Tensor, ...]:
-        # What a GPU replays are kernels, which autocast does not see.
+        # A GPU replays kernels, to which autocast does not apply.
         with torch.autocast("cpu", enabled=False):
             return tuple(graph(place, weights))
 
@@ -80,10 +80,7 @@ def fit_module(cuda_graphs: bool, precision: Any, **options: Any) -> StyleTransf
     return module
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*is deprecated:FutureWarning",  # Lightning 2.6 asks torch in a deprecated way
-    "ignore:The number of training batches",
-)
+@ignore_lightning_warnings
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_replayed_run_equals_the_plain_run_bitwise(

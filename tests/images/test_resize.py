@@ -1,0 +1,23 @@
+import torch
+
+from nst_lightning.images.resize import fit_long_edge, resize
+
+
+def test_fit_long_edge_keeps_the_aspect_ratio() -> None:
+    assert fit_long_edge(300, 400, 512) == (384, 512)
+    assert fit_long_edge(400, 300, 512) == (512, 384)
+    assert fit_long_edge(1, 1000, 100) == (1, 100)
+
+
+def test_resize_keeps_the_range_and_the_mean() -> None:
+    image = torch.rand(1, 3, 64, 48).round()
+    small = resize(image, 16, 12)
+    assert small.shape == (1, 3, 16, 12)
+    assert small.min() >= 0
+    assert small.max() <= 1
+    torch.testing.assert_close(small.mean(), image.mean(), rtol=0.02, atol=0.0)
+
+
+def test_resize_to_the_same_size_returns_the_image() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    assert resize(image, 8, 8) is image

@@ -1,0 +1,24 @@
+import torch
+
+from nst_lightning.optim.state import resize_state
+
+
+def test_resize_state_resizes_the_moments_of_adam() -> None:
+    coarse = torch.rand(1, 3, 4, 5)
+    state = {"step": torch.tensor(7.0), "exp_avg": coarse - 0.5, "exp_avg_sq": coarse.round()}
+    found = resize_state(state, 8, 10)
+    assert found["step"] == 7
+    assert found["step"] is not state["step"]
+    assert found["exp_avg"].shape == found["exp_avg_sq"].shape == (1, 3, 8, 10)
+    assert found["exp_avg_sq"].min() >= 0
+    constant = {
+        "step": torch.tensor(1.0),
+        "exp_avg": torch.full((1, 1, 4, 4), -0.3),
+        "exp_avg_sq": torch.ones(1, 1, 4, 4),
+    }
+    torch.testing.assert_close(resize_state(constant, 7, 5)["exp_avg"], torch.full((1, 1, 7, 5), -0.3))
+
+
+def test_resize_state_drops_the_state_of_other_optimizers() -> None:
+    assert resize_state({"step": 3, "pairs": torch.zeros(1)}, 8, 8) == {}
+    assert resize_state({}, 8, 8) == {}

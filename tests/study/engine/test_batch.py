@@ -1,0 +1,118 @@
+"""Runs that are painted as a batch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from nst_lightning.backbones import SlimVGG19
+from nst_lightning.losses import GramLoss
+from nst_lightning.study.engine.batched_run import BatchTransfer
+from nst_lightning.training.module import StyleTransfer
+from tests.helpers import release, wait_for_pause
+from tests.study.studies import (
+    create_pausing_section,
+    create_section,
+    read_pictures,
+    read_results,
+    run_study,
+    start_study,
+    write_study,
+)
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
+
+@pytest.mark.parametrize("optimizer", ["torch.optim.Adam", "CompactLBFGS"])
+def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
+    described = {"class_path": optimizer, "init_args": {"lr": 0.02} if "Adam" in optimizer else {}}
+    axes: dict[str, list[Any]] = {"data.style": ["style.png", "sample:waves"], "seed_everything": [1, 2]}
+    model = {"optimizer": described, "initialization": "noise"}
+    write_study(tmp_path, create_section(axes=axes, model=model, snapshots=[2, 4], trainer={"precision": "32-true"}))
+    assert run_study(output="single") == 0
+    assert run_study("--batch=3", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 1
+    single, batch = read_pictures("single"), read_pictures("batch")
+    assert list(single) == list(batch)
+    for name, image in single.items():
+        # A value halfway between two of the 8-bit values may be rounded to either.
+        assert (image - batch[name]).abs().max() <= 1.01 / 255, name
+        assert (image - batch[name]).abs().mean() < 1e-4, name
+    for one, many in zip(read_results("single"), read_results("batch"), strict=True):
+        assert float(one["total"]) == pytest.approx(float(many["total"]), rel=1e-4)
+
+
+def test_batch_uses_the_options_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Watched(BatchTransfer):
+        def optimizer_step(self, *args: Any, **options: Any) -> None:
+            super().optimizer_step(*args, **options)
+            made.append((self.step_evaluations, self.cuda_graphs))
+
+    monkeypatch.setattr("nst_lightning.study.engine.batch.BatchTransfer", Watched)
+    small = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 4, "iterations_per_step": 3}}
+    write_study(tmp_path, create_section(data=small, snapshots=[3, 4]))
+    assert run_study("--batch=2") == 0
+    assert made == [(3, False), (1, False)]
+    items = [StyleTransfer(SlimVGG19(), {"style": GramLoss(["conv_1"])}, cuda_graphs=True)]
+    assert BatchTransfer(items, [1]).cuda_graphs
+
+
+def test_batch_accepts_the_default_optimizer(tmp_path: Path) -> None:
+    config = yaml.safe_load(Path(create_section()["config"]).read_text())
+    del config["model"]["optimizer"]
+    (tmp_path / "default.yaml").write_text(yaml.safe_dump(config))
+    write_study(tmp_path, create_section(config="default.yaml"))
+    assert run_study("--batch=2") == 0
+    assert len(list(Path("out/batches").iterdir())) == 1
+
+
+def test_batch_groups_only_similar_runs(tmp_path: Path) -> None:
+    axes: dict[str, list[Any]] = {"data.content": ["content.png", "style.png"], "data.plan.steps": [2, 3]}
+    write_study(tmp_path, create_section(axes=axes))
+    assert run_study("--batch=4") == 0
+    assert not Path("out/batches").exists()
+
+
+def test_batch_that_does_not_fit_is_painted_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def needed(*unused: Any, items: int, device: torch.device) -> int:
+        assert device == torch.device("cpu")
+        asked.append(items)
+        return 2 * 10**9
+
+    monkeypatch.setattr("nst_lightning.study.engine.batch.estimate_bytes", needed)
+    monkeypatch.setattr("nst_lightning.study.engine.batch.free_bytes", lambda device: 10**9)
+    write_study(tmp_path, create_section())
+    assert run_study("--batch=2") == 0
+    assert asked == [2]
+    assert "A batch of 2 would not fit into memory: its runs are painted one by one." in capsys.readouterr().err
+    assert [line["state"] for line in read_results()] == ["done", "done"]
+
+
+def test_batch_with_a_failing_run_paints_the_others(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    write_study(tmp_path, create_section(axes={"data.style": ["broken.png", "style.png", "content.png"]}))
+    assert run_study("--batch=3") == 1
+    assert [line["state"] for line in read_results()] == ["failed", "done", "done"]
+
+
+def test_killed_batch_resumes_bitwise(tmp_path: Path) -> None:
+    write_study(tmp_path, create_pausing_section(tmp_path, steps=12, pause_at=8))
+    process = start_study("--batch=2")
+    wait_for_pause(process)
+    process.kill()
+    process.communicate()
+    assert len(list(Path("out/batches").glob("*/checkpoints/last.ckpt"))) == 1
+    release()
+    assert run_study("--batch=2") == 0
+    assert [line["starts"] for line in read_results()] == ["2", "2"]
+    assert run_study("--batch=2", output="whole") == 0
+    whole = read_pictures("whole")
+    assert all(torch.equal(image, whole[name]) for name, image in read_pictures("out").items())

@@ -1,0 +1,106 @@
+"""Keys of runs do not change between versions, so that finished runs are recognized."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nst_lightning.study.spec.folder_study import create_folder_study
+from nst_lightning.study.spec.resolve import Configuration, Resolver
+from nst_lightning.study.spec.run_key import folder_run_key, run_key
+from nst_lightning.study.spec.study_files import read_study
+from nst_lightning.study.spec.study_resolver import StudyResolver
+from tests.helpers import TRANSFER
+
+FIRST_DEFAULT_OPTIMIZER = "nst_lightning.module.lbfgs"
+
+
+COMPACT_LBFGS = {"class_path": "nst_lightning.optim.CompactLBFGS", "init_args": {"history_size": 10}}
+
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
+
+def replace(configuration: Configuration, **model: Any) -> Configuration:
+    return configuration | {"model": configuration["model"] | model}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key"), [(COMPACT_LBFGS, "75870be9c466fd17"), (FIRST_DEFAULT_OPTIMIZER, "1efbf2400570de8e")]
+)
+def test_run_key_equals_that_of_version_0_1(optimizer: Any, key: str) -> None:
+    Path("content.png").write_bytes(b"content")
+    content = {"class_path": "nst_lightning.ContentLoss", "init_args": {"layers": ["conv_3"]}}
+    configuration = {
+        "seed_everything": 92,
+        "output": "out.png",
+        "data": {"content": "content.png", "style": ["sample:none", "missing.png"]},
+        "model": {"initialization": "content", "optimizer": optimizer, "losses": {"content": content}},
+        "trainer": {"precision": "32-true", "logger": None},
+    }
+    assert run_key(configuration) == key
+
+
+def test_run_key_contains_the_first_path_of_the_default_optimizer() -> None:
+    declared = yaml.safe_load(Path(TRANSFER).read_text())
+    del declared["model"]["optimizer"]
+    Path("config.yaml").write_text(yaml.safe_dump(declared))
+    configuration = Resolver().resolve([Path("config.yaml")], {})
+    assert run_key(configuration) == run_key(replace(configuration, optimizer=FIRST_DEFAULT_OPTIMIZER))
+
+
+@pytest.mark.parametrize(
+    ("now", "first"),
+    [
+        ("nst_lightning.WassersteinLoss", "nst_lightning.losses.WassersteinLoss"),
+        ("nst_lightning.SlicedWassersteinLoss", "nst_lightning.losses.SlicedWassersteinLoss"),
+        ("nst_lightning.DisocclusionGramLoss", "nst_lightning.RevealedGramLoss"),
+    ],
+)
+def test_run_key_contains_the_first_path_of_a_renamed_class(now: str, first: str) -> None:
+    configuration = Resolver().resolve([Path(TRANSFER)], {"model.losses.style.class_path": now})
+    losses = configuration["model"]["losses"]
+    style = losses["style"]
+    assert style["class_path"] == now
+    old = replace(configuration, losses=losses | {"style": style | {"class_path": first}})
+    assert run_key(configuration) == run_key(old)
+    assert run_key(configuration) != run_key(replace(configuration, losses=losses | {"style": losses["content"]}))
+
+
+@pytest.mark.parametrize("given", ["imagenet", "oxford", None])
+def test_run_key_contains_the_first_name_of_a_renamed_option(given: str | None) -> None:
+    configuration = Resolver().resolve([Path(TRANSFER)], {"model.backbone": "VGG19"})
+    backbone = configuration["model"]["backbone"]
+    rest = {name: value for name, value in backbone["init_args"].items() if name not in {"flavor", "preprocessing"}}
+    now = backbone | {"init_args": rest | {"flavor": None, "preprocessing": given}}
+    first = backbone | {"init_args": rest | {"flavor": given}}
+    assert run_key(replace(configuration, backbone=now)) == run_key(replace(configuration, backbone=first))
+
+
+def test_resolved_classes_have_the_paths_of_run_keys() -> None:
+    model = Resolver().resolve([Path(TRANSFER)], {})["model"]
+    assert model["backbone"]["class_path"] == "nst_lightning.SlimVGG19"
+    assert {name: term["class_path"] for name, term in model["losses"].items()} == {
+        "content": "nst_lightning.ContentLoss",
+        "style": "nst_lightning.GramLoss",
+        "smooth": "nst_lightning.TotalVariationLoss",
+    }
+    assert model["optimizer"]["class_path"] == "nst_lightning.optim.CompactLBFGS"
+
+
+def test_folder_run_key_equals_that_of_the_first_recipe() -> None:
+    for name in ("content.png", "style.png"):
+        Path(name).write_bytes(name.encode())
+
+    def resolve(**model: Any) -> Configuration:
+        study = read_study([])
+        study.model = model or None
+        (run,) = StudyResolver([Path()]).resolve(create_folder_study(study, "content.png", "style.png")).runs
+        return run.configuration
+
+    first = replace(resolve(), optimizer=FIRST_DEFAULT_OPTIMIZER) | {"seed_everything": 0}
+    assert folder_run_key(resolve()) == run_key(first)
+    # Noise depends on the seed: with the first recipe, whose seed was 0, it is another run.
+    noise = resolve(initialization="noise")
+    assert folder_run_key(noise) == run_key(noise)
