@@ -89,6 +89,25 @@ def random_image(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
+def random_tensor(*shape: int, seed: int = 0) -> Tensor:
+    """Returns seeded numbers in [0, 1], float64."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def random_normal(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Returns normally distributed numbers whose seed depends on the shape."""
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
+
+
+def random_features(seed: int, size: int = 4) -> dict[str, Tensor]:
+    """Returns seeded features of two layers with 3 and 5 channels, the second of half the size."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "conv_1": torch.randn(1, 3, size, size, generator=generator),
+        "conv_2": torch.randn(1, 5, size // 2, size // 2, generator=generator),
+    }
+
+
 def write_pair(folder: Path) -> tuple[Path, Path]:
     """Writes a content of 40x30 px and a style of 30x36 px and returns their paths."""
     content, style = folder / "content.png", folder / "style.png"

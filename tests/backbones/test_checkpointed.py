@@ -4,7 +4,9 @@ from torch import Tensor
 from nst_lightning.backbones import VGG19
 from nst_lightning.backbones.checkpointed import measure_checkpointed
 from nst_lightning.backbones.features import Features
-from tests.training.evaluation.shared import PICTURE
+from tests.helpers import smooth_image
+
+PICTURE = smooth_image(27, 22, seed=1)
 
 
 def test_measure_checkpointed_measures_each_requested_layer() -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.helpers import write_pair
 
 
-@pytest.fixture(autouse=True)
-def pictures(empty_folder: Path) -> None:
-    """A content and a style in the current folder."""
+@pytest.fixture
+def picture_files(empty_folder: Path) -> None:
+    """A content and a style in an empty folder, which is the current one."""
     write_pair(empty_folder)

@@ -9,6 +9,7 @@ from tests.helpers import QUICK, TRANSFER
 
 
 def paint_and_read_summary(*args: str, name: str) -> dict[str, Any]:
+    """Runs the transfer recipe on the pictures in the current folder and returns the summary of the run."""
     recipe = f"--config={TRANSFER}"
     pictures = ["--data.content=content.png", "--data.style=style.png"]
     assert main(["fit", recipe, *QUICK, *pictures, f"--trainer.logger.init_args.name={name}", *args]) == 0

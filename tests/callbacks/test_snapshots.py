@@ -5,6 +5,8 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import read_image
 from tests.callbacks.summaries import paint_and_read_summary
 
+pytestmark = pytest.mark.usefixtures("picture_files")
+
 
 def test_snapshots_equal_results_of_shorter_runs() -> None:
     paint_and_read_summary("--data.plan.steps=4", "--snapshots.at_steps=[2,4]", name="a")

@@ -3,6 +3,8 @@ import pytest
 from tests.callbacks.summaries import paint_and_read_summary
 from tests.helpers import TRANSFER_TERMS
 
+pytestmark = pytest.mark.usefixtures("picture_files")
+
 
 def test_summary_contains_steps_size_terms_and_curves() -> None:
     made = paint_and_read_summary("--data.plan.steps=5", name="a")

@@ -8,7 +8,7 @@ from nst_lightning.functional.pixels import (
     total_variation,
     warping_error,
 )
-from tests.losses.random_tensors import create_random
+from tests.helpers import random_tensor
 
 
 def test_mean_squared_error_is_float32() -> None:
@@ -49,9 +49,9 @@ def test_total_variation_passes_gradcheck() -> None:
 
 def test_masked_squared_error_equals_a_naive_loop() -> None:
     value, target, mask = (
-        create_random(2, 3, 4, 5),
-        create_random(2, 3, 4, 5, seed=1),
-        create_random(2, 1, 4, 5, seed=2),
+        random_tensor(2, 3, 4, 5),
+        random_tensor(2, 3, 4, 5, seed=1),
+        random_tensor(2, 1, 4, 5, seed=2),
     )
     expected = 0.0
     for b in range(2):
@@ -64,20 +64,20 @@ def test_masked_squared_error_equals_a_naive_loop() -> None:
 
 
 def test_masked_squared_error_passes_gradcheck() -> None:
-    value = create_random(1, 3, 3, 4).requires_grad_()
+    value = random_tensor(1, 3, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda v: masked_squared_error(v, create_random(1, 3, 3, 4, seed=1), create_random(1, 1, 3, 4, seed=2)), value
+        lambda v: masked_squared_error(v, random_tensor(1, 3, 3, 4, seed=1), random_tensor(1, 1, 3, 4, seed=2)), value
     )
 
 
 def test_masked_squared_error_with_a_full_mask_is_the_mean_squared_error() -> None:
-    value, target = create_random(1, 3, 4, 5), create_random(1, 3, 4, 5, seed=1)
+    value, target = random_tensor(1, 3, 4, 5), random_tensor(1, 3, 4, 5, seed=1)
     found = masked_squared_error(value, target, torch.ones(1, 1, 4, 5, dtype=torch.float64))
     torch.testing.assert_close(found, torch.nn.functional.mse_loss(value, target))
 
 
 def test_mask_nearest_first_equals_equation_9_of_ruder() -> None:
-    masks = [create_random(1, 1, 4, 5, seed=seed) for seed in range(3)]
+    masks = [random_tensor(1, 1, 4, 5, seed=seed) for seed in range(3)]
     chosen = mask_nearest_first(masks)
     for j in range(3):
         expected = (masks[j] - sum(chosen[:j], torch.zeros_like(masks[j]))).clamp(min=0)
@@ -91,9 +91,9 @@ def test_mask_nearest_first_equals_equation_9_of_ruder() -> None:
 
 def test_warping_error_equals_a_masked_root_mean_square() -> None:
     image, warped, mask = (
-        create_random(1, 3, 4, 5),
-        create_random(1, 3, 4, 5, seed=1),
-        (create_random(1, 1, 4, 5, seed=2) > 0.5).double(),
+        random_tensor(1, 3, 4, 5),
+        random_tensor(1, 3, 4, 5, seed=1),
+        (random_tensor(1, 1, 4, 5, seed=2) > 0.5).double(),
     )
     squares, pixels = warping_error(image, warped, mask)
     kept = (image - warped)[mask.expand(1, 3, 4, 5) > 0]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import check_writable, read_config, read_image, to_pil, write_image
-from tests.helpers import smooth_image
+from tests.helpers import ROOT, smooth_image
 
 
 def save_picture(folder: Path, picture: Image.Image, name: str, **options: object) -> Path:
@@ -258,8 +258,7 @@ def test_write_image_is_deterministic_across_processes(tmp_path: Path) -> None:
     code = "from nst_lightning.images.io import *; from tests.helpers import smooth_image; import time, sys\n"
     code += "time.sleep(1.1)\n"
     code += "[write_image(f'{sys.argv[1]}/two.{e}', smooth_image(9, 12)) for e in ('png', 'webp', 'tiff', 'jpg')]"
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, check=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
     for ending in ("png", "webp", "tiff", "jpg"):
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
     with Image.open(tmp_path / "one.png") as read:

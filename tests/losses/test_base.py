@@ -4,35 +4,34 @@ import torch
 from nst_lightning.errors import InputError
 from nst_lightning.losses import ContentLoss, FeatureLoss, GramLoss, TotalVariationLoss
 from nst_lightning.losses.base import total
-from tests.helpers import compute_term, set_target
-from tests.losses.features import create_features
+from tests.helpers import compute_term, random_features, set_target
 
 
 @pytest.mark.parametrize("loss_class", [ContentLoss, GramLoss])
 def test_feature_loss_of_the_target_is_zero(loss_class: type[FeatureLoss]) -> None:
     loss = loss_class(["conv_1"], weight=1e6)
-    set_target(loss, create_features(0))
-    assert compute_term(loss, create_features(0)) == 0
+    set_target(loss, random_features(0))
+    assert compute_term(loss, random_features(0)) == 0
 
 
 def test_loss_returns_distances_by_layer_that_sum_to_the_term() -> None:
     loss = GramLoss(["conv_1", "conv_2"], weight=5.0)
-    set_target(loss, create_features(1))
-    parts = loss(create_features(0))
+    set_target(loss, random_features(1))
+    parts = loss(random_features(0))
     assert list(parts) == ["conv_1", "conv_2"]
-    assert torch.equal(total(parts), compute_term(loss, create_features(0)))
+    assert torch.equal(total(parts), compute_term(loss, random_features(0)))
 
 
 def test_loss_target_is_replaced_by_a_new_one() -> None:
     loss = ContentLoss(["conv_1"])
-    set_target(loss, create_features(1))
-    set_target(loss, create_features(0))
-    assert compute_term(loss, create_features(0)) == 0
+    set_target(loss, random_features(1))
+    set_target(loss, random_features(0))
+    assert compute_term(loss, random_features(0)) == 0
 
 
 def test_loss_target_is_not_in_the_state_dict() -> None:
     loss = GramLoss(["conv_1"])
-    set_target(loss, create_features(0))
+    set_target(loss, random_features(0))
     assert not loss.state_dict()
 
 

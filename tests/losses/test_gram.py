@@ -12,13 +12,12 @@ from nst_lightning.losses.base import total
 from nst_lightning.optim import CompactLBFGS
 from nst_lightning.samples import sample_path
 from nst_lightning.training.module import StyleTransfer
-from tests.helpers import compute_term, set_target
-from tests.losses.features import create_features
+from tests.helpers import compute_term, random_features, set_target
 
 
 def test_gram_loss_equals_the_mean_squared_difference_of_gram_matrices() -> None:
     loss = GramLoss(["conv_2"], weight=2.0)
-    value, target = create_features(0)["conv_2"], create_features(1, size=8)["conv_2"]
+    value, target = random_features(0)["conv_2"], random_features(1, size=8)["conv_2"]
     set_target(loss, {"conv_2": target})
     grams = [f[0].flatten(1) @ f[0].flatten(1).T / f.numel() for f in (value, target)]
     torch.testing.assert_close(compute_term(loss, {"conv_2": value}), 2.0 * (grams[0] - grams[1]).square().mean())
@@ -51,17 +50,17 @@ def test_gram_loss_whitening_evens_out_layers_and_directions(whitening: float, s
 
 def test_gram_loss_whitening_follows_a_new_style() -> None:
     loss, fresh = (GramLoss(["conv_1"], whitening=0.5) for _ in range(2))
-    set_target(loss, create_features(1))
-    compute_term(loss, create_features(0))
+    set_target(loss, random_features(1))
+    compute_term(loss, random_features(0))
     for each in (loss, fresh):
-        set_target(each, create_features(2))
-    assert torch.equal(compute_term(loss, create_features(0)), compute_term(fresh, create_features(0)))
+        set_target(each, random_features(2))
+    assert torch.equal(compute_term(loss, random_features(0)), compute_term(fresh, random_features(0)))
 
 
 def test_gram_loss_whitening_is_zero_for_a_style_without_features() -> None:
     loss = GramLoss(["conv_1"], whitening=0.5)
     set_target(loss, {"conv_1": torch.zeros(1, 3, 4, 4)})
-    assert compute_term(loss, create_features(0)) == 0
+    assert compute_term(loss, random_features(0)) == 0
 
 
 def test_gram_loss_whitening_converges_in_fewer_steps() -> None:
@@ -104,10 +103,10 @@ def test_gram_loss_rejects_whitening_out_of_range() -> None:
 
 def test_gram_loss_blends_gram_matrices_of_several_styles() -> None:
     blended, first, second = (GramLoss(["conv_1"]) for _ in range(3))
-    set_target(blended, (create_features(1), 0.25), (create_features(2, size=8), 0.75))
-    set_target(first, create_features(1))
-    set_target(second, create_features(2, size=8))
-    value = create_features(0)["conv_1"]
+    set_target(blended, (random_features(1), 0.25), (random_features(2, size=8), 0.75))
+    set_target(first, random_features(1))
+    set_target(second, random_features(2, size=8))
+    value = random_features(0)["conv_1"]
     gram = value[0].flatten(1) @ value[0].flatten(1).T / value.numel()
     mixed = 0.25 * first.target("conv_1") + 0.75 * second.target("conv_1")
     torch.testing.assert_close(compute_term(blended, {"conv_1": value}), (gram - mixed[0]).square().mean())

@@ -1,18 +1,14 @@
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from nst_lightning.backbones.ops.first_convolution import COLUMNS_AT_A_TIME, first_convolution
-
-
-def create_random(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+from tests.helpers import random_normal
 
 
 @pytest.mark.parametrize("width", range(3, 4 + 2 * COLUMNS_AT_A_TIME))
 def test_first_convolution_equals_the_plain_implementation(width: int) -> None:
-    image, weight, bias = create_random(2, 3, 6, width).requires_grad_(), create_random(4, 3, 3, 3), create_random(4)
+    image, weight, bias = random_normal(2, 3, 6, width).requires_grad_(), random_normal(4, 3, 3, 3), random_normal(4)
     torch.testing.assert_close(first_convolution(image, weight, bias), functional.conv2d(image, weight, bias))
     assert torch.autograd.gradcheck(first_convolution, (image, weight, bias))
 
@@ -20,9 +16,9 @@ def test_first_convolution_equals_the_plain_implementation(width: int) -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_first_convolution_gradient_in_bfloat16_is_the_rounded_exact_gradient(layout: torch.memory_format) -> None:
     image, weight, bias = (
-        tensor.bfloat16() for tensor in (create_random(1, 3, 9, 14), create_random(16, 3, 3, 3), create_random(16))
+        tensor.bfloat16() for tensor in (random_normal(1, 3, 9, 14), random_normal(16, 3, 3, 3), random_normal(16))
     )
-    gradient = create_random(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
+    gradient = random_normal(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
     expected = functional.conv_transpose2d(gradient.double(), weight.double())
     image = image.contiguous(memory_format=layout).requires_grad_()
     (found,) = torch.autograd.grad(first_convolution(image, weight, bias), image, gradient)

@@ -14,17 +14,14 @@ from nst_lightning.backbones.ops.frozen_layers import (
     plain_rectified_convolution,
     rectified_convolution,
 )
+from tests.helpers import random_normal
 
 LAYERS = ["conv_1", "conv_2", "relu_3", "conv_4", "conv_6"]
 IMAGE = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(3))
 
 
-def create_random(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape)))
-
-
 def test_rectified_convolution_passes_gradcheck() -> None:
-    value, weight, bias = create_random(2, 3, 6, 5).requires_grad_(), create_random(4, 3, 3, 3), create_random(4)
+    value, weight, bias = random_normal(2, 3, 6, 5).requires_grad_(), random_normal(4, 3, 3, 3), random_normal(4)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
     torch.testing.assert_close(rectified_convolution(value, weight, bias), expected)
     assert torch.autograd.gradcheck(rectified_convolution, (value, weight, bias))
@@ -32,7 +29,7 @@ def test_rectified_convolution_passes_gradcheck() -> None:
 
 @pytest.mark.parametrize("state", ["shared", "rectified", "free"])
 def test_rectified_convolution_equals_the_plain_implementation(state: InputState) -> None:
-    value, weight, bias = create_random(2, 3, 6, 5), create_random(4, 3, 3, 3), create_random(4)
+    value, weight, bias = random_normal(2, 3, 6, 5), random_normal(4, 3, 3, 3), random_normal(4)
     leaf = (functional.relu(value) if state == "rectified" else value).requires_grad_()
     plain = plain_rectified_convolution(leaf, weight, bias)
     result = rectified_convolution(leaf * 1, weight, bias, state)
@@ -42,7 +39,7 @@ def test_rectified_convolution_equals_the_plain_implementation(state: InputState
 
 
 def test_max_pool_equals_the_plain_implementation() -> None:
-    value = create_random(2, 3, 7, 6).requires_grad_()
+    value = random_normal(2, 3, 7, 6).requires_grad_()
     pooled = [implementation(value) for implementation in (max_pool, plain_max_pool)]
     assert torch.equal(*pooled)
     gradients = [torch.autograd.grad(output.square().sum(), value)[0] for output in pooled]
@@ -50,7 +47,7 @@ def test_max_pool_equals_the_plain_implementation() -> None:
 
 
 def test_measure_and_pool_equals_the_plain_implementation() -> None:
-    value = create_random(1, 3, 7, 6).requires_grad_()
+    value = random_normal(1, 3, 7, 6).requires_grad_()
 
     def measure(given: Tensor) -> dict[str, Tensor]:
         return {"squares": given.square().sum(), "constant": given.detach().sum()}
@@ -67,14 +64,14 @@ def test_measure_and_pool_equals_the_plain_implementation() -> None:
 
 
 def test_max_pool_passes_gradcheck() -> None:
-    value = create_random(2, 3, 7, 6).requires_grad_()
+    value = random_normal(2, 3, 7, 6).requires_grad_()
     assert torch.equal(max_pool(value), functional.max_pool2d(value, 2))
     assert torch.autograd.gradcheck(max_pool, value)
 
 
 @pytest.mark.parametrize("height", [2, 3, 17, 40, 41])
 def test_max_pool_overwrites_an_unneeded_input_with_its_gradient(height: int) -> None:
-    value, pooled = create_random(2, 3, height, 7), []
+    value, pooled = random_normal(2, 3, height, 7), []
     gradients = []
     for spare in (False, True):
         given = value.clone().requires_grad_()
@@ -95,9 +92,9 @@ def test_max_pool_overwrites_an_unneeded_input_with_its_gradient(height: int) ->
 def test_max_pool_gradient_is_independent_of_the_strips(
     shape: tuple[int, ...], layout: torch.memory_format, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    value = create_random(*shape).round(decimals=0).contiguous(memory_format=layout).requires_grad_()
+    value = random_normal(*shape).round(decimals=0).contiguous(memory_format=layout).requires_grad_()
     pooled = functional.max_pool2d(value, 2)
-    ways = create_random(*pooled.shape).contiguous(memory_format=layout)
+    ways = random_normal(*pooled.shape).contiguous(memory_format=layout)
     (expected,) = torch.autograd.grad(pooled, value, ways)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     for at_once in (1, 60, 10_000):

@@ -6,12 +6,9 @@ from torch.nn import functional
 from nst_lightning.backbones import VGG19
 from nst_lightning.backbones.ops import winograd
 from nst_lightning.backbones.ops.winograd import Kernels, transform_gradient_kernel, transform_kernel
+from tests.helpers import random_normal
 
 LAYERS = ["conv_3", "conv_5", "relu_5", "relu_6", "conv_7"]
-
-
-def create_random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
 
 
 @pytest.mark.parametrize("strip", [1, 10_000, 2**22])
@@ -20,7 +17,7 @@ def test_winograd_equals_the_plain_convolution(
     shape: tuple[int, ...], strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(winograd, "STRIP_BYTES", strip)
-    value, weight, bias = create_random(*shape), create_random(7, shape[1], 3, 3), create_random(7)
+    value, weight, bias = random_normal(*shape), random_normal(7, shape[1], 3, 3), random_normal(7)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
     torch.testing.assert_close(winograd.convolve(value, transform_kernel(weight), bias, rectify=True), expected)
     plain = functional.conv2d(value, weight, padding=1)
@@ -31,13 +28,13 @@ def test_winograd_equals_the_plain_convolution(
 
 @pytest.mark.parametrize("rectified", [False, True])
 def test_winograd_passes_gradcheck(rectified: bool) -> None:
-    value, weight, bias = create_random(2, 3, 6, 5), create_random(4, 3, 3, 3), create_random(4)
+    value, weight, bias = random_normal(2, 3, 6, 5), random_normal(4, 3, 3, 3), random_normal(4)
     value = (functional.relu(value) if rectified else value).requires_grad_()
     kernels = Kernels(transform_kernel(weight), transform_gradient_kernel(weight))
     found = winograd.winograd_convolution(value, kernels, bias, rectified)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
     torch.testing.assert_close(found, expected)
-    direction = create_random(*found.shape)
+    direction = random_normal(*found.shape)
     gradients = [torch.autograd.grad(result, value, direction)[0] for result in (found, expected)]
     torch.testing.assert_close(*gradients)
     if not rectified:
@@ -45,7 +42,7 @@ def test_winograd_passes_gradcheck(rectified: bool) -> None:
 
 
 def test_winograd_in_float32_is_close_to_float64() -> None:
-    value, weight, bias = create_random(1, 96, 32, 32), create_random(96, 96, 3, 3), create_random(96)
+    value, weight, bias = random_normal(1, 96, 32, 32), random_normal(96, 96, 3, 3), random_normal(96)
     expected = functional.conv2d(value, weight, bias, padding=1)
     found = winograd.convolve(value.float(), transform_kernel(weight.float()), bias.float())
     assert found.dtype == torch.float32

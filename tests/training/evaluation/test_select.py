@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import pytest
@@ -5,13 +6,18 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
+from nst_lightning.backbones.features import Features
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss, WassersteinLoss
 from nst_lightning.losses.base import Loss, total
+from nst_lightning.training.evaluation.checkpointed import evaluate_checkpointed
+from nst_lightning.training.evaluation.select import select_evaluation
+from nst_lightning.training.evaluation.streamed import evaluate_streamed
 from nst_lightning.training.module import StyleTransfer
-from tests.helpers import smooth_image
-from tests.training.evaluation.shared import PICTURE, STYLE
+from nst_lightning.training.objective import Objective
+from tests.helpers import TinyBackbone, smooth_image
 
+PICTURE, STYLE = smooth_image(27, 22, seed=1), smooth_image(30, 24, seed=2)
 LAYERS = ["conv_1", "relu1_1", "relu_2", "conv2_2", "relu3_1", "conv_6"]
 
 
@@ -118,3 +124,37 @@ def test_checkpointed_evaluation_saves_only_the_input_of_each_block() -> None:
     inputs = 4 * (3 * 130**2 + 64 * 64**2 + 128 * 32**2)
     assert count_saved_bytes(True, layers) == pytest.approx(inputs, rel=0.02)
     assert count_saved_bytes(False, layers) > 5 * inputs
+
+
+def find_selected_function(backbone: Backbone, losses: dict[str, Loss]) -> object:
+    """Returns the function that evaluates an objective, or the objective itself if it is evaluated plainly."""
+    objective = Objective(backbone, losses)
+    selected = select_evaluation(objective)
+    return selected.func if isinstance(selected, partial) else "plain" if selected is objective else selected
+
+
+@pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
+def test_selected_evaluation_is_streamed_by_default(slim: bool) -> None:
+    assert find_selected_function(create_backbone(slim), create_losses()) is evaluate_streamed
+    assert find_selected_function(TinyBackbone(), {"style": GramLoss(["conv_1"])}) is evaluate_streamed
+
+
+@pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
+def test_selected_evaluation_is_checkpointed_with_checkpointing(slim: bool) -> None:
+    assert find_selected_function(create_backbone(slim, checkpointing=True), create_losses()) is evaluate_checkpointed
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_selected_evaluation_is_plain_with_a_loss_that_is_not_layerwise(checkpointing: bool) -> None:
+    class JointLoss(Loss):
+        layers = ("conv_1", "conv_2")
+
+        def layer_distances(self, features: Features) -> dict[str, Tensor]:
+            return {"conv_1": features["conv_1"].mean() * features["conv_2"].mean()}
+
+    losses = create_losses() | {"joint": JointLoss()}
+    assert find_selected_function(create_backbone(False, checkpointing=checkpointing), losses) == "plain"
+
+
+def test_selected_evaluation_is_plain_without_layers() -> None:
+    assert find_selected_function(create_backbone(False), {"smooth": TotalVariationLoss()}) == "plain"
