@@ -70,12 +70,12 @@ class TinyBackbone(Backbone):
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         value = image.contiguous(memory_format=torch.channels_last) if self.channels_last else image
-        found: dict[str, Tensor] = {}
+        actual: dict[str, Tensor] = {}
         for number, convolution in enumerate(self.convolutions, 1):
             value = functional.max_pool2d(value, 2) if number == 3 else value
-            value = found[f"conv_{number}"] = convolution(value)
+            value = actual[f"conv_{number}"] = convolution(value)
             value = functional.relu(value)
-        return {layer: found[layer] for layer in layers}
+        return {layer: actual[layer] for layer in layers}
 
 
 def smooth_image(height: int, width: int, seed: int = 0) -> Tensor:

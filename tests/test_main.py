@@ -67,9 +67,9 @@ def test_help_handles_a_closed_pipe(command: list[str], status: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     arguments = [sys.executable, "-m", "nst_lightning", *command, "--help"]
-    ended = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    process = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     os.close(writer)
-    assert (ended.returncode, ended.stderr) == (status, "")
+    assert (process.returncode, process.stderr) == (status, "")
 
 
 def test_help_does_not_import_torch() -> None:

@@ -17,12 +17,12 @@ def test_measure_checkpointed_measures_each_requested_layer() -> None:
     backbone = VGG19(weights="random", checkpointing=True)
     backbone.build(layers)
     image = PICTURE.clone().requires_grad_()
-    found = measure_checkpointed(backbone, image, layers, measure)
+    actual = measure_checkpointed(backbone, image, layers, measure)
     plain = measure(backbone(image, layers))
-    assert set(found) == set(layers)
-    assert all(torch.equal(found[layer], plain[layer]) for layer in layers)
+    assert set(actual) == set(layers)
+    assert all(torch.equal(actual[layer], plain[layer]) for layer in layers)
     # A layer that nothing depends on has no gradient.
-    gradients = [torch.autograd.grad(each["conv1_1"] + each["conv_6"], image)[0] for each in (found, plain)]
+    gradients = [torch.autograd.grad(each["conv1_1"] + each["conv_6"], image)[0] for each in (actual, plain)]
     torch.testing.assert_close(*gradients)
 
 
@@ -31,6 +31,6 @@ def test_measure_checkpointed_supports_trainable_networks() -> None:
     backbone.build(["conv_2"])
     backbone.requires_grad_(True)
     image = PICTURE.clone().requires_grad_()
-    found = measure_checkpointed(backbone, image, ["conv_2"], lambda features: {"sum": features["conv_2"].sum()})
-    found["sum"].backward()  # type: ignore[no-untyped-call]
+    actual = measure_checkpointed(backbone, image, ["conv_2"], lambda features: {"sum": features["conv_2"].sum()})
+    actual["sum"].backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in backbone.parameters())

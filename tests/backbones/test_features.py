@@ -8,8 +8,8 @@ from nst_lightning.functional.gram import gram_matrix, moments
 
 
 def create_value(dtype: torch.dtype = torch.float64, size: int = 5) -> torch.Tensor:
-    made = torch.randn(2, 6, size, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.7
-    return made.to(dtype)
+    readout = torch.randn(2, 6, size, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.7
+    return readout.to(dtype)
 
 
 def create_readout(dtype: torch.dtype = torch.float64) -> Readout:
@@ -19,35 +19,35 @@ def create_readout(dtype: torch.dtype = torch.float64) -> Readout:
 
 
 def test_readout_equals_a_1x1_convolution() -> None:
-    made = create_readout()
-    weight, bias = made.affine[:4, :6], made.affine[:4, 6]
+    readout = create_readout()
+    weight, bias = readout.affine[:4, :6], readout.affine[:4, 6]
     expected = functional.conv2d(create_value(), weight[:, :, None, None], bias)
-    torch.testing.assert_close(made.features(create_value()), expected)
+    torch.testing.assert_close(readout.features(create_value()), expected)
 
 
 def test_readout_moments_equal_moments_of_its_features() -> None:
-    made = create_readout()
-    torch.testing.assert_close(made.moments(create_value()), moments(made.features(create_value())))
-    torch.testing.assert_close(made.gram_matrix(create_value()), gram_matrix(made.features(create_value())))
-    assert torch.autograd.gradcheck(made.gram_matrix, create_value().requires_grad_())
+    readout = create_readout()
+    torch.testing.assert_close(readout.moments(create_value()), moments(readout.features(create_value())))
+    torch.testing.assert_close(readout.gram_matrix(create_value()), gram_matrix(readout.features(create_value())))
+    assert torch.autograd.gradcheck(readout.gram_matrix, create_value().requires_grad_())
 
 
 def test_readout_gram_matrix_of_bfloat16_is_close_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = create_readout(torch.float32).gram_matrix(create_value(torch.bfloat16, size=600))
-    assert found.dtype == torch.float32
-    made = Readout(create_readout(torch.float32).affine.double())
-    exact = made.gram_matrix(create_value(size=600))
-    assert (found - exact).abs().max() < 2e-3 * exact.abs().max()
+        actual = create_readout(torch.float32).gram_matrix(create_value(torch.bfloat16, size=600))
+    assert actual.dtype == torch.float32
+    readout = Readout(create_readout(torch.float32).affine.double())
+    exact = readout.gram_matrix(create_value(size=600))
+    assert (actual - exact).abs().max() < 2e-3 * exact.abs().max()
 
 
 def test_features_compute_readouts_on_access() -> None:
-    made = create_readout()
-    features = Features({"a": create_value(), "b": create_value()}, {"b": made}).with_layer("image", create_value())
+    readout = create_readout()
+    features = Features({"a": create_value(), "b": create_value()}, {"b": readout}).with_layer("image", create_value())
     assert list(features) == ["image", "a", "b"]
     assert len(features) == 3
     assert features["a"].shape[1] == 6
-    assert torch.equal(features["b"], made.features(create_value()))
+    assert torch.equal(features["b"], readout.features(create_value()))
     torch.testing.assert_close(features.gram_matrix("b"), gram_matrix(features["b"]))
     torch.testing.assert_close(features.gram_matrix("a"), gram_matrix(features["a"]))
     assert as_features(features) is features
@@ -61,29 +61,29 @@ def test_masked_gram_error_weights_positions_by_their_share_of_the_mask() -> Non
     share = functional.avg_pool2d(mask, 2)
     share = (share / share.mean()).float().double()
     area = PositionMask(mask)
-    for made in (one, create_readout().features(one)):
-        weighted = torch.einsum("bchw,bdhw,bhw->bcd", made, made, share[:, 0]) / made.numel()
-        features = Features({"a": one}, {} if made is one else {"a": create_readout()})
-        channel_map = None if made is one else create_readout().gram_map()
+    for readout in (one, create_readout().features(one)):
+        weighted = torch.einsum("bchw,bdhw,bhw->bcd", readout, readout, share[:, 0]) / readout.numel()
+        features = Features({"a": one}, {} if readout is one else {"a": create_readout()})
+        channel_map = None if readout is one else create_readout().gram_map()
         target = torch.eye(weighted.shape[-1], dtype=torch.float64)[None]
-        found = features.gram_error("a", target, channel_map, area)
-        torch.testing.assert_close(found, (weighted - target).square().mean(), rtol=1e-5, atol=1e-6)
-        assert found.dtype == torch.float64
+        actual = features.gram_error("a", target, channel_map, area)
+        torch.testing.assert_close(actual, (weighted - target).square().mean(), rtol=1e-5, atol=1e-6)
+        assert actual.dtype == torch.float64
 
 
-@pytest.mark.parametrize("read_outs", [{}, {"a": create_readout()}])
+@pytest.mark.parametrize("readouts", [{}, {"a": create_readout()}])
 @pytest.mark.parametrize("whole", [None, PositionMask(torch.ones(1, 1, 10, 14))])
 def test_gram_error_multiplies_the_gram_matrix_by_a_metric(
-    read_outs: dict[str, Readout], whole: PositionMask | None
+    readouts: dict[str, Readout], whole: PositionMask | None
 ) -> None:
-    features = Features({"a": create_value()[:1]}, read_outs)
-    made = features.gram_matrix("a")
+    features = Features({"a": create_value()[:1]}, readouts)
+    readout = features.gram_matrix("a")
     generator = torch.Generator().manual_seed(5)
-    metric, target = (torch.randn(made.shape, dtype=torch.float64, generator=generator) for _ in range(2))
+    metric, target = (torch.randn(readout.shape, dtype=torch.float64, generator=generator) for _ in range(2))
     metric, target = metric + metric.mT, target + target.mT
-    expected = (metric @ made @ metric - target).square().mean()
+    expected = (metric @ readout @ metric - target).square().mean()
     plain_map = ChannelMap(metric / metric.shape[-1] ** 0.5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        channel_map = read_outs["a"].gram_map(metric) if read_outs else plain_map
-        found = features.gram_error("a", target, channel_map, whole)
-    torch.testing.assert_close(found, expected)
+        channel_map = readouts["a"].gram_map(metric) if readouts else plain_map
+        actual = features.gram_error("a", target, channel_map, whole)
+    torch.testing.assert_close(actual, expected)

@@ -49,18 +49,18 @@ def test_slim_rejects_unknown_layers() -> None:
 
 
 def test_slim_features_have_the_sizes_of_vgg19() -> None:
-    found = create_slim()(IMAGE, LAYERS)
+    actual = create_slim()(IMAGE, LAYERS)
     expected = VGG19(weights="random")
     expected.build(LAYERS)
     sizes = expected(IMAGE, LAYERS)
-    assert all(found[layer].shape[2:] == sizes[layer].shape[2:] for layer in LAYERS)
+    assert all(actual[layer].shape[2:] == sizes[layer].shape[2:] for layer in LAYERS)
 
 
 def test_slim_block_names_equal_numbers() -> None:
-    found = create_slim(["conv_6", "relu_6"])(IMAGE, ["conv_6", "conv3_2", "relu_6", "relu3_2"])
-    assert torch.equal(found["conv_6"], found["conv3_2"])
-    assert torch.equal(found["relu_6"], found["relu3_2"])
-    assert not torch.equal(found["conv_6"], found["relu_6"])
+    actual = create_slim(["conv_6", "relu_6"])(IMAGE, ["conv_6", "conv3_2", "relu_6", "relu3_2"])
+    assert torch.equal(actual["conv_6"], actual["conv3_2"])
+    assert torch.equal(actual["relu_6"], actual["relu3_2"])
+    assert not torch.equal(actual["conv_6"], actual["relu_6"])
 
 
 def test_slim_features_are_independent_of_other_requested_layers() -> None:
@@ -137,9 +137,9 @@ def test_loss_values_of_slim_are_close_to_vgg19(kind: str) -> None:
     real.build(layers)
     thin = create_slim(layers)
     with torch.no_grad():
-        found, expected = thin(crops, layers), real(crops, layers)
+        actual, expected = thin(crops, layers), real(crops, layers)
     for layer in layers:
         for value, aim in zip(
-            pair_distances(found[layer], thin.channel_ratio(layer)), pair_distances(expected[layer], 1.0), strict=True
+            pair_distances(actual[layer], thin.channel_ratio(layer)), pair_distances(expected[layer], 1.0), strict=True
         ):
             assert 1 / 1.5 < float((value / aim).log().mean().exp()) < 1.5, layer

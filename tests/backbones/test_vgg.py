@@ -32,18 +32,18 @@ def write_torchvision_file(path: Path, name: str = "vgg19") -> nn.Module:
 
 def compute_torchvision_features(network: nn.Module, value: Tensor) -> dict[str, Tensor]:
     """Returns the outputs of all convolutions and ReLUs of a torchvision network."""
-    found: dict[str, Tensor] = {}
+    actual: dict[str, Tensor] = {}
     number = 0
     for module in list(network.children())[:-1]:  # without the last pooling, for which the picture is too small
         if isinstance(module, nn.ReLU):
             value = torch.relu(value)
-            found[f"relu_{number}"] = value
+            actual[f"relu_{number}"] = value
             continue
         value = module(value)
         if isinstance(module, nn.Conv2d):
             number += 1
-            found[f"conv_{number}"] = value
-    return found
+            actual[f"conv_{number}"] = value
+    return actual
 
 
 @pytest.mark.parametrize(("network", "convolutions"), [(VGG16, 13), (VGG19, 16)])
@@ -53,12 +53,12 @@ def test_vgg_layers_equal_torchvision(tmp_path: Path, network: type[VGG], convol
     backbone = network(weights=str(path), preprocessing="imagenet")
     layers = [f"{kind}_{n}" for n in range(1, convolutions + 1) for kind in ("conv", "relu")]
     backbone.build(layers)
-    found = backbone(IMAGE, layers)
+    actual = backbone(IMAGE, layers)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = compute_torchvision_features(reference, (IMAGE - mean.view(3, 1, 1)) / std.view(3, 1, 1))
-    assert list(found) == layers
+    assert list(actual) == layers
     for layer in layers:
-        torch.testing.assert_close(found[layer], expected[layer])
+        torch.testing.assert_close(actual[layer], expected[layer])
 
 
 def test_vgg_block_names_equal_numbers() -> None:
@@ -75,17 +75,17 @@ def test_vgg_block_names_equal_numbers() -> None:
 def test_vgg_features_have_the_requested_names() -> None:
     backbone = VGG19(weights="random")
     backbone.build(["conv2_1"])
-    found = backbone(IMAGE, ["conv2_1", "conv_3", "relu1_2"])
-    assert list(found) == ["conv2_1", "conv_3", "relu1_2"]
-    assert torch.equal(found["conv2_1"], found["conv_3"])
+    actual = backbone(IMAGE, ["conv2_1", "conv_3", "relu1_2"])
+    assert list(actual) == ["conv2_1", "conv_3", "relu1_2"]
+    assert torch.equal(actual["conv2_1"], actual["conv_3"])
 
 
 def test_vgg_relu_does_not_overwrite_the_convolution() -> None:
     backbone = VGG19(weights="random")
     backbone.build(["conv_2"])
-    found = backbone(IMAGE, ["conv_1", "relu_1", "conv_2"])
-    assert found["conv_1"].min() < 0
-    assert torch.equal(found["relu_1"], found["conv_1"].relu())
+    actual = backbone(IMAGE, ["conv_1", "relu_1", "conv_2"])
+    assert actual["conv_1"].min() < 0
+    assert torch.equal(actual["relu_1"], actual["conv_1"].relu())
 
 
 def test_vgg_builds_only_the_needed_layers_without_gradients() -> None:
@@ -99,8 +99,8 @@ def test_vgg_random_weights_are_seeded() -> None:
     def compute_first_layer(seed: int) -> Tensor:
         backbone = VGG16(weights="random", seed=seed)
         backbone.build(["conv_1"])
-        found: Tensor = backbone(IMAGE, ["conv_1"])["conv_1"]
-        return found
+        actual: Tensor = backbone(IMAGE, ["conv_1"])["conv_1"]
+        return actual
 
     assert torch.equal(compute_first_layer(1), compute_first_layer(1))
     assert not torch.equal(compute_first_layer(1), compute_first_layer(2))
@@ -172,17 +172,17 @@ def test_vgg_average_pooling_is_doubled() -> None:
 
 def test_vgg_padding_applies_to_the_first_convolution() -> None:
     flat = torch.full((1, 3, 8, 8), 0.9)
-    found = {}
+    actual = {}
     for padding in ("zeros", "replicate"):
         backbone = VGG19(weights="random", padding=padding)
         backbone.build(["conv_2"])
-        found[padding] = backbone(flat, ["conv_1", "conv_2"])
+        actual[padding] = backbone(flat, ["conv_1", "conv_2"])
     # With replicated edges a constant picture stays constant in the first layer; with zeros only its inside does.
-    assert found["replicate"]["conv_1"].std(dim=(2, 3)).max() < 1e-5
-    assert found["zeros"]["conv_1"].std(dim=(2, 3)).max() > 1e-2
+    assert actual["replicate"]["conv_1"].std(dim=(2, 3)).max() < 1e-5
+    assert actual["zeros"]["conv_1"].std(dim=(2, 3)).max() > 1e-2
     inside = (..., slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(found["zeros"]["conv_1"][inside], found["replicate"]["conv_1"][inside])
-    assert found["replicate"]["conv_2"].std(dim=(2, 3)).max() > 1e-2
+    torch.testing.assert_close(actual["zeros"]["conv_1"][inside], actual["replicate"]["conv_1"][inside])
+    assert actual["replicate"]["conv_2"].std(dim=(2, 3)).max() > 1e-2
 
 
 def test_vgg_smallest_size_doubles_with_each_pooling() -> None:

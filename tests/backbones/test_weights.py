@@ -98,9 +98,9 @@ def test_published_weights_have_their_checksum_in_their_name() -> None:
 def test_read_tensors_reads_selected_tensors_in_float32(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     torch.save({"a": torch.ones(2, dtype=torch.float16), "b": torch.ones(3)}, path)
-    found = read_tensors(path, {"a"}.__contains__)
-    assert list(found) == ["a"]
-    assert found["a"].dtype == torch.float32
+    actual = read_tensors(path, {"a"}.__contains__)
+    assert list(actual) == ["a"]
+    assert actual["a"].dtype == torch.float32
 
 
 def test_read_tensors_reads_files_of_old_torch(tmp_path: Path) -> None:

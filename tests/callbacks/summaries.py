@@ -13,5 +13,5 @@ def paint_and_read_summary(*args: str, name: str) -> dict[str, Any]:
     recipe = f"--config={TRANSFER}"
     pictures = ["--data.content=content.png", "--data.style=style.png"]
     assert main(["fit", recipe, *QUICK, *pictures, f"--trainer.logger.init_args.name={name}", *args]) == 0
-    found: dict[str, Any] = json.loads(Path("logs", name, "version_0", "summary.json").read_text())
-    return found
+    actual: dict[str, Any] = json.loads(Path("logs", name, "version_0", "summary.json").read_text())
+    return actual

@@ -7,14 +7,16 @@ pytestmark = pytest.mark.usefixtures("picture_files")
 
 
 def test_summary_contains_steps_size_terms_and_curves() -> None:
-    made = paint_and_read_summary("--data.plan.steps=5", name="a")
-    assert (made["steps"], made["planned"], made["starts"]) == (5, 5, 1)
-    assert made["size"] == [32, 24]
-    assert made["seconds"] > 0
-    assert set(made["losses"]) == {"total", *TRANSFER_TERMS}
-    assert made["losses"]["total"] == pytest.approx(sum(made["losses"][term] for term in TRANSFER_TERMS), rel=1e-4)
-    assert made["curves"]["step"] == [1, 2, 3, 4, 5]
-    assert all(curve[-1] == made["losses"][name] for name, curve in made["curves"].items() if name != "step")
+    summary = paint_and_read_summary("--data.plan.steps=5", name="a")
+    assert (summary["steps"], summary["planned"], summary["starts"]) == (5, 5, 1)
+    assert summary["size"] == [32, 24]
+    assert summary["seconds"] > 0
+    assert set(summary["losses"]) == {"total", *TRANSFER_TERMS}
+    assert summary["losses"]["total"] == pytest.approx(
+        sum(summary["losses"][term] for term in TRANSFER_TERMS), rel=1e-4
+    )
+    assert summary["curves"]["step"] == [1, 2, 3, 4, 5]
+    assert all(curve[-1] == summary["losses"][name] for name, curve in summary["curves"].items() if name != "step")
 
 
 def test_summary_thins_long_curves_and_keeps_their_ends() -> None:

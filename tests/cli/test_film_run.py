@@ -42,18 +42,18 @@ def test_film_run_folder_contains_frames_film_and_summary(run_film: Any) -> None
 
 def test_film_summary_equals_recomputed_values(run_film: Any) -> None:
     run_film()
-    found = read_film_summary()
-    assert found["frames"] == len(found["per_frame"]) == 5
-    assert [record["steps"] for record in found["per_frame"]] == [4, 3, 3, 3, 3]
-    assert [record["time"] for record in found["per_frame"]] == pytest.approx([n / RATE for n in range(5)], abs=1e-3)
-    assert found["per_frame"][0]["warping_error"] is None
-    assert set(found["losses"]) == {"total", "content", "style", "disocclusion", "temporal"}
-    last = found["per_frame"][-1]["losses"]
+    actual = read_film_summary()
+    assert actual["frames"] == len(actual["per_frame"]) == 5
+    assert [record["steps"] for record in actual["per_frame"]] == [4, 3, 3, 3, 3]
+    assert [record["time"] for record in actual["per_frame"]] == pytest.approx([n / RATE for n in range(5)], abs=1e-3)
+    assert actual["per_frame"][0]["warping_error"] is None
+    assert set(actual["losses"]) == {"total", "content", "style", "disocclusion", "temporal"}
+    last = actual["per_frame"][-1]["losses"]
     assert last["total"] == pytest.approx(sum(value for name, value in last.items() if name != "total"), rel=1e-5)
     assert last["disocclusion"] > 0
-    assert found["losses"]["style"] == pytest.approx(sum(r["losses"]["style"] for r in found["per_frame"]) / 5)
-    assert all(record["seconds"] > 0 for record in found["per_frame"])
-    assert found["warping_error"] == pytest.approx(compute_flicker(), rel=1e-4)
+    assert actual["losses"]["style"] == pytest.approx(sum(r["losses"]["style"] for r in actual["per_frame"]) / 5)
+    assert all(record["seconds"] > 0 for record in actual["per_frame"])
+    assert actual["warping_error"] == pytest.approx(compute_flicker(), rel=1e-4)
 
 
 def compute_flicker() -> float:
@@ -182,12 +182,12 @@ def test_film_formats_are_read_and_written(kind: str, run_film: Any) -> None:
 @pytest.mark.parametrize("flow", ["exact", "DIS", "none"])
 def test_flow_option_accepts_names_classes_and_files(flow: str, run_film: Any) -> None:
     write_flows(Path("flows"), CLIP, (1, 2, 4, 8))
-    given = {
+    option = {
         "exact": "flows/{frame}_{to}.flo",
         "DIS": "{class_path: nst_lightning.video.flow.DIS, init_args: {preset: fast}}",
         "none": "none",
     }[flow]
-    assert run_film(f"--data.flow={given}") == 0
+    assert run_film(f"--data.flow={option}") == 0
     assert read_film_summary()["warping_error"] > 0
 
 

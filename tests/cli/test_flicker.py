@@ -13,8 +13,8 @@ def test_flicker_command_measures_the_summary_value(run_film: Any, capsys: pytes
     args = ["--source=clip.mp4", "--output=numbers.json"]
     assert main(["flicker", str(run_folder() / "frames"), *args]) == 0
     assert f"warping error {read_film_summary()['warping_error']:.4f}, over 4 of 5 frames" in capsys.readouterr().out
-    found = json.loads(Path("numbers.json").read_text())["per_frame"]
-    assert found == pytest.approx([record["warping_error"] for record in read_film_summary()["per_frame"]])
+    actual = json.loads(Path("numbers.json").read_text())["per_frame"]
+    assert actual == pytest.approx([record["warping_error"] for record in read_film_summary()["per_frame"]])
     assert main(["flicker", "clip.mp4", "--source=clip.mp4", "--size=20"]) == 0
     assert main(["flicker", "clip.mp4", "--source=clip.mp4", "--first=3"]) == 1
     assert main(["flicker", "clip.mp4", "--source=clip.mp4", "--flow=none"]) == 1

@@ -63,9 +63,9 @@ def test_run_restores_alpha(run_transfer: Any) -> None:
     alpha[..., :16] = 0
     write_image("half.png", smooth_image(32, 32), alpha)
     run_transfer("--data.content=half.png")
-    found = read_image(run_folder() / "stylized.png").alpha
-    assert found is not None
-    assert torch.equal(found, alpha)
+    actual = read_image(run_folder() / "stylized.png").alpha
+    assert actual is not None
+    assert torch.equal(actual, alpha)
 
 
 def test_checkpoint_contains_only_the_image_and_the_optimizer(run_transfer: Any) -> None:

@@ -76,8 +76,8 @@ def write_logger_config(*loggers: dict[str, Any]) -> str:
 
 def read_stylized(folder: Path) -> torch.Tensor:
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    found: torch.Tensor = checkpoint["state_dict"]["image"]
-    return found
+    actual: torch.Tensor = checkpoint["state_dict"]["image"]
+    return actual
 
 
 def test_csv_logger_works_alone(run_transfer: Any) -> None:

@@ -74,7 +74,7 @@ def test_progress_bar_is_ours_by_default(run_transfer: Any) -> None:
 @pytest.mark.parametrize("bar", OWN_BARS, ids=str)
 def test_progress_bar_of_the_user_replaces_ours(run_transfer: Any, bar: list[str]) -> None:
     assert run_transfer(WATCH, f"--trainer.callbacks+={bar[0]}") == 0
-    assert [type(found).__name__ for found in RunRecorder.bars] == [bar[0].rpartition(".")[2]]
+    assert [type(actual).__name__ for actual in RunRecorder.bars] == [bar[0].rpartition(".")[2]]
 
 
 @pytest.mark.usefixtures("run_transfer")

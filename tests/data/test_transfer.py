@@ -47,11 +47,11 @@ def test_alpha_of_the_content_has_the_size_of_the_image(tmp_path: Path) -> None:
     write_image(path, smooth_image(8, 8), alpha)
     data = TransferData(str(path))
     data.setup("fit")
-    found = data.alpha(16, 16)
-    assert found is not None
-    assert found.shape == (1, 1, 16, 16)
-    assert found[0, 0, 8, 1] < 0.05
-    assert found[0, 0, 8, -2] > 0.95
+    actual = data.alpha(16, 16)
+    assert actual is not None
+    assert actual.shape == (1, 1, 16, 16)
+    assert actual[0, 0, 8, 1] < 0.05
+    assert actual[0, 0, 8, -2] > 0.95
 
 
 def test_data_requires_a_content_or_a_style() -> None:
@@ -77,8 +77,8 @@ def test_stage_pictures_all_move_to_a_device() -> None:
 
 def test_content_source_depends_on_the_content(tmp_path: Path) -> None:
     content, style = write_pair(tmp_path)
-    for given, kind in ((str(content), StillContent), (None, NoContent), ("sample:clip", FilmContent)):
-        data = TransferData(given, str(style), plan=Plan(size=20))
+    for content_option, kind in ((str(content), StillContent), (None, NoContent), ("sample:clip", FilmContent)):
+        data = TransferData(content_option, str(style), plan=Plan(size=20))
         with pytest.raises(RuntimeError, match=r"call setup\(\) first"):
             data.pictures(data.stages[0])
         data.setup("fit")

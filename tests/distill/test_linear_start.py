@@ -39,7 +39,7 @@ def test_student_as_wide_as_its_teacher_starts_equal_to_it() -> None:
 
     images = torch.rand(4, 3, 32, 32, generator=GENERATOR)
     initialize_student(student, Two(), images)
-    found, expected = student(images, ["conv_2"])["conv_2"], teacher(images, ["conv_2"])["conv_2"]
-    prediction = fit_readout(found.permute(0, 2, 3, 1).flatten(0, 2), expected.permute(0, 2, 3, 1).flatten(0, 2))
-    rows = found.permute(0, 2, 3, 1).flatten(0, 2), expected.permute(0, 2, 3, 1).flatten(0, 2)
+    actual, expected = student(images, ["conv_2"])["conv_2"], teacher(images, ["conv_2"])["conv_2"]
+    prediction = fit_readout(actual.permute(0, 2, 3, 1).flatten(0, 2), expected.permute(0, 2, 3, 1).flatten(0, 2))
+    rows = actual.permute(0, 2, 3, 1).flatten(0, 2), expected.permute(0, 2, 3, 1).flatten(0, 2)
     assert measure_unexplained_share(prediction, *rows) < 1e-3

@@ -77,10 +77,10 @@ def test_gram_matrix_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> Non
     direction = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(2))
     gradients = []
     for dtype in (torch.bfloat16, torch.float64):
-        given = features.to(dtype).detach().clone().requires_grad_()
-        (gram_matrix(given) * direction).sum().backward()  # type: ignore[no-untyped-call]
-        assert given.grad is not None
-        gradients.append(given.grad.double())
+        value = features.to(dtype).detach().clone().requires_grad_()
+        (gram_matrix(value) * direction).sum().backward()  # type: ignore[no-untyped-call]
+        assert value.grad is not None
+        gradients.append(value.grad.double())
     assert (gradients[0] - gradients[1]).norm() < 0.005 * gradients[1].norm()
 
 
@@ -120,7 +120,7 @@ def test_moments_of_bfloat16_equal_gram_matrix_with_a_channel_of_ones() -> None:
 def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:
     basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))).Q
     matrix = (basis * torch.tensor([8.0, 4.0, 2.0, 1e-9], dtype=torch.float64)) @ basis.T
-    found = matrix_power(matrix[None].float(), -0.5, floor=0.01)[0].double()
+    actual = matrix_power(matrix[None].float(), -0.5, floor=0.01)[0].double()
     expected = (basis * torch.tensor([1.0, 2**0.5, 2.0, 10.0], dtype=torch.float64)) @ basis.T
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(matrix_power(torch.zeros(1, 3, 3), -0.5, floor=0.01)[0], torch.eye(3))

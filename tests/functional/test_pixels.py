@@ -72,8 +72,8 @@ def test_masked_squared_error_passes_gradcheck() -> None:
 
 def test_masked_squared_error_with_a_full_mask_is_the_mean_squared_error() -> None:
     value, target = random_tensor(1, 3, 4, 5), random_tensor(1, 3, 4, 5, seed=1)
-    found = masked_squared_error(value, target, torch.ones(1, 1, 4, 5, dtype=torch.float64))
-    torch.testing.assert_close(found, torch.nn.functional.mse_loss(value, target))
+    actual = masked_squared_error(value, target, torch.ones(1, 1, 4, 5, dtype=torch.float64))
+    torch.testing.assert_close(actual, torch.nn.functional.mse_loss(value, target))
 
 
 def test_mask_nearest_first_equals_equation_9_of_ruder() -> None:

@@ -27,17 +27,17 @@ def compute_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def test_covariance_equals_torch() -> None:
-    given = create_features(1)
-    expected = torch.cov(given[0].flatten(1), correction=0)
-    torch.testing.assert_close(covariance(*mean_and_products(moments(given)))[0], expected)
+    features = create_features(1)
+    expected = torch.cov(features[0].flatten(1), correction=0)
+    torch.testing.assert_close(covariance(*mean_and_products(moments(features)))[0], expected)
 
 
 def test_normal_root_is_the_square_root_of_the_covariance() -> None:
-    given = mean_and_products(moments(create_features(2)))
-    normal = Normal.of(*given)
-    noise = NOISE_SHARE * covariance(*given)[0].trace() / 5
+    features = mean_and_products(moments(create_features(2)))
+    normal = Normal.of(*features)
+    noise = NOISE_SHARE * covariance(*features)[0].trace() / 5
     torch.testing.assert_close(normal.noise, noise[None, None])
-    torch.testing.assert_close(normal.root @ normal.root, covariance(*given) + noise * torch.eye(5))
+    torch.testing.assert_close(normal.root @ normal.root, covariance(*features) + noise * torch.eye(5))
     torch.testing.assert_close(normal.root, normal.root.mT)
     torch.testing.assert_close(torch.linalg.eigvalsh(normal.root).square(), normal.variances)
 
@@ -61,10 +61,10 @@ def test_wasserstein_2_of_commuting_covariances_sums_over_axes() -> None:
 
 
 def test_wasserstein_2_to_itself_is_zero() -> None:
-    given = create_features(5)
-    assert compute_distance(given, given).item() == pytest.approx(0, abs=1e-9)
-    assert compute_distance(given, given.flip(2)).item() == pytest.approx(0, abs=1e-9)
-    assert compute_distance(given, create_features(6)) > 0.1
+    features = create_features(5)
+    assert compute_distance(features, features).item() == pytest.approx(0, abs=1e-9)
+    assert compute_distance(features, features.flip(2)).item() == pytest.approx(0, abs=1e-9)
+    assert compute_distance(features, create_features(6)) > 0.1
 
 
 def test_wasserstein_2_scales_with_the_square_of_the_features() -> None:
@@ -73,19 +73,19 @@ def test_wasserstein_2_scales_with_the_square_of_the_features() -> None:
 
 
 def test_wasserstein_2_has_a_gradient_for_a_constant_target() -> None:
-    given = create_features(15).requires_grad_()
-    found = compute_distance(given, torch.zeros(1, 5, 6, 7))
-    given_mean, variance = given.mean((0, 2, 3)), covariance(*mean_and_products(moments(given)))[0]
+    features = create_features(15).requires_grad_()
+    actual = compute_distance(features, torch.zeros(1, 5, 6, 7))
+    mean, variance = features.mean((0, 2, 3)), covariance(*mean_and_products(moments(features)))[0]
     roots = (torch.linalg.eigvalsh(variance) + MIN_NOISE).sqrt() - MIN_NOISE**0.5
-    assert found.item() == pytest.approx((given_mean.square().sum() + roots.square().sum()).item() / 5)
-    (gradient,) = torch.autograd.grad(found, given)
+    assert actual.item() == pytest.approx((mean.square().sum() + roots.square().sum()).item() / 5)
+    (gradient,) = torch.autograd.grad(actual, features)
     assert bool(gradient.isfinite().all())
 
 
 def test_wasserstein_2_passes_gradcheck() -> None:
     target = create_features(7)
-    given = create_features(8).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: compute_distance(x, target), (given,))
+    features = create_features(8).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: compute_distance(x, target), (features,))
 
 
 def test_wasserstein_2_gradient_is_correct_for_equal_eigenvalues() -> None:
@@ -103,14 +103,16 @@ def test_wasserstein_2_keeps_weak_directions_next_to_a_strong_one() -> None:
     # Values as in deep layers: float32 loses a standard deviation of 1 in a product of variances of 70 x 70.
     generator = torch.Generator().manual_seed(12)
     turned = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64)).Q
-    its, mine = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
-    its[0] = mine[0] = 70
-    noise = NOISE_SHARE * its.square().mean()
-    expected = ((its.square() + noise).sqrt() - (mine.square() + noise).sqrt()).square().mean().item()
-    products = [((turned * values.square()) @ turned.mT)[None].float() for values in (mine, its)]
-    found = wasserstein_2(torch.zeros(1, 64), products[0], Normal.of(torch.zeros(1, 64), products[1]))
-    assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(expected, rel=0.01)
+    target_deviations, deviations = (torch.full((64,), weak, dtype=torch.float64) for weak in (1.0, 0.7))
+    target_deviations[0] = deviations[0] = 70
+    noise = NOISE_SHARE * target_deviations.square().mean()
+    expected = (
+        ((target_deviations.square() + noise).sqrt() - (deviations.square() + noise).sqrt()).square().mean().item()
+    )
+    products = [((turned * values.square()) @ turned.mT)[None].float() for values in (deviations, target_deviations)]
+    actual = wasserstein_2(torch.zeros(1, 64), products[0], Normal.of(torch.zeros(1, 64), products[1]))
+    assert actual.dtype == torch.float32
+    assert actual.item() == pytest.approx(expected, rel=0.01)
 
 
 def test_wasserstein_2_gradient_is_finite_for_rounded_products() -> None:
@@ -118,9 +120,9 @@ def test_wasserstein_2_gradient_is_finite_for_rounded_products() -> None:
     mean = torch.tensor([[100.0, 3.0]], dtype=torch.float64)
     products = torch.tensor([[[1.2e4, 300.0], [300.0, 9.0 - 2e-3]]], dtype=torch.float64).requires_grad_()
     target = Normal.of(torch.zeros(1, 2), torch.eye(2)[None])
-    (found,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
+    (actual,) = torch.autograd.grad(wasserstein_2(mean, products, target), products)
     # The value for a channel that has only noise: (1 - sqrt(t / s)) / channels.
-    assert found[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
+    assert actual[0, 1, 1].item() == pytest.approx((1 - ((1 + NOISE_SHARE) / NOISE_SHARE) ** 0.5) / 2, rel=1e-3)
 
 
 def test_wasserstein_2_accepts_fewer_positions_than_channels() -> None:
@@ -131,9 +133,9 @@ def test_wasserstein_2_accepts_fewer_positions_than_channels() -> None:
 
 
 def test_sorted_projections_of_a_known_example() -> None:
-    given, along = create_features(11), directions(5, seed=3).double()
-    rows = [sorted(float(v) for v in along[k] @ given[0].flatten(1)) for k in range(5)]
-    torch.testing.assert_close(sorted_projections(given, along)[0], torch.tensor(rows, dtype=torch.float64))
+    features, unit_vectors = create_features(11), directions(5, seed=3).double()
+    rows = [sorted(float(v) for v in unit_vectors[k] @ features[0].flatten(1)) for k in range(5)]
+    torch.testing.assert_close(sorted_projections(features, unit_vectors)[0], torch.tensor(rows, dtype=torch.float64))
 
 
 def test_directions_are_seeded_unit_vectors() -> None:

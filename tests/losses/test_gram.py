@@ -108,5 +108,5 @@ def test_gram_loss_blends_gram_matrices_of_several_styles() -> None:
     set_target(second, random_features(2, size=8))
     value = random_features(0)["conv_1"]
     gram = value[0].flatten(1) @ value[0].flatten(1).T / value.numel()
-    mixed = 0.25 * first.target("conv_1") + 0.75 * second.target("conv_1")
-    torch.testing.assert_close(compute_term(blended, {"conv_1": value}), (gram - mixed[0]).square().mean())
+    blended_target = 0.25 * first.target("conv_1") + 0.75 * second.target("conv_1")
+    torch.testing.assert_close(compute_term(blended, {"conv_1": value}), (gram - blended_target[0]).square().mean())

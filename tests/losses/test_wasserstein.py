@@ -38,9 +38,11 @@ def test_sliced_wasserstein_loss_equals_sorting_by_hand() -> None:
     style, image = create_features(1), create_features(2)
     loss = SlicedWassersteinLoss(["conv_1"], seed=5, points=20 * 24)
     set_target(loss, style)
-    along = directions(image["conv_1"].shape[1], 5)
-    (mine, its) = ((along @ f["conv_1"][0].flatten(1)).sort().values for f in (image, style))
-    torch.testing.assert_close(compute_term(loss, image), (mine - its).square().mean())
+    unit_vectors = directions(image["conv_1"].shape[1], 5)
+    (projections, target_projections) = (
+        (unit_vectors @ f["conv_1"][0].flatten(1)).sort().values for f in (image, style)
+    )
+    torch.testing.assert_close(compute_term(loss, image), (projections - target_projections).square().mean())
 
 
 def test_wasserstein_loss_blends_moments_of_styles() -> None:

@@ -52,20 +52,20 @@ def create_torch_lbfgs(x: Tensor, history: int) -> LBFGS:
 @pytest.mark.parametrize("items", [1, 2])
 def test_lbfgs_iterates_equal_torch(history: int, items: int) -> None:
     ours, theirs = (create_start(items).requires_grad_() for _ in range(2))
-    found = record_iterates(CompactLBFGS([ours], history_size=history, longest=inf, per_item=False), ours, quartic, 40)
+    actual = record_iterates(CompactLBFGS([ours], history_size=history, longest=inf, per_item=False), ours, quartic, 40)
     expected = record_iterates(create_torch_lbfgs(theirs, history), theirs, quartic, 40)
-    torch.testing.assert_close(found[:20], expected[:20], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(actual[:20], expected[:20], rtol=1e-9, atol=1e-12)
     # Each step amplifies the rounding errors of the previous one.
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
     assert quartic(ours) < 0.5 * quartic(create_start(items))
 
 
 def test_lbfgs_equals_torch_without_curvature() -> None:
     # Not convex: the first pairs have negative products and are skipped.
     ours, theirs = (create_start().requires_grad_() for _ in range(2))
-    found = record_iterates(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
+    actual = record_iterates(CompactLBFGS([ours], history_size=100, longest=inf), ours, rosenbrock, 25)
     expected = record_iterates(create_torch_lbfgs(theirs, 100), theirs, rosenbrock, 25)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-8)
 
 
 def test_lbfgs_iterates_are_equal_with_products_of_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +82,8 @@ def test_lbfgs_iterates_are_equal_with_products_of_other_devices(monkeypatch: py
 
 def test_lbfgs_solves_each_item_separately() -> None:
     together = create_start(3).requires_grad_()
-    found = record_iterates(CompactLBFGS([together], history_size=4), together, quartic, 12)[-1]
-    for item, expected in enumerate(found):
+    actual = record_iterates(CompactLBFGS([together], history_size=4), together, quartic, 12)[-1]
+    for item, expected in enumerate(actual):
         alone = create_start(3)[item : item + 1].clone().requires_grad_()
         assert torch.equal(record_iterates(CompactLBFGS([alone], history_size=4), alone, quartic, 12)[-1][0], expected)
 
@@ -107,14 +107,14 @@ def test_lbfgs_limits_the_length_of_updates() -> None:
     together = torch.cat([6 * create_start(), create_start(), torch.zeros_like(create_start())]).requires_grad_()
     free = together.detach().clone().requires_grad_()
     before = [together.detach().clone()]
-    found = before + record_iterates(CompactLBFGS([together], longest=0.2), together, quartic, 40)
-    moves = torch.stack([(b - a).flatten(1).square().mean(1).sqrt() for a, b in pairwise(found)])
+    actual = before + record_iterates(CompactLBFGS([together], longest=0.2), together, quartic, 40)
+    moves = torch.stack([(b - a).flatten(1).square().mean(1).sqrt() for a, b in pairwise(actual)])
     assert float(moves.max()) == pytest.approx(0.2)
     assert (moves[:, 0] > 0.199).sum() > 5
     expected = record_iterates(CompactLBFGS([free], longest=inf), free, quartic, 40)
     held = int((moves[:, 1] > 0.199).nonzero()[0, 0])
-    torch.testing.assert_close([image[1] for image in found[1 : held + 1]], [image[1] for image in expected[:held]])
-    assert quartic(found[-1][:1]) < 0.01 * quartic(before[0][:1])
+    torch.testing.assert_close([image[1] for image in actual[1 : held + 1]], [image[1] for image in expected[:held]])
+    assert quartic(actual[-1][:1]) < 0.01 * quartic(before[0][:1])
 
 
 def test_lbfgs_is_stable_with_rounded_gradients() -> None:
@@ -134,14 +134,14 @@ def test_lbfgs_is_stable_with_rounded_gradients() -> None:
 
 def test_lbfgs_evaluates_once_per_step() -> None:
     x = create_start().requires_grad_()
-    counted = []
+    evaluations = []
 
     def count_evaluations(value: Tensor) -> Tensor:
-        counted.append(1)
+        evaluations.append(1)
         return quartic(value)
 
     record_iterates(CompactLBFGS([x]), x, count_evaluations, 9)
-    assert len(counted) == 9
+    assert len(evaluations) == 9
 
 
 def test_lbfgs_rejects_invalid_arguments() -> None:

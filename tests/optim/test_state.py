@@ -6,11 +6,11 @@ from nst_lightning.optim.state import resize_state
 def test_resize_state_resizes_the_moments_of_adam() -> None:
     coarse = torch.rand(1, 3, 4, 5)
     state = {"step": torch.tensor(7.0), "exp_avg": coarse - 0.5, "exp_avg_sq": coarse.round()}
-    found = resize_state(state, 8, 10)
-    assert found["step"] == 7
-    assert found["step"] is not state["step"]
-    assert found["exp_avg"].shape == found["exp_avg_sq"].shape == (1, 3, 8, 10)
-    assert found["exp_avg_sq"].min() >= 0
+    actual = resize_state(state, 8, 10)
+    assert actual["step"] == 7
+    assert actual["step"] is not state["step"]
+    assert actual["exp_avg"].shape == actual["exp_avg_sq"].shape == (1, 3, 8, 10)
+    assert actual["exp_avg_sq"].min() >= 0
     constant = {
         "step": torch.tensor(1.0),
         "exp_avg": torch.full((1, 1, 4, 4), -0.3),

@@ -23,8 +23,8 @@ def has_huge_pages(command: str, **settings: str) -> bool:
     """Returns whether large tensors begin at a page boundary, as they do if torch requests huge pages."""
     environment = {name: value for name, value in os.environ.items() if name != HUGE_PAGES_VARIABLE} | settings
     code = [sys.executable, "-c", COMMAND, command]
-    said = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
-    return said.stdout.strip() == "True"
+    process = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
+    return process.stdout.strip() == "True"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")

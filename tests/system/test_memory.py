@@ -74,8 +74,8 @@ print(kept, held_bytes() > held - size / 2)
 @LINUX
 def test_freed_memory_can_be_kept() -> None:
     # In another process, since the setting applies to the whole process.
-    said = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
-    kept, still_held = said.stdout.split()
+    process = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
+    kept, still_held = process.stdout.split()
     assert kept == still_held
 
 
@@ -97,6 +97,6 @@ print(kept and returned, held > 0.9 * size and held_bytes() - before < 0.1 * siz
 
 @LINUX
 def test_freed_memory_can_be_returned() -> None:
-    said = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True)
-    set_so, given_back = said.stdout.split()
+    process = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True)
+    set_so, given_back = process.stdout.split()
     assert set_so == given_back

@@ -94,12 +94,12 @@ def test_estimate_counts_transformed_weights(
     precision: Precision, machine: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    made, dtype = create_module(["conv_7"]), DTYPES[precision]
-    backbone = made.objective.backbone
+    module, dtype = create_module(["conv_7"]), DTYPES[precision]
+    backbone = module.objective.backbone
     assert backbone.derived_bytes(dtype, torch.device("cpu")) == expected
     assert backbone.derived_bytes(dtype, torch.device("cuda")) == 0
     on = {
-        kind: estimate_bytes(made, create_data(512), precision, device=torch.device(kind)) for kind in ("cpu", "cuda")
+        kind: estimate_bytes(module, create_data(512), precision, device=torch.device(kind)) for kind in ("cpu", "cuda")
     }
     assert on["cpu"] - on["cuda"] == expected
 
@@ -126,7 +126,7 @@ def build(size):
     return TransferCLI([*sys.argv[1:], f"--data.plan.size={size}"]).build()
 
 build(64).fit()
-run = build(768)
+run = build(640)
 needed = estimate_bytes(run.module, run.data, run.config.trainer.precision)
 forget_peak()
 before = held_bytes()
@@ -149,7 +149,7 @@ def test_estimate_is_close_to_the_measured_memory_of_a_run(checkpointing: str, m
         "--trainer.precision=32-true",
     ]
     command = [sys.executable, "-c", MEASURED, *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("measured:"))
+    process = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    (line,) = (line for line in process.stdout.splitlines() if line.startswith("measured:"))
     needed, taken = map(int, line.split()[1:])
     assert 0.5 * needed < taken < most * needed

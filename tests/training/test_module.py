@@ -35,9 +35,9 @@ def create_module(**options: Any) -> StyleTransfer:
 
 
 def create_module_with_targets(**options: Any) -> StyleTransfer:
-    made = create_module(**options)
-    made.set_targets(StagePictures(CONTENT, [STYLE], [1.0]))
-    return made
+    module = create_module(**options)
+    module.set_targets(StagePictures(CONTENT, [STYLE], [1.0]))
+    return module
 
 
 def test_criterion_returns_terms_by_name_without_a_trainer() -> None:
@@ -51,19 +51,19 @@ def test_criterion_returns_terms_by_name_without_a_trainer() -> None:
 def test_criterion_equals_the_separate_losses() -> None:
     backbone, terms = TinyBackbone(), create_losses()
     image = torch.rand(1, 3, 24, 32)
-    found = create_module_with_targets().criterion(image)
+    actual = create_module_with_targets().criterion(image)
     set_target(terms["content"], backbone(CONTENT, ["conv_2"]))
     set_target(terms["style"], backbone(STYLE, ["conv_1", "conv_3"]))
     features = backbone(image, ["conv_1", "conv_2", "conv_3"]) | {"image": image}
     for name, loss in terms.items():
-        torch.testing.assert_close(found[name], compute_term(loss, features))
+        torch.testing.assert_close(actual[name], compute_term(loss, features))
 
 
 def test_content_term_of_the_content_is_zero_in_bfloat16() -> None:
-    made = create_module()
+    module = create_module()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        made.set_targets(StagePictures(CONTENT, [STYLE], [1.0]))
-        assert made.criterion(CONTENT)["content"] == 0
+        module.set_targets(StagePictures(CONTENT, [STYLE], [1.0]))
+        assert module.criterion(CONTENT)["content"] == 0
 
 
 def test_terms_use_the_channel_ratios_of_the_backbone() -> None:
@@ -72,39 +72,40 @@ def test_terms_use_the_channel_ratios_of_the_backbone() -> None:
             return 4.0
 
     plain, thin = (
-        made.criterion(CONTENT) for made in (create_module_with_targets(), create_module_with_targets(backbone=Thin()))
+        module.criterion(CONTENT)
+        for module in (create_module_with_targets(), create_module_with_targets(backbone=Thin()))
     )
     torch.testing.assert_close(thin["style"], plain["style"] / 16)
     assert thin["smooth"] == plain["smooth"]
 
 
 def test_module_trains_and_saves_only_the_image() -> None:
-    made = create_module()
-    assert [name for name, p in made.named_parameters() if p.requires_grad] == ["image"]
-    assert list(made.state_dict()) == ["image"]
-    optimizer = made.configure_optimizers()
-    assert [p for group in optimizer.param_groups for p in group["params"]] == [made.image]
+    module = create_module()
+    assert [name for name, p in module.named_parameters() if p.requires_grad] == ["image"]
+    assert list(module.state_dict()) == ["image"]
+    optimizer = module.configure_optimizers()
+    assert [p for group in optimizer.param_groups for p in group["params"]] == [module.image]
 
 
 def test_image_gradient_is_contiguous_for_a_channels_last_backbone() -> None:
     # torch's L-BFGS views the gradient as a vector.
-    made = create_module_with_targets(backbone=TinyBackbone(channels_last=True))
-    made.set_image(CONTENT.contiguous(memory_format=torch.channels_last))
-    sum(made.criterion(made.image).values()).backward()  # type: ignore[union-attr]
-    assert made.image.is_contiguous()
-    assert made.image.grad is not None
-    assert made.image.grad.is_contiguous()
-    made.configure_optimizers().step(lambda: 0.0)
+    module = create_module_with_targets(backbone=TinyBackbone(channels_last=True))
+    module.set_image(CONTENT.contiguous(memory_format=torch.channels_last))
+    sum(module.criterion(module.image).values()).backward()  # type: ignore[union-attr]
+    assert module.image.is_contiguous()
+    assert module.image.grad is not None
+    assert module.image.grad.is_contiguous()
+    module.configure_optimizers().step(lambda: 0.0)
 
 
 def test_term_without_layers_needs_no_backbone_pass() -> None:
-    made = create_module(losses={"smooth": TotalVariationLoss()})
+    module = create_module(losses={"smooth": TotalVariationLoss()})
 
     def refuse(*args: object) -> None:
         raise AssertionError("the backbone was run")
 
-    made.objective.backbone.forward = refuse  # type: ignore[assignment, method-assign]
-    assert list(made.criterion(CONTENT)) == ["smooth"]
+    module.objective.backbone.forward = refuse  # type: ignore[assignment, method-assign]
+    assert list(module.criterion(CONTENT)) == ["smooth"]
 
 
 @pytest.mark.parametrize(
@@ -159,15 +160,15 @@ def create_plain_network(tensors: dict[str, Tensor], bgr: bool) -> Callable[[Ten
 
     def run(image: Tensor) -> dict[int, Tensor]:
         x = ((image.flip(1) if bgr else image) - mean) / std
-        found = {}
+        actual = {}
         for number, index in enumerate([0, 2, 5, 7, 10, 12, 14, 16], 1):
             if f"features.{index}.weight" not in tensors:
                 break
             x = functional.max_pool2d(x, 2) if number in (3, 5) else x
             weight, bias = tensors[f"features.{index}.weight"], tensors[f"features.{index}.bias"] * bias_scale
-            x = found[number] = functional.conv2d(x, weight.to(x), bias.to(x), padding=1)
+            x = actual[number] = functional.conv2d(x, weight.to(x), bias.to(x), padding=1)
             x = torch.relu(x)
-        return found
+        return actual
 
     return run
 
@@ -190,9 +191,9 @@ def run_plain_loop(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        found = features(image)
-        content_score = functional.mse_loss(found[3], content_target)
-        style_score = 1e6 * torch.stack([functional.mse_loss(gram(found[k]), grams[k]) for k in layers]).sum()
+        actual = features(image)
+        content_score = functional.mse_loss(actual[3], content_target)
+        style_score = 1e6 * torch.stack([functional.mse_loss(gram(actual[k]), grams[k]) for k in layers]).sum()
         history.append([content_score.item(), style_score.item()])
         loss = content_score + style_score
         loss.backward()  # type: ignore[no-untyped-call]
@@ -204,20 +205,20 @@ def run_plain_loop(
 
 
 def run_our_loop(backbone: VGG19, content: Tensor, style: Tensor, layers: range, evaluations: int) -> list[list[float]]:
-    made = StyleTransfer(
+    module = StyleTransfer(
         backbone,
         {"content": ContentLoss(["conv_3"]), "style": GramLoss([f"conv_{k}" for k in layers], weight=1e6)},
         optimizer=partial(torch.optim.LBFGS, max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0),
     )
-    made.to(content.dtype)
-    made.set_targets(StagePictures(content, [style], [1.0]))
-    made.set_image(content.clone())
-    optimizer = made.configure_optimizers()
+    module.to(content.dtype)
+    module.set_targets(StagePictures(content, [style], [1.0]))
+    module.set_image(content.clone())
+    optimizer = module.configure_optimizers()
     history: list[list[float]] = []
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        terms = made.criterion(made.image)
+        terms = module.criterion(module.image)
         history.append([term.item() for term in terms.values()])
         loss = terms["content"] + terms["style"]
         loss.backward()  # type: ignore[no-untyped-call]
@@ -246,7 +247,7 @@ def assert_same_losses(
     # The third evaluation follows a much too long update: on some processors the plain loop is off by 1 %.
     torch.testing.assert_close(ours[:2], plain_exact[:2], rtol=1e-5, atol=1e-7)
     scale = plain_exact.sum(dim=1, keepdim=True)
-    errors = [((found - plain_exact) / scale).abs().max().item() for found in (ours, plain)]
+    errors = [((actual - plain_exact) / scale).abs().max().item() for actual in (ours, plain)]
     assert errors[0] < max(10 * errors[1], 1e-5)
 
 

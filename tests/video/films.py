@@ -22,10 +22,10 @@ def create_timing(count: int, rate: int = RATE) -> Timing:
     return Timing([Fraction(number, rate) for number in range(count)], Fraction(count, rate))
 
 
-def assert_close_to_picture(found: torch.Tensor, expected: Pixels, tolerance: float) -> None:
+def assert_close_to_picture(actual: torch.Tensor, expected: Pixels, tolerance: float) -> None:
     image = torch.from_numpy(expected.copy()).permute(2, 0, 1)[None] / 255
-    assert found.shape == image.shape
-    assert float((found - image).abs().mean()) < tolerance
+    assert actual.shape == image.shape
+    assert float((actual - image).abs().mean()) < tolerance
 
 
 def read_sound(path: Path) -> tuple[str, float, float]:

@@ -13,11 +13,11 @@ from tests.video.motion import CLIP, create_exact_flow, read_clip_frame
 
 
 def assert_flow_is_close(flow: Flow, tolerance: float) -> None:
-    found = flow.estimate(read_clip_frame(3), read_clip_frame(2), (3, 2))
+    actual = flow.estimate(read_clip_frame(3), read_clip_frame(2), (3, 2))
     seen = torch.from_numpy(CLIP.visible(3, 2) & ~CLIP.covered(3))
     seen[:, :8] = seen[:, -8:] = False
-    error = (found - create_exact_flow(3, 2)).square().sum(1).sqrt()[0]
-    assert found.shape == (1, 2, 96, 128)
+    error = (actual - create_exact_flow(3, 2)).square().sum(1).sqrt()[0]
+    assert actual.shape == (1, 2, 96, 128)
     assert float(error[seen].median()) < tolerance
 
 
@@ -36,9 +36,9 @@ def test_raft_reads_a_file_of_weights(tmp_path: Path) -> None:
     torch.save(raft_small().state_dict(), path)
     flow = RAFT("small", weights=str(path), device="cpu")
     flow.check([(1, 0)], 96, 128)
-    found = flow.estimate(smooth_image(90, 101), smooth_image(90, 101), (1, 0))
-    assert found.shape == (1, 2, 90, 101)
-    assert bool(found.isfinite().all())
+    actual = flow.estimate(smooth_image(90, 101), smooth_image(90, 101), (1, 0))
+    assert actual.shape == (1, 2, 90, 101)
+    assert bool(actual.isfinite().all())
     with pytest.raises(InputError, match="no file at"):
         RAFT(weights="nowhere.pth").check([], 128, 128)
     with pytest.raises(InputError, match="Expected weights of raft_large"):
@@ -51,8 +51,8 @@ def test_create_flow_accepts_names() -> None:
     assert isinstance(resolve_flow("raft"), RAFT)
     assert isinstance(resolve_flow("flow/{frame:04d}_{to:04d}.flo"), FlowFiles)
     assert Files is FlowFiles  # the former name of the class, in saved configurations
-    given = DIS("fast")
-    assert resolve_flow(given) is given
+    dis = DIS("fast")
+    assert resolve_flow(dis) is dis
     for wrong in ("deepflow", "flow_{frame}.flo"):
         with pytest.raises(InputError, match="Expected `flow` to be none, dis, raft"):
             resolve_flow(wrong)

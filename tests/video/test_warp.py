@@ -50,5 +50,5 @@ def test_warp_with_exact_flow_reproduces_the_next_frame() -> None:
 
 
 def test_warp_marks_positions_inside_the_picture() -> None:
-    found = find_inside(create_constant_flow(4, 6, 2, 0))
-    assert torch.equal(found[0, 0], torch.tensor([1.0, 1, 1, 1, 0, 0]).expand(4, 6))
+    actual = find_inside(create_constant_flow(4, 6, 2, 0))
+    assert torch.equal(actual[0, 0], torch.tensor([1.0, 1, 1, 1, 0, 0]).expand(4, 6))

@@ -39,8 +39,8 @@ def test_film_keeps_times_of_frames(ending: str, tmp_path: Path) -> None:
     times = [Fraction(0), Fraction(1, 10), Fraction(3, 20), Fraction(1, 2), Fraction(4, 5), Fraction(9, 10)]
     write_film(tmp_path / f"film{ending}", iter(create_pictures()), Timing(times, Fraction(6, 5)))
     info = Film(tmp_path / f"film{ending}").info
-    for found, time in zip(info.times, times, strict=True):
-        assert float(found - info.times[0]) == pytest.approx(float(time), abs=0.002)
+    for actual, time in zip(info.times, times, strict=True):
+        assert float(actual - info.times[0]) == pytest.approx(float(time), abs=0.002)
     # The encoder of webp shows the last picture as long as the others on average.
     last = 0.9 + 0.18 if ending == ".webp" else 1.2
     assert float(info.end - info.times[0]) == pytest.approx(last, abs=0.011)
@@ -51,8 +51,8 @@ def test_film_keeps_times_of_frames(ending: str, tmp_path: Path) -> None:
 def test_film_keeps_colors(color: tuple[int, int, int], ending: str, tmp_path: Path) -> None:
     plain = np.full((48, 64, 3), color, np.uint8)
     write_film(tmp_path / f"film{ending}", iter([plain, plain]), create_timing(2))
-    found = Film(tmp_path / f"film{ending}").frame(1, 48, 64)[0, :, 24, 32] * 255
-    assert (found - torch.tensor(color)).abs().max() <= 4
+    actual = Film(tmp_path / f"film{ending}").frame(1, 48, 64)[0, :, 24, 32] * 255
+    assert (actual - torch.tensor(color)).abs().max() <= 4
 
 
 @pytest.mark.parametrize(("height", "width"), [(47, 63), (48, 63), (47, 64)])

@@ -21,12 +21,12 @@ def test_first_convolution_gradient_in_bfloat16_is_the_rounded_exact_gradient(la
     gradient = random_normal(1, 16, 7, 12).bfloat16().contiguous(memory_format=layout)
     expected = functional.conv_transpose2d(gradient.double(), weight.double())
     image = image.contiguous(memory_format=layout).requires_grad_()
-    (found,) = torch.autograd.grad(first_convolution(image, weight, bias), image, gradient)
-    torch.testing.assert_close(found, expected.bfloat16(), rtol=2**-8, atol=1e-3)
+    (actual,) = torch.autograd.grad(first_convolution(image, weight, bias), image, gradient)
+    torch.testing.assert_close(actual, expected.bfloat16(), rtol=2**-8, atol=1e-3)
 
 
 def test_first_convolution_is_torch_on_other_devices() -> None:
     image, weight, bias = (torch.empty(*shape, device="meta") for shape in ((1, 3, 8, 9), (4, 3, 3, 3), (4,)))
-    found = first_convolution(image.requires_grad_(), weight, bias)
-    assert found.grad_fn is not None
-    assert found.grad_fn.name() == "ConvolutionBackward0"
+    actual = first_convolution(image.requires_grad_(), weight, bias)
+    assert actual.grad_fn is not None
+    assert actual.grad_fn.name() == "ConvolutionBackward0"

@@ -49,8 +49,8 @@ def test_max_pool_equals_the_plain_implementation() -> None:
 def test_measure_and_pool_equals_the_plain_implementation() -> None:
     value = random_normal(1, 3, 7, 6).requires_grad_()
 
-    def measure(given: Tensor) -> dict[str, Tensor]:
-        return {"squares": given.square().sum(), "constant": given.detach().sum()}
+    def measure(leaf: Tensor) -> dict[str, Tensor]:
+        return {"squares": leaf.square().sum(), "constant": leaf.detach().sum()}
 
     results, gradients = [], []
     for implementation in (measure_and_max_pool, plain_measure_and_max_pool):
@@ -74,10 +74,10 @@ def test_max_pool_overwrites_an_unneeded_input_with_its_gradient(height: int) ->
     value, pooled = random_normal(2, 3, height, 7), []
     gradients = []
     for spare in (False, True):
-        given = value.clone().requires_grad_()
-        inside = given * 1
+        leaf = value.clone().requires_grad_()
+        inside = leaf * 1
         pooled.append(max_pool(inside, spare))
-        gradients.append(torch.autograd.grad((pooled[-1] ** 2).sum(), given)[0])
+        gradients.append(torch.autograd.grad((pooled[-1] ** 2).sum(), leaf)[0])
         assert torch.equal(inside, value) is not spare
     plain = value.clone().requires_grad_()
     (expected,) = torch.autograd.grad((functional.max_pool2d(plain, 2) ** 2).sum(), plain)
@@ -118,10 +118,10 @@ def test_frozen_network_equals_plain_operations() -> None:
     backbone.build(LAYERS)
     backbone.double()
     image = IMAGE.double().requires_grad_()
-    found, expected = backbone(image, LAYERS)["conv_6"], compute_gradient_plainly(backbone, image, 6)
-    torch.testing.assert_close(found, expected)
-    direction = torch.randn_like(found)
-    gradients = [torch.autograd.grad((value * direction).sum(), image)[0] for value in (found, expected)]
+    actual, expected = backbone(image, LAYERS)["conv_6"], compute_gradient_plainly(backbone, image, 6)
+    torch.testing.assert_close(actual, expected)
+    direction = torch.randn_like(actual)
+    gradients = [torch.autograd.grad((value * direction).sum(), image)[0] for value in (actual, expected)]
     torch.testing.assert_close(*gradients)
 
 
@@ -130,11 +130,11 @@ def test_frozen_network_under_autocast_is_close_and_bfloat16(backbone: Backbone)
     backbone.build(LAYERS)
     exact = backbone(IMAGE, LAYERS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = backbone(IMAGE, LAYERS)
+        actual = backbone(IMAGE, LAYERS)
     for layer in LAYERS:
-        assert found[layer].dtype == torch.bfloat16
+        assert actual[layer].dtype == torch.bfloat16
         assert exact[layer].dtype == torch.float32
-        assert (found[layer].float() - exact[layer]).norm() < 0.02 * exact[layer].norm()
+        assert (actual[layer].float() - exact[layer]).norm() < 0.02 * exact[layer].norm()
 
 
 def test_frozen_network_casts_weights_once_until_they_change() -> None:

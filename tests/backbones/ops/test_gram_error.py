@@ -11,8 +11,8 @@ def create_features_with_means() -> Tensor:
 
 
 def create_channel_maps() -> dict[str, ChannelMap | None]:
-    made = torch.randn(2, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    weight, offset = made[..., :6], made[..., 6:]
+    gram = torch.randn(2, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    weight, offset = gram[..., :6], gram[..., 6:]
     return {
         "none": None,
         "without offset": ChannelMap(weight[:1]),
@@ -21,59 +21,62 @@ def create_channel_maps() -> dict[str, ChannelMap | None]:
     }
 
 
-def apply_channel_map(products: Tensor, of: ChannelMap) -> Tensor:
+def apply_channel_map(products: Tensor, channel_map: ChannelMap) -> Tensor:
     """Returns ``V M V^T``; M holds means of products of the channels and of a last channel of ones."""
-    left = of.weight if of.offset is None else torch.cat([of.weight, of.offset], 2)
+    left = channel_map.weight if channel_map.offset is None else torch.cat([channel_map.weight, channel_map.offset], 2)
     columns = left.shape[-1]
     return left @ products[:, :columns, :columns] @ left.mT
 
 
 @pytest.mark.parametrize("name", list(create_channel_maps()))
 def test_gram_error_equals_squared_error_of_mapped_moments(name: str) -> None:
-    features, of = create_features_with_means(), create_channel_maps()[name]
+    features, channel_map = create_features_with_means(), create_channel_maps()[name]
     whole = moments(features)
-    made = gram_matrix(features) if of is None else apply_channel_map(whole, of)
-    target = made[:1].flip(1).flip(2)
-    torch.testing.assert_close(gram_squared_error(features, target, of), (made - target).square().mean())
+    gram = gram_matrix(features) if channel_map is None else apply_channel_map(whole, channel_map)
+    target = gram[:1].flip(1).flip(2)
+    torch.testing.assert_close(gram_squared_error(features, target, channel_map), (gram - target).square().mean())
     leaf = features.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, of), leaf)
-    assert gram_squared_error(features, made, of) == pytest.approx(0, abs=1e-25)
+    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, channel_map), leaf)
+    assert gram_squared_error(features, gram, channel_map) == pytest.approx(0, abs=1e-25)
     torch.testing.assert_close(
-        gram_squared_error(features, target, of, weight=3.0), 3 * gram_squared_error(features, target, of)
+        gram_squared_error(features, target, channel_map, weight=3.0),
+        3 * gram_squared_error(features, target, channel_map),
     )
-    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, of, weight=3.0), leaf)
+    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, channel_map, weight=3.0), leaf)
 
 
 @pytest.mark.parametrize("name", list(create_channel_maps()))
 def test_gram_error_weights_positions_by_a_mask(name: str) -> None:
-    features, of = create_features_with_means(), create_channel_maps()[name]
+    features, channel_map = create_features_with_means(), create_channel_maps()[name]
     share = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
     share = share / share.mean((2, 3), keepdim=True)
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     whole = torch.einsum("bchw,bdhw,bhw->bcd", ones, ones, share[:, 0]) / 35
-    made = whole[:, :6, :6] / 6 if of is None else apply_channel_map(whole, of)
-    target = made[:1].flip(1).flip(2)
-    torch.testing.assert_close(gram_squared_error(features, target, of, share), (made - target).square().mean())
+    gram = whole[:, :6, :6] / 6 if channel_map is None else apply_channel_map(whole, channel_map)
+    target = gram[:1].flip(1).flip(2)
+    torch.testing.assert_close(
+        gram_squared_error(features, target, channel_map, share), (gram - target).square().mean()
+    )
     leaf = features.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, of, share), leaf)
+    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, channel_map, share), leaf)
 
 
 def test_gram_error_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> None:
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(1, 16, 90, 81, generator=generator).bfloat16() + 1
     left = torch.randn(1, 5, 17, generator=generator)
-    of = ChannelMap(left[..., :16], left[..., 16:])
+    channel_map = ChannelMap(left[..., :16], left[..., 16:])
     target = torch.eye(5)[None]
     gradients = []
     for given in (features, features.double()):
         leaf = given.clone().requires_grad_()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            error = gram_squared_error(leaf, target, of)
+            error = gram_squared_error(leaf, target, channel_map)
         error.backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None
         gradients.append(leaf.grad.double())
-    found, exact = gradients
-    assert (found - exact).abs().max() < 0.01 * exact.abs().max()
+    actual, exact = gradients
+    assert (actual - exact).abs().max() < 0.01 * exact.abs().max()
 
 
 @pytest.mark.parametrize("weighted", [False, True])

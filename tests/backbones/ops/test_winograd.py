@@ -31,11 +31,11 @@ def test_winograd_passes_gradcheck(rectified: bool) -> None:
     value, weight, bias = random_normal(2, 3, 6, 5), random_normal(4, 3, 3, 3), random_normal(4)
     value = (functional.relu(value) if rectified else value).requires_grad_()
     kernels = Kernels(transform_kernel(weight), transform_gradient_kernel(weight))
-    found = winograd.winograd_convolution(value, kernels, bias, rectified)
+    actual = winograd.winograd_convolution(value, kernels, bias, rectified)
     expected = functional.conv2d(functional.relu(value), weight, bias, padding=1)
-    torch.testing.assert_close(found, expected)
-    direction = random_normal(*found.shape)
-    gradients = [torch.autograd.grad(result, value, direction)[0] for result in (found, expected)]
+    torch.testing.assert_close(actual, expected)
+    direction = random_normal(*actual.shape)
+    gradients = [torch.autograd.grad(result, value, direction)[0] for result in (actual, expected)]
     torch.testing.assert_close(*gradients)
     if not rectified:
         assert torch.autograd.gradcheck(lambda value: winograd.winograd_convolution(value, kernels, bias), value)
@@ -44,9 +44,9 @@ def test_winograd_passes_gradcheck(rectified: bool) -> None:
 def test_winograd_in_float32_is_close_to_float64() -> None:
     value, weight, bias = random_normal(1, 96, 32, 32), random_normal(96, 96, 3, 3), random_normal(96)
     expected = functional.conv2d(value, weight, bias, padding=1)
-    found = winograd.convolve(value.float(), transform_kernel(weight.float()), bias.float())
-    assert found.dtype == torch.float32
-    assert (found - expected).norm() < 4e-6 * expected.norm()
+    actual = winograd.convolve(value.float(), transform_kernel(weight.float()), bias.float())
+    assert actual.dtype == torch.float32
+    assert (actual - expected).norm() < 4e-6 * expected.norm()
 
 
 def test_winograd_keeps_features_and_gradient_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,13 +61,13 @@ def test_winograd_keeps_features_and_gradient_of_a_network(monkeypatch: pytest.M
     monkeypatch.setattr(winograd, "convolve", record_shape)
     backbone = VGG19(weights="random")
     backbone.build(LAYERS)
-    found = compute_features_and_gradient(backbone)
+    actual = compute_features_and_gradient(backbone)
     # Forward through conv_4 to conv_7, then backward.
     maps = [(1, 128, 72, 64), (1, 128, 36, 32), (1, 256, 36, 32), (1, 256, 36, 32)]
     back = [(1, 256, 36, 32), (1, 256, 36, 32), (1, 256, 36, 32), (1, 128, 72, 64)]
     assert used == maps + back
     monkeypatch.setattr("platform.machine", lambda: "another")
-    for ours, plain in zip(found, compute_features_and_gradient(backbone), strict=True):
+    for ours, plain in zip(actual, compute_features_and_gradient(backbone), strict=True):
         assert (ours - plain).norm() < 1e-5 * plain.norm()
     assert len(used) == 8
 

@@ -27,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 
 @pytest.mark.parametrize("optimizer", ["torch.optim.Adam", "CompactLBFGS"])
 def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
-    described = {"class_path": optimizer, "init_args": {"lr": 0.02} if "Adam" in optimizer else {}}
+    optimizer_config = {"class_path": optimizer, "init_args": {"lr": 0.02} if "Adam" in optimizer else {}}
     axes: dict[str, list[Any]] = {"data.style": ["style.png", "sample:waves"], "seed_everything": [1, 2]}
-    model = {"optimizer": described, "initialization": "noise"}
+    model = {"optimizer": optimizer_config, "initialization": "noise"}
     write_study(tmp_path, create_section(axes=axes, model=model, snapshots=[2, 4], trainer={"precision": "32-true"}))
     assert run_study(output="single") == 0
     assert run_study("--batch=3", output="batch") == 0
@@ -45,18 +45,18 @@ def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
 
 
 def test_batch_uses_the_options_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+    training_steps = []
 
-    class Watched(BatchTransfer):
+    class BatchRecorder(BatchTransfer):
         def optimizer_step(self, *args: Any, **options: Any) -> None:
             super().optimizer_step(*args, **options)
-            made.append((self.step_evaluations, self.cuda_graphs))
+            training_steps.append((self.step_evaluations, self.cuda_graphs))
 
-    monkeypatch.setattr("nst_lightning.study.engine.batch.BatchTransfer", Watched)
+    monkeypatch.setattr("nst_lightning.study.engine.batch.BatchTransfer", BatchRecorder)
     small = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 4, "iterations_per_step": 3}}
     write_study(tmp_path, create_section(data=small, snapshots=[3, 4]))
     assert run_study("--batch=2") == 0
-    assert made == [(3, False), (1, False)]
+    assert training_steps == [(3, False), (1, False)]
     items = [StyleTransfer(SlimVGG19(), {"style": GramLoss(["conv_1"])}, cuda_graphs=True)]
     assert BatchTransfer(items, [1]).cuda_graphs
 
@@ -80,18 +80,18 @@ def test_batch_groups_only_similar_runs(tmp_path: Path) -> None:
 def test_batch_that_does_not_fit_is_painted_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
+    batch_sizes = []
 
-    def needed(*unused: Any, items: int, device: torch.device) -> int:
+    def estimate(*unused: Any, items: int, device: torch.device) -> int:
         assert device == torch.device("cpu")
-        asked.append(items)
+        batch_sizes.append(items)
         return 2 * 10**9
 
-    monkeypatch.setattr("nst_lightning.study.engine.batch.estimate_bytes", needed)
+    monkeypatch.setattr("nst_lightning.study.engine.batch.estimate_bytes", estimate)
     monkeypatch.setattr("nst_lightning.study.engine.batch.free_bytes", lambda device: 10**9)
     write_study(tmp_path, create_section())
     assert run_study("--batch=2") == 0
-    assert asked == [2]
+    assert batch_sizes == [2]
     assert "A batch of 2 would not fit into memory: its runs are painted one by one." in capsys.readouterr().err
     assert [line["state"] for line in read_results()] == ["done", "done"]
 

@@ -35,15 +35,15 @@ def page(study_page: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page at the widths of a desktop and a phone; an error or a missing file fails the test."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": request.param, "height": 800})
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        opened.on("requestfailed", lambda asked: wrong.append(asked.url))
-        opened.goto(study_page.as_uri())
-        yield opened
+        browser_page = browser.new_page(viewport={"width": request.param, "height": 800})
+        problems: list[str] = []
+        browser_page.on("pageerror", lambda error: problems.append(str(error)))
+        browser_page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        browser_page.on("requestfailed", lambda request_failed: problems.append(request_failed.url))
+        browser_page.goto(study_page.as_uri())
+        yield browser_page
         browser.close()
-        assert not wrong
+        assert not problems
 
 
 @needs_browser

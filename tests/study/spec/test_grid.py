@@ -10,10 +10,10 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 
 def test_layouts_have_rows_columns_and_further_figures() -> None:
     axes: dict[str, Any] = {"a": [1, 2], "b": [1, 2, 3], "c": [1, 2]}
-    made = Section("t", "c.yaml", axes=axes)
-    assert choose_axes(made) == ("b", "c")
-    assert [len(layout.rows) * len(layout.columns) for layout in create_layouts(made)] == [6, 6]
-    assert [list(layout.common) for layout in create_layouts(made)] == [["a"], ["a"]]
+    section = Section("t", "c.yaml", axes=axes)
+    assert choose_axes(section) == ("b", "c")
+    assert [len(layout.rows) * len(layout.columns) for layout in create_layouts(section)] == [6, 6]
+    assert [list(layout.common) for layout in create_layouts(section)] == [["a"], ["a"]]
     assert choose_axes(Section("t", "c.yaml", axes=axes, rows="c")) == ("c", "b")
     assert choose_axes(Section("t", "c.yaml", axes={"a": [1]})) == (None, "a")
     assert choose_axes(Section("t", "c.yaml", snapshots=[1, 2], axes={"a": [1]})) == ("a", "step")

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 
 def test_missing_layers_are_dropped_and_named(tmp_path: Path) -> None:
     layers = [f"conv_{n}" for n in range(1, 16)]
-    declared = create_section(axes={"model.losses.style.layers": [layers]}, missing_layers="drop")
-    (resolved_section,) = resolve_study(tmp_path, declared).sections
+    section = create_section(axes={"model.losses.style.layers": [layers]}, missing_layers="drop")
+    (resolved_section,) = resolve_study(tmp_path, section).sections
     kept = resolved_section.figures[0].cells[0, 0].run.configuration["model"]["losses"]["style"]["init_args"]["layers"]
     assert kept == layers[:13]
     assert resolved_section.notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]

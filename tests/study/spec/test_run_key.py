@@ -43,9 +43,9 @@ def test_run_key_equals_that_of_version_0_1(optimizer: Any, key: str) -> None:
 
 
 def test_run_key_contains_the_first_path_of_the_default_optimizer() -> None:
-    declared = yaml.safe_load(Path(TRANSFER).read_text())
-    del declared["model"]["optimizer"]
-    Path("config.yaml").write_text(yaml.safe_dump(declared))
+    recipe = yaml.safe_load(Path(TRANSFER).read_text())
+    del recipe["model"]["optimizer"]
+    Path("config.yaml").write_text(yaml.safe_dump(recipe))
     configuration = Resolver().resolve([Path("config.yaml")], {})
     assert run_key(configuration) == run_key(replace(configuration, optimizer=FIRST_DEFAULT_OPTIMIZER))
 

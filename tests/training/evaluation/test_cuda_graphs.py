@@ -32,9 +32,9 @@ def emulate_graphed_callables(values: Values, samples: tuple[Tensor], allow_unus
     for _ in range(3):
         values(sample)
 
-    def both(given: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        found = values(given)
-        return *found, torch.autograd.grad(torch.stack(found), given, weights)[0]
+    def both(image: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        actual = values(image)
+        return *actual, torch.autograd.grad(torch.stack(actual), image, weights)[0]
 
     place, ones = sample.detach().clone(), torch.ones(len(values(sample)))
     graph = make_fx(both)(place.clone().requires_grad_(), ones)
@@ -46,8 +46,8 @@ def emulate_graphed_callables(values: Values, samples: tuple[Tensor], allow_unus
 
     class Replayed(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, given: Tensor) -> tuple[Tensor, ...]:
-            place.copy_(given)
+        def forward(ctx: Any, image: Tensor) -> tuple[Tensor, ...]:
+            place.copy_(image)
             return replay(ones)[:-1]
 
         @staticmethod
@@ -101,12 +101,12 @@ def test_replayed_run_equals_the_plain_run_bitwise(
 def test_replayed_terms_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.make_graphed_callables", emulate_graphed_callables)
     image = torch.rand(1, 3, 4, 4, requires_grad=True)
-    replay = record_graph(lambda given: {"a": {"square": given.square().sum()}, "b": {"mean": given.mean()}}, image)
+    replay = record_graph(lambda image: {"a": {"square": image.square().sum()}, "b": {"mean": image.mean()}}, image)
     other = torch.rand(1, 3, 4, 4, requires_grad=True)
-    found = replay(other)
-    assert {name: list(layers) for name, layers in found.items()} == {"a": ["square"], "b": ["mean"]}
-    torch.testing.assert_close(found["a"]["square"], other.square().sum())
-    (2 * found["a"]["square"] + found["b"]["mean"]).backward()  # type: ignore[no-untyped-call]
+    actual = replay(other)
+    assert {name: list(layers) for name, layers in actual.items()} == {"a": ["square"], "b": ["mean"]}
+    torch.testing.assert_close(actual["a"]["square"], other.square().sum())
+    (2 * actual["a"]["square"] + actual["b"]["mean"]).backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(other.grad, 4 * other.detach() + 1 / 48)
 
 

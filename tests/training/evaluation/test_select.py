@@ -35,9 +35,9 @@ def create_losses() -> dict[str, Loss]:
 
 
 def evaluate_module(
-    backbone: Backbone, precision: str, given: dict[str, Loss]
+    backbone: Backbone, precision: str, losses: dict[str, Loss]
 ) -> tuple[dict[str, dict[str, Tensor]], Tensor]:
-    module = StyleTransfer(backbone, given)
+    module = StyleTransfer(backbone, losses)
     image = (PICTURE + 0.1 * smooth_image(27, 22, seed=3)).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
         module.set_targets(StagePictures(PICTURE, [STYLE], [1.0]))
@@ -52,17 +52,17 @@ def evaluate_module(
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("pooling", ["max", "avg"])
 def test_checkpointed_evaluation_keeps_terms_and_gradient_bitwise(slim: bool, precision: str, pooling: str) -> None:
-    found, expected = (
+    actual, expected = (
         evaluate_module(create_backbone(slim, pooling=pooling, checkpointing=on), precision, create_losses())
         for on in (True, False)
     )
-    assert {name: list(parts) for name, parts in found[0].items()} == {
+    assert {name: list(parts) for name, parts in actual[0].items()} == {
         name: list(term.layers) for name, term in create_losses().items()
     }
     for name, parts in expected[0].items():
-        assert all(torch.equal(found[0][name][layer], part) for layer, part in parts.items())
+        assert all(torch.equal(actual[0][name][layer], part) for layer, part in parts.items())
     assert expected[1].any()
-    assert torch.equal(found[1], expected[1])
+    assert torch.equal(actual[1], expected[1])
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -72,11 +72,11 @@ def test_layerwise_evaluation_equals_plain_evaluation(checkpointing: bool) -> No
 
     layers = ["conv_1", "relu_1", "conv_4", "relu_4"]
     backbone = VGG19(weights="random", checkpointing=checkpointing)
-    found, expected = (
+    actual, expected = (
         evaluate_module(backbone, "float32", {"style": kind(layers, 1e4)}) for kind in (GramLoss, WholeGramLoss)
     )
-    assert all(torch.equal(found[0]["style"][layer], expected[0]["style"][layer]) for layer in layers)
-    torch.testing.assert_close(found[1], expected[1])
+    assert all(torch.equal(actual[0]["style"][layer], expected[0]["style"][layer]) for layer in layers)
+    torch.testing.assert_close(actual[1], expected[1])
 
 
 @pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
@@ -92,9 +92,9 @@ def test_selected_evaluation_equals_the_plain_one_in_float64(slim: bool, pooling
     image = (picture + 0.1 * smooth_image(27, 22, seed=3)).requires_grad_()
     values, gradients = [], []
     for evaluate in (module.objective, module.evaluate):
-        found = evaluate(image)
-        values.append(found)
-        (gradient,) = torch.autograd.grad(total({name: total(layers) for name, layers in found.items()}), image)
+        actual = evaluate(image)
+        values.append(actual)
+        (gradient,) = torch.autograd.grad(total({name: total(layers) for name, layers in actual.items()}), image)
         gradients.append(gradient)
     assert [list(layers) for layers in values[1].values()] == [list(layers) for layers in values[0].values()]
     torch.testing.assert_close(values[1], values[0], rtol=1e-12, atol=0)
