@@ -7,9 +7,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from nst_lightning.callbacks import (
-    CheckpointWriter,
-)
+from nst_lightning.callbacks import CheckpointWriter
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.images.io import Picture
@@ -36,6 +34,15 @@ class ShiftOptimizer(torch.optim.Optimizer):
 def fit_module(
     *callbacks: pl.Callback, optimizer: Any = None, loss: Loss | None = None, steps: int = 3, **options: Any
 ) -> StyleTransfer:
+    """Paints noise toward a small content and returns the module.
+
+    Args:
+        callbacks: of the Trainer, in addition to Lightning's.
+        optimizer: of the module; its default if None.
+        loss: the only term; a content loss if None.
+        steps: number of steps.
+        options: further arguments of the Trainer.
+    """
     data = TransferData.from_pictures(Picture(CONTENT), [], Plan(size=16, steps=steps))
     extra = {} if optimizer is None else {"optimizer": optimizer}
     module = StyleTransfer(TinyBackbone(), {"content": loss or ContentLoss(["conv_1"])}, "noise", **extra)
@@ -52,4 +59,5 @@ def fit_module(
 
 
 def create_logger(folder: Path) -> TensorBoardLogger:
+    """Returns a logger whose run folder is ``FOLDER/run/version_0``."""
     return TensorBoardLogger(str(folder), name="run", version=0)

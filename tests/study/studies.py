@@ -79,4 +79,5 @@ def read_results(output: str = "out") -> list[dict[str, str]]:
 
 
 def resolve_study(folder: Path, *sections: dict[str, Any], **declared: Any) -> Any:
+    """Writes a study and its pictures into a folder and resolves it."""
     return StudyResolver([folder]).resolve(read_study([str(write_study(folder, *sections, **declared))]))

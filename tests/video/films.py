@@ -15,14 +15,17 @@ CLIP = Clip(frames=6, width=64, height=48)
 
 
 def create_pictures(count: int = 6, clip: Clip = CLIP) -> list[Pixels]:
+    """Returns the first frames of a clip."""
     return [clip.picture(number) for number in range(count)]
 
 
 def create_timing(count: int, rate: int = RATE) -> Timing:
+    """Returns the times of frames at a constant rate."""
     return Timing([Fraction(number, rate) for number in range(count)], Fraction(count, rate))
 
 
 def assert_close_to_picture(actual: torch.Tensor, expected: Pixels, tolerance: float) -> None:
+    """Checks that a frame differs from a picture by a mean absolute error below the tolerance."""
     image = torch.from_numpy(expected.copy()).permute(2, 0, 1)[None] / 255
     assert actual.shape == image.shape
     assert float((actual - image).abs().mean()) < tolerance
