@@ -12,11 +12,7 @@ from tests.cli.transfer_run import run_folder
 from tests.helpers import CONFIGS, QUICK, QUICK_FILM, TRANSFER, TRANSFER_TERMS, smooth_image
 
 RECIPE_FILES = {path.relative_to(CONFIGS): yaml.safe_load(path.read_text()) for path in CONFIGS.glob("**/*.yaml")}
-
-
 RECIPES = [path for path, config in RECIPE_FILES.items() if "losses" in config.get("model", {})]
-
-
 BACKBONES = [path for path in RECIPE_FILES if path.parent.name == "backbones"]
 
 

@@ -15,8 +15,6 @@ from nst_lightning.cli.run_versions import find_last_run
 from nst_lightning.errors import InputError
 
 TENSORBOARD = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "logs", "name": "both"}}
-
-
 CSV = {"class_path": "CSVLogger", "init_args": {"save_dir": "logs", "name": "both"}}
 
 

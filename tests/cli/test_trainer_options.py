@@ -20,8 +20,6 @@ from tests.helpers import QUICK_VGG19, TRANSFER, TRANSFER_TERMS, run_command
 
 # RichProgressBar is tested only if Rich is installed, since the package does not depend on it.
 RICH = [["RichProgressBar"]] if importlib.util.find_spec("rich") else []
-
-
 OWN_BARS = [[f"{__name__}.OwnBar"], ["TQDMProgressBar"], *RICH]
 
 
