@@ -20,7 +20,7 @@ from tests.helpers import QUICK_VGG19, TRANSFER, TRANSFER_TERMS, run_command
 
 # RichProgressBar is tested only if Rich is installed, since the package does not depend on it.
 RICH = [["RichProgressBar"]] if importlib.util.find_spec("rich") else []
-OWN_BARS = [[f"{__name__}.OwnBar"], ["TQDMProgressBar"], *RICH]
+USER_BARS = [[f"{__name__}.UserProgressBar"], ["TQDMProgressBar"], *RICH]
 
 
 class UserProgressBar(TQDMProgressBar):
@@ -53,11 +53,11 @@ class StageRecorder(EarlyStopping):
         )
 
 
-WATCH = f"--trainer.callbacks+={__name__}.Watch"
+RECORD = f"--trainer.callbacks+={__name__}.RunRecorder"
 
 
 def test_progress_bar_can_be_disabled(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_transfer("--trainer.enable_progress_bar", "false", WATCH) == 0
+    assert run_transfer("--trainer.enable_progress_bar", "false", RECORD) == 0
     assert RunRecorder.bars == []
     printed = capsys.readouterr()
     assert "step 2 of 2" in printed.out
@@ -65,13 +65,13 @@ def test_progress_bar_can_be_disabled(run_transfer: Any, capsys: pytest.CaptureF
 
 
 def test_progress_bar_is_ours_by_default(run_transfer: Any) -> None:
-    assert run_transfer(WATCH) == 0
+    assert run_transfer(RECORD) == 0
     assert [type(bar) for bar in RunRecorder.bars] == [StageProgressBar]
 
 
-@pytest.mark.parametrize("bar", OWN_BARS, ids=str)
+@pytest.mark.parametrize("bar", USER_BARS, ids=str)
 def test_progress_bar_of_the_user_replaces_ours(run_transfer: Any, bar: list[str]) -> None:
-    assert run_transfer(WATCH, f"--trainer.callbacks+={bar[0]}") == 0
+    assert run_transfer(RECORD, f"--trainer.callbacks+={bar[0]}") == 0
     assert [type(actual).__name__ for actual in RunRecorder.bars] == [bar[0].rpartition(".")[2]]
 
 
@@ -106,8 +106,8 @@ def test_early_stopping_accepts_max_steps(run_transfer: Any) -> None:
 
 def test_callback_metrics_contain_the_terms_of_each_stage(run_transfer: Any) -> None:
     plan = ["--data.plan.ladder=octaves", "--data.plan.smallest=16", "--data.plan.steps=3"]
-    stages = [f"--trainer.callbacks+={__name__}.WatchStages", "--trainer.callbacks.monitor=loss/total"]
-    assert run_transfer(*plan, WATCH, *stages) == 0
+    stages = [f"--trainer.callbacks+={__name__}.StageRecorder", "--trainer.callbacks.monitor=loss/total"]
+    assert run_transfer(*plan, RECORD, *stages) == 0
     assert len(RunRecorder.metrics) == 3
     names = {"loss/total", *(f"loss/{term}" for term in TRANSFER_TERMS)}
     assert RunRecorder.metrics[0] == RunRecorder.metrics[1] == dict.fromkeys(names, 0.0)
