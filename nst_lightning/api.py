@@ -123,7 +123,8 @@ def _parse_recipe(options: dict[str, Any]) -> TransferCLI:
     for name, value in options.items():
         if value is not None:
             args.append(f"--{name}={list(value) if isinstance(value, tuple | list) else value}")
-    return TransferCLI(args)
+    with quiet_lightning():
+        return TransferCLI(args)
 
 
 def _drop_losses(cli: TransferCLI, has_content: bool, has_style: bool) -> None:

@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from nst_lightning.cli.configs import find_config
 from nst_lightning.cli.trainer_options import advise
 from nst_lightning.errors import InputError, UsageError
+from nst_lightning.training.private_api import explain_parser_error
 
 
 class NamedConfigFile(ActionConfigFile):
@@ -21,7 +22,11 @@ class NamedConfigFile(ActionConfigFile):
             file_or_yaml = values if is_yaml else str(find_config(values))
         except InputError as error:
             raise UsageError(str(error)) from error
-        super().__call__(parser, cfg, file_or_yaml, option_string)  # type: ignore[no-untyped-call]
+        try:
+            super().__call__(parser, cfg, file_or_yaml, option_string)  # type: ignore[no-untyped-call]
+        except (TypeError, ValueError) as error:
+            # The messages of the YAML parser do not name the file.
+            raise UsageError(str(error) if is_yaml else f"In {file_or_yaml}: {error}") from error
 
 
 class Parser(LightningArgumentParser):
@@ -39,4 +44,4 @@ class Parser(LightningArgumentParser):
         Raises:
             UsageError: always.
         """
-        raise UsageError(advise(message) or message)
+        raise UsageError(advise(message) or explain_parser_error(message) or message)

@@ -57,8 +57,10 @@ class Run:
         if self.module.cuda_graphs:
             check_graph_device(device)
         check_snapshot_steps(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)
-        self.module.check_data(self.data)
+        self.data.require_previous_frames(self.module.objective.offsets)
+        # Before pictures of the full size exist: a size that is far too large is refused at once.
         configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
+        self.module.check_data(self.data)
         if self._loaded is not None:
             position = self.module.check_checkpoint(self._loaded, self.data)
             self._resumed_step = self._loaded["global_step"]

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 # Imported so that YAML may name their classes by short names.
@@ -166,13 +167,14 @@ class TransferCLI(LightningCLI):
         if callbacks is None:
             options = self.config_init.trainer
             callbacks = choose_progress_bar(options.callbacks, options.enable_progress_bar)
+        has_bar = prints or any(isinstance(callback, ProgressBar) for callback in callbacks)
         # The writer is last, so that it prints below the finished bar.
         self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
         trainer = self.instantiate_trainer(
             max_epochs=len(data.stages),
             reload_dataloaders_every_n_epochs=1,  # stages differ in their number of steps
             enable_model_summary=False,
-            **({} if prints or callbacks else {"enable_progress_bar": False}),
+            **({} if has_bar else {"enable_progress_bar": False}),
         )
         check_device_count(trainer)
         return Run(

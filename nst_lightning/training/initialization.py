@@ -1,5 +1,7 @@
 """The image before the first step."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -41,6 +43,16 @@ def initial_image(
     return read_initial(name, height, width)
 
 
+def check_initialization(name: str) -> None:
+    """Checks that an initialization is known or names an image file that can be read.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if name not in INITIALIZATIONS:
+        read_image(_locate_initial(name))
+
+
 def draw_noise(height: int, width: int, seed: int) -> Tensor:
     """Draws uniform noise in [0, 1], ``(1, 3, height, width)``."""
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
@@ -54,12 +66,15 @@ def draw_gaussian(height: int, width: int, seed: int) -> Tensor:
 
 def read_initial(path: str, height: int, width: int) -> Tensor:
     """Reads an image file and resizes it to ``(1, 3, height, width)``."""
-    try:
-        return resize(read_image(locate(path)).image, height, width)
-    except InputError as error:
-        raise InputError(
-            f"Expected `initialization` to be {', '.join(INITIALIZATIONS)} or an image file. {error}"
-        ) from error
+    return resize(read_image(_locate_initial(path)).image, height, width)
+
+
+def _locate_initial(name: str) -> Path:
+    path = locate(name)
+    if not path.exists():
+        known = ", ".join(INITIALIZATIONS)
+        raise InputError(f"Expected `initialization` to be {known} or an image file, but there is no file {name}.")
+    return path
 
 
 def _require(picture: Tensor | None, name: str) -> Tensor:

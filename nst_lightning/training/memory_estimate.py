@@ -19,6 +19,9 @@ CPU = torch.device("cpu")
 # Pictures with a shorter long edge in px are assumed to fit.
 SMALLEST_ESTIMATED_SIZE = 512
 
+# Long edge in px of the smaller of the two evaluations, so that a size that does not fit is refused within seconds.
+LARGEST_PROBE = 128
+
 # Number of temporary maps of a step, each as large as the largest stored one: gradients and rectified values.
 TEMPORARY_MAPS = 2
 
@@ -45,7 +48,7 @@ def configure_memory(
         TooLargeError: the run needs more memory than is free.
     """
     needed, free = estimate_bytes(module, data, precision, device=device), free_bytes(device)
-    check_memory(needed, free)
+    check_memory(needed, free, precision)
     if not owns_process:
         return
     if is_plenty(needed, free) and not module.objective.backbone.saves_memory:
@@ -54,14 +57,16 @@ def configure_memory(
         return_freed_memory()
 
 
-def check_memory(needed: int, free: int | None) -> None:
+def check_memory(needed: int, free: int | None, precision: Precision = "32-true") -> None:
     """Checks that a run fits.
 
     Raises:
         TooLargeError: the run needs more memory than is free.
     """
     if free is not None and needed > free:
-        bfloat16 = "" if is_emulated("bf16-mixed", "auto") else "--trainer.precision bf16-mixed, "
+        bfloat16 = (
+            "" if precision == "bf16-mixed" or is_emulated("bf16-mixed", "auto") else "--trainer.precision bf16-mixed, "
+        )
         raise TooLargeError(
             f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB and "
             f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
@@ -76,7 +81,8 @@ def estimate_bytes(
     """Estimates the bytes of the largest stage of a run beyond those in use, from two small evaluations.
 
     The bytes that a step keeps for its gradient grow with the number of pixels, so they are extrapolated from an eighth
-    and a quarter of the size. The estimate is 0 for a picture that is small, or too narrow for such an evaluation.
+    and a quarter of the size, or from 128 and 256 px if these are smaller. The estimate is 0 for a picture that is
+    small, or too narrow for such an evaluation.
 
     Args:
         module: the module, on the CPU; its targets change.
@@ -86,7 +92,7 @@ def estimate_bytes(
         device: device to paint on.
     """
     largest = max(data.stages, key=lambda stage: stage.size)
-    probes = [Stage(largest.frame, largest.size // divisor, 1) for divisor in (8, 4)]
+    probes = [Stage(largest.frame, min(largest.size // (8 // n), LARGEST_PROBE * n), 1) for n in (1, 2)]
     if items * largest.size**2 < SMALLEST_ESTIMATED_SIZE**2 or _is_too_narrow(module, data, probes[0]):
         return 0
     # A line through two points: bytes that do not depend on the size cancel out.

@@ -19,7 +19,7 @@ from nst_lightning.optim import CompactLBFGS, keep_within
 from nst_lightning.optim.state import resize_state
 from nst_lightning.training.evaluation import Evaluate, select_evaluation
 from nst_lightning.training.evaluation.cuda_graphs import record_graph
-from nst_lightning.training.initialization import initial_image
+from nst_lightning.training.initialization import check_initialization, initial_image
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
 from nst_lightning.training.resume import read_position, write_position
@@ -151,7 +151,7 @@ class StyleTransfer(pl.LightningModule):
         """Checks that the pictures suffice for the objective.
 
         Raises:
-            InputError: a picture is missing or too small, or optical flow is not available.
+            InputError: a picture is missing or too small, or optical flow or the initial picture is not available.
         """
         data.require_previous_frames(self.objective.offsets)
         first = data.stages[0]
@@ -159,6 +159,7 @@ class StyleTransfer(pl.LightningModule):
         # On the meta device an image has a shape and no memory.
         height, width = data.shape(first)
         self.objective.check_image(torch.empty(1, 3, height, width, device="meta"))
+        check_initialization(self.initialization)
 
     def first_image(self, data: TransferData) -> Tensor:
         """Creates the image before the first step, ``(1, 3, height, width)`` in [0, 1], on the CPU.

@@ -108,6 +108,22 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def explain_parser_error(message: str) -> str | None:
+    """Returns a message that says what to do, for errors of the parser that do not, or None."""
+    study = "Expected a recipe, but got a study: use python -m nst_lightning study --config NAME."
+    recipe = "Expected a recipe, but got none: add --config transfer, or the file of another one."
+    term = (
+        "Expected the name of a term of the recipe in --model.losses.NAME, or the class of a new one, such as "
+        "--model.losses.NAME TotalVariationLoss."
+    )
+    explanations = {
+        "arguments are required: model.backbone": recipe,
+        "Option 'title' is not accepted": study,
+        "nst_lightning.Loss is abstract": term,
+    }
+    return next((text for part, text in explanations.items() if part in message), None)
+
+
 def unknown_option(message: str) -> str | None:
     """Returns the dotted name of the first option that a parser rejects as unknown, or None for another error.
 

@@ -108,6 +108,9 @@ MISTAKES = [
     (["--data.sise=3"], 2, "sise"),
     (["--model.losses.style.wait=3"], 2, "'wait' is not accepted"),
     (["--config=nowhere.yaml"], 2, "nowhere.yaml"),
+    (["--config=damaged.yaml"], 2, "In damaged.yaml: "),
+    (["--model.initialization=nowhere.png"], 1, "or an image file, but there is no file nowhere.png"),
+    (["--data.plan.size=60000"], 1, "Expected the picture to fit into memory"),
     (["--ckpt_path=last"], 1, "there is none at logs/transfer/version_*/checkpoints/last.ckpt"),
     (["--ckpt_path=nowhere.ckpt"], 1, "Expected a checkpoint file, but there is none at nowhere.ckpt"),
     (["--ckpt_path=text.jpg"], 1, "Expected a checkpoint, but text.jpg cannot be read as one"),
@@ -124,6 +127,7 @@ def test_invalid_option_is_an_error_of_one_line(
     run_transfer: Any, capsys: pytest.CaptureFixture[str], args: list[str], status: int, message: str
 ) -> None:
     Path("text.jpg").write_text("hello")
+    Path("damaged.yaml").write_text("data: {plan: {size: 3\nmodel: x")
     torch.save({"state_dict": {}}, "foreign.ckpt")
     write_image("thin.png", smooth_image(2, 300))
     assert run_transfer(*args) == status

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 import nst_lightning
+from nst_lightning.__main__ import main
 from nst_lightning.callbacks import GracefulInterrupt
 from nst_lightning.cli.parser import Parser
 from nst_lightning.data.plan import Plan
@@ -210,6 +211,20 @@ def test_warnings(tmp_path: Path) -> None:
     for text in ("The number of training batches", "Experiment logs directory"):
         assert any(message.startswith(text) for message in seen)
         assert any(text in pattern for pattern, _ in WARNINGS)
+
+
+@pytest.mark.parametrize(
+    ("args", "advice"),
+    [
+        ([], "add --config transfer"),
+        (["--config=assignment"], "use python -m nst_lightning study"),
+        (["--config=transfer", "--model.losses.stile.weight=3"], "the name of a term of the recipe"),
+    ],
+)
+def test_explain_parser_error(args: list[str], advice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The parser's own messages, which do not say what to do, reach the user."""
+    assert main(["fit", *args]) == 2
+    assert advice in capsys.readouterr().err
 
 
 def test_private_names_are_used_in_no_other_file() -> None:

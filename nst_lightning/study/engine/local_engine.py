@@ -47,8 +47,15 @@ class ProgressReporter(pl.Callback):
         """Reports the steps if there are enough of them."""
         self._unreported += RunState.of(trainer).module.step_evaluations
         if self._unreported >= self.every_n_steps:
-            self.report(self._unreported)
-            self._unreported = 0
+            self._report()
+
+    def on_train_end(self, *unused: Any) -> None:
+        """Reports the remaining steps."""
+        self._report()
+
+    def _report(self) -> None:
+        self.report(self._unreported)
+        self._unreported = 0
 
 
 def run_locally(jobs: Sequence[PaintJob], report: ReportSteps) -> Iterator[JobResult]:

@@ -26,9 +26,10 @@ class StudyRun:
 
     @property
     def steps(self) -> int:
-        """Steps at the largest size of the run's plan; a measure of its length."""
+        """Steps at the largest size of the run's plan, at most ``trainer.max_steps``; a measure of its length."""
         steps: int = self.configuration["data"]["plan"]["steps"]
-        return steps
+        most: int = self.configuration["trainer"]["max_steps"]
+        return steps if most < 0 else min(steps, most)
 
     def folder(self, output: Path) -> Path:
         """The run folder, ``output/runs/KEY``.

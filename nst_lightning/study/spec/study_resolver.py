@@ -40,7 +40,9 @@ class StudyResolver:
             InputError: the study has no sections, or a value in it cannot be used.
         """
         if not study.sections:
-            raise InputError("Expected a study with `sections`, but this one has none: add them, or two folders.")
+            raise InputError(
+                "Expected --config with the file of a study, or --contents and --styles, but got no `sections`."
+            )
         return ResolvedStudy(study, [self._resolve_section(study, section) for section in study.sections])
 
     def _resolve_section(self, study: Study, section: Section) -> ResolvedSection:
