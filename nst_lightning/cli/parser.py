@@ -38,6 +38,20 @@ class Parser(LightningArgumentParser):
             kwargs["action"] = NamedConfigFile
         return super().add_argument(*args, **kwargs)
 
+    def instantiate_classes(self, *args: Any, **kwargs: Any) -> Any:
+        """Creates the objects that a configuration declares.
+
+        Raises:
+            UsageError: a new loss term has no class. jsonargparse 4.50 notices it only here.
+        """
+        try:
+            return super().instantiate_classes(*args, **kwargs)
+        except TypeError as error:
+            explanation = explain_parser_error(str(error))
+            if explanation is None:
+                raise
+            raise UsageError(explanation) from error
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises an error that :func:`nst_lightning.__main__.main` prints.
 

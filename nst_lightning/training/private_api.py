@@ -120,6 +120,7 @@ def explain_parser_error(message: str) -> str | None:
         "arguments are required: model.backbone": recipe,
         "Option 'title' is not accepted": study,
         "nst_lightning.Loss is abstract": term,
+        "instantiate abstract class Loss ": term,
     }
     return next((text for part, text in explanations.items() if part in message), None)
 
