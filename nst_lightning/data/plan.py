@@ -1,4 +1,4 @@
-"""The plan of a run: a list of stages, each of which paints one frame at one size for a number of steps."""
+"""The plan of a run: a list of stages. A stage paints one frame at one size for a number of steps."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
