@@ -37,7 +37,7 @@ LAYERS: dict[str, set[str]] = {
         "training",
         "video",
     },
-    "distill": {"backbones", "cli", "functional", "training"},
+    "distill": {"backbones", "cli", "functional", "images", "training"},
     "benchmark": {"backbones", "cli", "data", "images", "losses", "samples", "system", "training"},
     "__main__": {"benchmark", "cli", "distill", "samples", "study", "system"},
     "__init__": {"api", "backbones", "data", "losses", "training"},

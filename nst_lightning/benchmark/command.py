@@ -13,7 +13,7 @@ from nst_lightning.benchmark.table import format_ceiling, format_comparisons, fo
 from nst_lightning.benchmark.worker import measure
 from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
-from nst_lightning.images.atomic import write_bytes
+from nst_lightning.images.atomic import check_output_path, write_bytes
 from nst_lightning.system.precision import PRECISIONS, native_precisions
 
 Device = Literal["cpu", "cuda"]
@@ -74,6 +74,8 @@ def _check(options: Namespace) -> None:
             raise InputError(f"Expected `{name}` to be positive, but got {options[name]}.")
     if not options.sizes or min(options.sizes) < 16:
         raise InputError(f"Expected `sizes` of 16 px or more, but got {options.sizes}.")
+    if options.json is not None:
+        check_output_path(Path(options.json))
 
 
 def measure_all(options: Namespace) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from nst_lightning.data.film_content import FilmContent
 from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
+from nst_lightning.images.atomic import atomic_path
 from nst_lightning.images.io import to_pil
 from nst_lightning.images.resize import fit_long_edge, resize
 from nst_lightning.training.run_state import RunState
@@ -106,7 +107,8 @@ class FilmWriter(pl.Callback):
             copy = source / frames.path(number).name
             if copy.exists():
                 frames.folder.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(copy, frames.path(number))
+                with atomic_path(frames.path(number)) as temporary:
+                    shutil.copyfile(copy, temporary)
             elif number == count - 1:
                 frames.write(number, image)
             else:

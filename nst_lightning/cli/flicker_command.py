@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
+from nst_lightning.images.atomic import check_output_path, write_bytes
 from nst_lightning.images.resize import fit_long_edge
 from nst_lightning.samples import locate
 from nst_lightning.video.film import Film, FrameSelection
@@ -39,12 +40,13 @@ def main(args: list[str]) -> int:
     flow = resolve_flow(options.flow)
     if flow is None:
         raise InputError("Expected `flow` to be dis, raft or .flo files, but got none.")
+    output = None if options.output is None else check_output_path(Path(options.output))
     film = Film(locate(options.film))
     source = Film(locate(options.source), FrameSelection(options.first, None, options.stride))
     flicker = compare_films(film, source, flow, options.size)
-    if options.output is not None:
+    if output is not None:
         numbers = {"warping_error": flicker.error, "per_frame": flicker.frames}
-        Path(options.output).write_text(json.dumps(numbers, indent=1) + "\n")
+        write_bytes(output, (json.dumps(numbers, indent=1) + "\n").encode())
     compared = sum(error is not None for error in flicker.frames)
     print(f"warping error {flicker.error:.4f}, over {compared} of {len(flicker.frames)} frames")
     return 0

@@ -13,6 +13,7 @@ from nst_lightning.distill.export import export_student
 from nst_lightning.distill.fidelity import format_fidelity, measure_fidelity
 from nst_lightning.distill.photograph_data import Photographs
 from nst_lightning.distill.teachers import DISTILLED_LAYERS, Teachers
+from nst_lightning.images.atomic import check_output_path
 from nst_lightning.training.console import quiet_lightning
 
 DISTILL_USAGE = """\
@@ -84,9 +85,9 @@ def run_distillation(args: list[str]) -> int:
                 "description": DISTILL_DESCRIPTION,
             },
         )
+        output = check_output_path(Path(cli.config.output))
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
-    output, options = Path(cli.config.output), cli.config.model
-    output.parent.mkdir(parents=True, exist_ok=True)
+    options = cli.config.model
     metadata = {
         "network": "SlimVGG19 of nst_lightning, distilled from VGG-19",
         "teachers": ", ".join(Path(name).name for name in (options.vgg, options.compressed) if name),

@@ -13,6 +13,7 @@ from nst_lightning.distill.fidelity import READOUT_POSITIONS, collect_features, 
 from nst_lightning.distill.regression import to_rows
 from nst_lightning.distill.student import Student
 from nst_lightning.distill.teachers import DISTILLED_LAYERS, Teachers
+from nst_lightning.images.atomic import atomic_path
 
 
 @torch.no_grad()
@@ -45,7 +46,8 @@ def export_student(
             readout = calibrate_layer(rectify(thin[layer]), rectify(teacher[layer]), ratio)
             name = layer.replace("conv", kind)
             tensors |= {f"{name}.weight": readout.weight[:, :, None, None], f"{name}.bias": readout.bias}
-    save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, path, metadata)
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
 def calibrate_layer(thin: Tensor, teacher: Tensor, teacher_ratio: float) -> FittedReadout:

@@ -76,6 +76,24 @@ def make_writable_folder(folder: Path) -> None:
         raise InputError(f"Expected to write into {folder}, but that is not permitted.")
 
 
+def check_output_path(path: Path) -> Path:
+    """Checks before a long command that a file can be written after it, and creates its folder.
+
+    Args:
+        path: file to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: the path is a directory, or the folder cannot be created or is read-only.
+    """
+    if path.is_dir():
+        raise InputError(f"Expected the path of a file to write, but {path} is a directory.")
+    make_writable_folder(path.parent)
+    return path
+
+
 def _temporary_path(path: Path) -> Path:
     # In the same folder, because a rename is atomic only within a file system. The process id separates two processes
     # that write the same file.

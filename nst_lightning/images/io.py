@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, Unidentifie
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.images.atomic import make_writable_folder, write_bytes
+from nst_lightning.images.atomic import check_output_path, write_bytes
 
 # Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
@@ -200,10 +200,7 @@ def check_writable(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
         raise InputError(f"Expected a file that ends in {', '.join(WRITERS)}, but got {path}.")
-    if path.is_dir():
-        raise InputError(f"Expected the path of a file to write, but {path} is a directory.")
-    make_writable_folder(path.parent)
-    return path
+    return check_output_path(path)
 
 
 def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, config: str = "") -> None:

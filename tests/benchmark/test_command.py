@@ -42,11 +42,15 @@ def test_benchmark_command_prints_tables_and_writes_their_numbers(
     assert "Time to the objective of the reference after 6 evaluations at 32 px" in out
 
 
-def test_benchmark_rejects_invalid_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_rejects_invalid_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--sizes", "8"]) == 1
     assert "16 px or more, but got [8]" in capsys.readouterr().err
     assert main(["benchmark", "--steps", "0"]) == 1
     assert "`steps` to be positive" in capsys.readouterr().err
+    # Before the measurements, which take minutes.
+    assert main(["benchmark", "--quick", "--json", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"error: Expected the path of a file to write, but {tmp_path} is a directory.\n")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

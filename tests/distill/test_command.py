@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.distill.command import main
 from nst_lightning.distill.teachers import DISTILLED_LAYERS
+from nst_lightning.errors import InputError
 from tests.helpers import CONFIGS
 
 WIDTHS = "[4,4,5,5,6,6,6,6,7,7,7,7,7]"
@@ -97,3 +98,12 @@ def test_distill_checkpoint_contains_the_student_but_no_teacher(
 def test_distill_weights_name_their_sources(teacher: Path, compressed: Path, folder: Path, tmp_path: Path) -> None:
     main(create_arguments(teacher, compressed, folder, tmp_path))
     assert {tensor.dtype for tensor in load_file(tmp_path / "thin.safetensors").values()} == {torch.float16}
+
+
+def test_distill_rejects_an_output_that_is_a_folder_before_the_training(
+    teacher: Path, compressed: Path, folder: Path, tmp_path: Path
+) -> None:
+    args = [*create_arguments(teacher, compressed, folder, tmp_path), f"--output={folder}"]
+    with pytest.raises(InputError, match="is a directory"):
+        main(args)
+    assert not list(tmp_path.rglob("*.ckpt"))
