@@ -88,8 +88,9 @@ class FeatureLoss(Loss):
     The term is ``weight * sum over layers of layer_weight * distance(statistic, target)``. Several pictures are blended
     by blending their statistics.
 
-    The life of a target: :meth:`target_statistics` of each picture, their weighted sum, :meth:`set_target`, any number
-    of evaluations, the next :meth:`set_target`. A target is a buffer, so it moves with the loss, and is never saved.
+    The life of a target: :meth:`target_statistics` of each picture, :meth:`blend_statistics`, :meth:`set_target`, any
+    number of evaluations, the next :meth:`set_target`. A target is a buffer, so it moves with the loss, and is never
+    saved.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
@@ -140,6 +141,18 @@ class FeatureLoss(Loss):
         """Computes the statistics of a reference picture by layer, for those layers that are in ``features``."""
         known = as_features(features)
         return {layer: self.target_statistic(known, layer).detach() for layer in self.layers_in(known)}
+
+    def blend_statistics(self, statistics: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """Blends the statistics of several reference pictures at one layer: their weighted sum by default.
+
+        Args:
+            statistics: of each picture, as :meth:`target_statistic` returns them.
+            weights: blend weight of each picture; they sum to 1.
+        """
+        blended = weights[0] * statistics[0]
+        for weight, statistic in zip(weights[1:], statistics[1:], strict=True):
+            blended = blended + weight * statistic
+        return blended
 
     def set_target(self, statistics: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
         """Sets the target.

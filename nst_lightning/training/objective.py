@@ -91,17 +91,18 @@ class Objective(nn.Module):
         if not losses or not weighted_pictures:
             return
         layers = layers_of_backbone(layer for loss in losses for layer in loss.layers)
-        targets: list[dict[str, Tensor]] = [{} for _ in losses]
+        statistics: list[dict[str, list[Tensor]]] = [{} for _ in losses]
         # Layer by layer, so that the features of only one layer are in memory at a time.
-        for picture, weight in weighted_pictures:
+        for picture, _ in weighted_pictures:
             parts = self.backbone.stream(picture, layers) if layers else ()
             for features in (Features({IMAGE: picture}), *parts):
-                for loss, target in zip(losses, targets, strict=True):
+                for loss, by_layer in zip(losses, statistics, strict=True):
                     for layer, statistic in loss.target_statistics(features).items():
-                        target[layer] = target[layer] + weight * statistic if layer in target else weight * statistic
-        readouts = self._readouts(layers)
-        for loss, target in zip(losses, targets, strict=True):
-            loss.set_target(target, readouts)
+                        by_layer.setdefault(layer, []).append(statistic)
+        readouts, weights = self._readouts(layers), [weight for _, weight in weighted_pictures]
+        for loss, by_layer in zip(losses, statistics, strict=True):
+            blended = {layer: loss.blend_statistics(values, weights) for layer, values in by_layer.items()}
+            loss.set_target(blended, readouts)
 
     def _readouts(self, layers: Iterable[str]) -> dict[str, Readout]:
         readouts = {layer: self.backbone.readout(layer) for layer in layers}
