@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from nst_lightning.losses import FeatureLoss as FeatureLoss
     from nst_lightning.losses import GramLoss as GramLoss
     from nst_lightning.losses import Loss as Loss
+    from nst_lightning.losses import NeighborLoss as NeighborLoss
     from nst_lightning.losses import RevealedGramLoss as RevealedGramLoss
     from nst_lightning.losses import SlicedWassersteinLoss as SlicedWassersteinLoss
     from nst_lightning.losses import TemporalLoss as TemporalLoss
@@ -35,6 +36,7 @@ _MODULES = {
     "FeatureLoss": "nst_lightning.losses",
     "GramLoss": "nst_lightning.losses",
     "Loss": "nst_lightning.losses",
+    "NeighborLoss": "nst_lightning.losses",
     "Plan": "nst_lightning.data.plan",
     "RevealedGramLoss": "nst_lightning.losses",  # deprecated
     "SlicedWassersteinLoss": "nst_lightning.losses",

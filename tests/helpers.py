@@ -119,11 +119,10 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
 def set_target(loss: Loss, *references: Mapping[str, Tensor] | tuple[Mapping[str, Tensor], float]) -> None:
     """Sets the target of a loss to the blend of references, each with a blend weight of 1 unless given."""
     assert isinstance(loss, FeatureLoss)
-    target: dict[str, Tensor] = {}
-    for reference in references:
-        features, weight = reference if isinstance(reference, tuple) else (reference, 1.0)
-        for layer, statistic in loss.target_statistics(features).items():
-            target[layer] = target[layer] + weight * statistic if layer in target else weight * statistic
+    pairs = [reference if isinstance(reference, tuple) else (reference, 1.0) for reference in references]
+    statistics = [loss.target_statistics(features) for features, _ in pairs]
+    weights = [weight for _, weight in pairs]
+    target = {layer: loss.blend_statistics([s[layer] for s in statistics], weights) for layer in statistics[0]}
     loss.set_target(target)
 
 

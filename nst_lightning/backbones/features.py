@@ -1,7 +1,7 @@
 """Features of an image by layer name; some are linear readouts of the computed values."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.functional.gram import gram_matrix, moments
+
+# The image itself is among its features under this name.
+IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,17 @@ class Features(Mapping[str, Tensor]):
     def with_layer(self, name: str, value: Tensor) -> "Features":
         """Returns these features and one more."""
         return Features({name: value, **self._values}, self._readouts)
+
+    def renamed(self, rename: Callable[[str], str]) -> "Features":
+        """Returns these features under other names."""
+        values = {rename(layer): value for layer, value in self._values.items()}
+        return Features(values, {rename(layer): readout for layer, readout in self._readouts.items()})
+
+    @classmethod
+    def join(cls, parts: "Sequence[Features]") -> "Features":
+        """Joins features of different layers."""
+        values = {layer: value for part in parts for layer, value in part._values.items()}
+        return cls(values, {layer: readout for part in parts for layer, readout in part._readouts.items()})
 
     def select(self, number: int) -> "Features":
         """Returns the features of one picture of the batch."""

@@ -5,6 +5,7 @@ from nst_lightning.losses.content import ContentLoss
 from nst_lightning.losses.deprecated import RevealedGramLoss
 from nst_lightning.losses.disocclusion import DisocclusionGramLoss
 from nst_lightning.losses.gram import GramLoss
+from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.losses.regularization import TotalVariationLoss
 from nst_lightning.losses.temporal import TemporalLoss
 from nst_lightning.losses.wasserstein import SlicedWassersteinLoss, WassersteinLoss
@@ -15,6 +16,7 @@ __all__ = [
     "FeatureLoss",
     "GramLoss",
     "Loss",
+    "NeighborLoss",
     "RevealedGramLoss",
     "SlicedWassersteinLoss",
     "TemporalLoss",

@@ -7,12 +7,11 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from nst_lightning.backbones.features import IMAGE as IMAGE
 from nst_lightning.backbones.features import Features, Readout, as_features
+from nst_lightning.backbones.multi_scale import join_layer
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mean_squared_error
-
-# The image itself is among its features under this name.
-IMAGE = "image"
 
 # The picture that a loss compares the image with.
 Reference = Literal["content", "style"]
@@ -28,7 +27,7 @@ class Loss(nn.Module, ABC):
     # The picture that the loss compares with.
     reference: ClassVar[Reference | None] = None
     # Whether `layer_distances` may be called with some of the layers at a time.
-    layerwise: ClassVar[bool] = False
+    layerwise: bool = False
     # Names of the layers that the loss reads; `IMAGE` for the pixels.
     layers: tuple[str, ...] = ()
     # Distances in frames to the previous frames that the loss compares with.
@@ -61,6 +60,16 @@ class Loss(nn.Module, ABC):
         Args:
             channel_ratio: returns the ratio of a layer; see
                 :meth:`nst_lightning.backbones.base.Backbone.channel_ratio`.
+        """
+
+    def begin_stage(self) -> None:
+        """Forgets what belongs to the previous stage; called at the start of a stage, not when a run resumes in it."""
+
+    def begin_evaluation(self, step: int) -> None:
+        """Announces an evaluation in training; losses that change during a stage change here.
+
+        Args:
+            step: number of evaluations before this one in the stage.
         """
 
     def set_previous_frames(self, frames: Mapping[int, tuple[Tensor, Tensor]]) -> None:
@@ -96,12 +105,20 @@ class FeatureLoss(Loss):
         layers: names of the backbone's layers, or ``image`` for the pixels.
         weight: factor on the whole term.
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
+        at: scales of the image at which the loss is evaluated, in (0, 1]; the term is their mean. [1, 0.5, 0.25] also
+            compares the image at a half and a quarter of its size, which keeps large shapes. By default [1].
     """
 
     layerwise = True
+    # Whether the loss uses the features of the content in addition to its reference; see `set_content`.
+    uses_content: ClassVar[bool] = False
 
     def __init__(
-        self, layers: Sequence[str], weight: float = 1.0, layer_weights: Sequence[float] | None = None
+        self,
+        layers: Sequence[str],
+        weight: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        at: Sequence[float] | None = None,
     ) -> None:
         super().__init__(weight)
         if not layers:
@@ -113,8 +130,12 @@ class FeatureLoss(Loss):
                 f"Expected `layer_weights` to have a value for each of the {len(layers)} layers, "
                 f"but got {len(layer_weights)}."
             )
-        self.layers = tuple(layers)
-        self.layer_weights = tuple(check_weight("layer_weights", w) for w in layer_weights or [1.0] * len(layers))
+        scales = [1.0] if at is None else list(at)
+        if not scales or len(set(scales)) != len(scales) or not all(0 < scale <= 1 for scale in scales):
+            raise InputError(f"Expected `at` to be different scales over 0 and at most 1, but got {scales}.")
+        self.layers = tuple(join_layer(layer, scale) for scale in scales for layer in layers)
+        factors = [check_weight("layer_weights", w) for w in layer_weights or [1.0] * len(layers)]
+        self.layer_weights = tuple(factor / len(scales) for _ in scales for factor in factors)
         # Factors that compensate for the width of a thin network; set by losses that depend on it.
         self._ratio_factors: dict[str, float] = {}
 
@@ -142,6 +163,18 @@ class FeatureLoss(Loss):
         known = as_features(features)
         return {layer: self.target_statistic(known, layer).detach() for layer in self.layers_in(known)}
 
+    def content_statistics(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Computes the statistics of the content by layer for a loss that also uses the content."""
+        known = as_features(features)
+        return {layer: self.statistic(known, layer).detach() for layer in self.layers_in(known)}
+
+    def set_content(self, statistics: Mapping[str, Tensor]) -> None:
+        """Sets the statistics of the content, for a loss with :attr:`uses_content`; by default it does nothing.
+
+        Args:
+            statistics: as :meth:`content_statistics` returns them.
+        """
+
     def blend_statistics(self, statistics: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Blends the statistics of several reference pictures at one layer: their weighted sum by default.
 
@@ -166,11 +199,22 @@ class FeatureLoss(Loss):
 
     def target(self, layer: str) -> Tensor:
         """Returns the target of a layer."""
-        return self.get_buffer(f"target_{layer}")
+        return self.require_buffer("target", layer)
 
     def set_buffer(self, name: str, layer: str, value: Tensor | None) -> None:
         """Sets a tensor that belongs to the target of a layer: it moves with the loss and is not saved."""
-        self.register_buffer(f"{name}_{layer}", value, persistent=False)
+        self.register_buffer(_buffer_name(name, layer), value, persistent=False)
+
+    def layer_buffer(self, name: str, layer: str) -> Tensor | None:
+        """Returns what :meth:`set_buffer` has set."""
+        buffer: Tensor | None = self.get_buffer(_buffer_name(name, layer))
+        return buffer
+
+    def require_buffer(self, name: str, layer: str) -> Tensor:
+        """Returns what :meth:`set_buffer` has set to a tensor."""
+        buffer = self.layer_buffer(name, layer)
+        assert buffer is not None, "a target must have been set"
+        return buffer
 
     def layers_in(self, features: Mapping[str, Tensor]) -> list[str]:
         """Returns the layers of the loss that are among the features."""
@@ -180,6 +224,11 @@ class FeatureLoss(Loss):
         """Returns the product of the weight of the term, of the layer and of its channel ratio."""
         layer_weight = self.layer_weights[self.layers.index(layer)]
         return self.weight * layer_weight * self._ratio_factors.get(layer, 1.0)
+
+
+def _buffer_name(name: str, layer: str) -> str:
+    # torch permits no dots, which scales of layers contain.
+    return f"{name}_{layer}".replace(".", "_")
 
 
 def check_weight(name: str, value: float) -> float:

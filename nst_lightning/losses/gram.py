@@ -33,6 +33,7 @@ class GramLoss(FeatureLoss):
         weight: factor on the whole term.
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         whitening: None for the plain distance; 0 evens out layers; up to 1 evens out directions within layers too.
+        at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
     """
 
     reference = "style"
@@ -43,8 +44,9 @@ class GramLoss(FeatureLoss):
         weight: float = 1.0,
         layer_weights: Sequence[float] | None = None,
         whitening: float | None = None,
+        at: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights)
+        super().__init__(layers, weight, layer_weights, at)
         if whitening is not None and not 0 <= whitening <= 1:
             raise InputError(f"Expected `whitening` to be between 0 and 1, or null, but got {whitening}.")
         if whitening is not None and not any(self.layer_weights):
@@ -102,5 +104,5 @@ class GramLoss(FeatureLoss):
         return whitened, self.weight * layer_weight / scale if scale else 0.0
 
     def _channel_map(self, layer: str) -> ChannelMap | None:
-        weight, offset = (getattr(self, f"{name}_{layer}") for name in ("map_weight", "map_offset"))
+        weight, offset = (self.layer_buffer(name, layer) for name in ("map_weight", "map_offset"))
         return None if weight is None else ChannelMap(weight, offset)

@@ -28,6 +28,7 @@ class WassersteinLoss(FeatureLoss):
         layers: names of the backbone's layers, or ``image`` for the pixels.
         weight: factor on the whole term.
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
+        at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
     """
 
     reference = "style"
@@ -47,7 +48,7 @@ class WassersteinLoss(FeatureLoss):
 
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """See :meth:`FeatureLoss.distance`."""
-        target = Normal(*(self.get_buffer(f"{name}_{layer}") for name in NORMAL_PARTS))
+        target = Normal(*(self.require_buffer(name, layer) for name in NORMAL_PARTS))
         with torch.autocast(statistic.device.type, enabled=False):
             return wasserstein_2(*mean_and_products(statistic), target)
 
@@ -65,6 +66,7 @@ class SlicedWassersteinLoss(FeatureLoss):
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         seed: seed of the directions.
         points: number of quantiles of the style's projections; more than the image has positions are of no use.
+        at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
     """
 
     reference = "style"
@@ -76,8 +78,9 @@ class SlicedWassersteinLoss(FeatureLoss):
         layer_weights: Sequence[float] | None = None,
         seed: int = 0,
         points: int = 16384,
+        at: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights)
+        super().__init__(layers, weight, layer_weights, at)
         if points < 2:
             raise InputError(f"Expected `points` to be 2 or more, but got {points}.")
         self.seed = seed

@@ -89,6 +89,8 @@ class StyleTransfer(pl.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Evaluates the objective, the sum of all terms, and logs it at the end of a training step."""
+        for loss in self.objective.named_losses.values():
+            loss.begin_evaluation(self.stage_step + self.step_evaluations - 1 - self._evaluations_left)
         distances = self.evaluate(self.image)
         terms = {name: total(layers) for name, layers in distances.items()}
         objective = total(terms)
@@ -199,6 +201,9 @@ class StyleTransfer(pl.LightningModule):
             self._replace_image(self._initial_image(pictures, shape))
         elif self.image.shape[-2:] != shape:
             self._resize_image(*shape)
+        if not is_resumed:
+            for loss in self.objective.named_losses.values():
+                loss.begin_stage()
         # Targets are computed in the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.set_stage_targets(data, stage, pictures)

@@ -1,12 +1,13 @@
 """The objective of a run: a weighted sum of losses on the features of an image."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from nst_lightning.backbones.base import Backbone
 from nst_lightning.backbones.features import Features, Readout, as_features
+from nst_lightning.backbones.multi_scale import AT, MultiScale
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
@@ -29,9 +30,10 @@ class Objective(nn.Module):
     def __init__(self, backbone: Backbone, losses: Mapping[str, Loss]) -> None:
         super().__init__()
         _check_names(losses)
-        self.backbone = backbone
-        self.losses = nn.ModuleDict(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
+        has_scales = any(AT in layer for layer in self.layers) and not isinstance(backbone, MultiScale)
+        self.backbone = MultiScale(backbone) if has_scales else backbone
+        self.losses = nn.ModuleDict(losses)
         # The loop over layers ends at the deepest one, so no deeper weights are loaded.
         self.backbone.build(self.layers)
         for loss in losses.values():
@@ -78,31 +80,54 @@ class Objective(nn.Module):
         """
         self.check(pictures)
         for reference, weighted_pictures in _references(pictures).items():
-            if reference == "content" or not keep_style:
+            if weighted_pictures and (reference == "content" or not keep_style):
                 self._set_targets(reference, weighted_pictures)
+        if pictures.content is not None:
+            self._set_content(pictures.content)
         for loss in self.named_losses.values():
             loss.set_previous_frames(pictures.previous)
 
     def _set_targets(self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]]) -> None:
         """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
-        losses = [
-            loss for loss in self.losses.values() if isinstance(loss, FeatureLoss) and loss.reference == reference
-        ]
-        if not losses or not weighted_pictures:
-            return
-        layers = layers_of_backbone(layer for loss in losses for layer in loss.layers)
+        losses = [loss for loss in self._feature_losses if loss.reference == reference]
         statistics: list[dict[str, list[Tensor]]] = [{} for _ in losses]
-        # Layer by layer, so that the features of only one layer are in memory at a time.
         for picture, _ in weighted_pictures:
-            parts = self.backbone.stream(picture, layers) if layers else ()
-            for features in (Features({IMAGE: picture}), *parts):
+            for features, readers in self._read(picture, losses):
                 for loss, by_layer in zip(losses, statistics, strict=True):
-                    for layer, statistic in loss.target_statistics(features).items():
+                    for layer, statistic in loss.target_statistics(features).items() if loss in readers else ():
                         by_layer.setdefault(layer, []).append(statistic)
-        readouts, weights = self._readouts(layers), [weight for _, weight in weighted_pictures]
+        weights = [weight for _, weight in weighted_pictures]
         for loss, by_layer in zip(losses, statistics, strict=True):
             blended = {layer: loss.blend_statistics(values, weights) for layer, values in by_layer.items()}
-            loss.set_target(blended, readouts)
+            loss.set_target(blended, self._readouts(layers_of_backbone(loss.layers)))
+
+    def _set_content(self, content: Tensor) -> None:
+        """Gives the content to the losses that use it in addition to their reference."""
+        losses = [loss for loss in self._feature_losses if loss.uses_content]
+        statistics: list[dict[str, Tensor]] = [{} for _ in losses]
+        for features, readers in self._read(content, losses):
+            for loss, by_layer in zip(losses, statistics, strict=True):
+                by_layer |= loss.content_statistics(features) if loss in readers else {}
+        for loss, by_layer in zip(losses, statistics, strict=True):
+            loss.set_content(by_layer)
+
+    def _read(self, picture: Tensor, losses: Sequence[FeatureLoss]) -> Iterator[tuple[Features, list[FeatureLoss]]]:
+        """Yields the features of a picture in parts, each with those losses that read it."""
+        # Layer by layer where possible, so that the features of only one layer are in memory at a time.
+        layerwise = [loss for loss in losses if loss.layerwise]
+        if layerwise:
+            yield Features({IMAGE: picture}), layerwise
+            layers = layers_of_backbone(layer for loss in layerwise for layer in loss.layers)
+            yield from ((part, layerwise) for part in (self.backbone.stream(picture, layers) if layers else ()))
+        joint = [loss for loss in losses if not loss.layerwise]
+        if joint:
+            layers = layers_of_backbone(layer for loss in joint for layer in loss.layers)
+            features = as_features(self.backbone(picture, layers) if layers else {})
+            yield features.with_layer(IMAGE, picture), joint
+
+    @property
+    def _feature_losses(self) -> list[FeatureLoss]:
+        return [loss for loss in self.losses.values() if isinstance(loss, FeatureLoss)]
 
     def _readouts(self, layers: Iterable[str]) -> dict[str, Readout]:
         readouts = {layer: self.backbone.readout(layer) for layer in layers}

@@ -33,6 +33,18 @@ def test_resumed_run_equals_the_whole_run_bitwise(run_transfer: Any, optimizer: 
     ]
 
 
+@pytest.mark.parametrize("cut", [1, 2, 4, 5])
+@pytest.mark.parametrize("per_layer", ["false", "true"])
+def test_resumed_run_with_neighbors_equals_the_whole_run_bitwise(run_transfer: Any, cut: int, per_layer: str) -> None:
+    args = ["--data.plan.steps=3", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
+    args += ["--model.losses.style=NeighborLoss", "--model.losses.style.every=2", "--model.losses.style.weight=10"]
+    args += ["--model.losses.style.layers=[conv_1,relu_3]", f"--model.losses.style.per_layer={per_layer}"]
+    assert run_transfer(*args) == 0
+    assert run_transfer(*args, f"--trainer.max_steps={cut}") == 0
+    assert run_transfer(*args, "--ckpt_path=last") == 0
+    assert torch.equal(read_checkpoint(1)["state_dict"]["image"], read_checkpoint(0)["state_dict"]["image"])
+
+
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
 @pytest.mark.parametrize(("cut", "then"), [(3, 3), (4, 3), (5, 2), (7, 1), (2, 9)])
 def test_iterations_per_step_keep_the_result_bitwise(run_transfer: Any, optimizer: str, cut: int, then: int) -> None:

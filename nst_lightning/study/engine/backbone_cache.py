@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from nst_lightning.backbones import Backbone
+from nst_lightning.backbones.multi_scale import split_layer
 from nst_lightning.losses.base import IMAGE
 from nst_lightning.study.spec.missing_layers import create_backbone
 from nst_lightning.study.spec.resolved_study import StudyRun
@@ -44,4 +45,5 @@ def _description(run: StudyRun) -> str:
 
 def _layers(run: StudyRun) -> set[str]:
     terms = run.configuration["model"]["losses"].values()
-    return {layer for term in terms for layer in term["init_args"].get("layers") or [] if layer != IMAGE}
+    layers = {split_layer(layer)[0] for term in terms for layer in term["init_args"].get("layers") or []}
+    return layers - {IMAGE}

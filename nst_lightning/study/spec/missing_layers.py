@@ -3,6 +3,7 @@
 import importlib
 
 from nst_lightning.backbones import Backbone
+from nst_lightning.backbones.multi_scale import split_layer
 from nst_lightning.losses.base import IMAGE
 from nst_lightning.study.spec.declaration import Options
 from nst_lightning.study.spec.resolve import Configuration
@@ -21,7 +22,7 @@ def drop_missing_layers(configuration: Configuration) -> list[str]:
     sentences = []
     for term in configuration["model"]["losses"].values():
         layers = term["init_args"].get("layers") or []
-        missing = [layer for layer in layers if layer != IMAGE and layer not in backbone.layer_names]
+        missing = [layer for layer in layers if split_layer(layer)[0] not in (IMAGE, *backbone.layer_names)]
         if missing:
             term["init_args"]["layers"] = [layer for layer in layers if layer not in missing]
             last = [name for name in backbone.layer_names if name.startswith("conv_")][-1]

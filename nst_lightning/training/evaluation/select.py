@@ -6,6 +6,7 @@ from functools import partial
 from torch import Tensor
 
 from nst_lightning.backbones.blocks import BlockNetwork
+from nst_lightning.backbones.multi_scale import MultiScale
 from nst_lightning.losses.base import IMAGE
 from nst_lightning.training.evaluation.checkpointed import evaluate_checkpointed
 from nst_lightning.training.evaluation.streamed import evaluate_streamed
@@ -23,6 +24,7 @@ def select_evaluation(objective: Objective) -> Evaluate:
     layerwise = all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in objective.named_losses.values())
     if not objective.layers or not layerwise:
         return objective
-    if isinstance(objective.backbone, BlockNetwork) and objective.backbone.checkpointing:
-        return partial(evaluate_checkpointed, objective, objective.backbone)
+    network = objective.backbone.network if isinstance(objective.backbone, MultiScale) else objective.backbone
+    if isinstance(network, BlockNetwork) and network.checkpointing:
+        return partial(evaluate_checkpointed, objective, network)
     return partial(evaluate_streamed, objective)
