@@ -97,6 +97,24 @@ class Features(Mapping[str, Tensor]):
         values = {layer: value for part in parts for layer, value in part._values.items()}
         return cls(values, {layer: readout for part in parts for layer, readout in part._readouts.items()})
 
+    def at_positions(self, mask: Tensor) -> "Features":
+        """Returns the features of those positions that lie in a part of the picture.
+
+        Args:
+            mask: share of each part of the picture that is selected, ``(1, 1, any, any)`` in [0, 1], not 0 everywhere.
+
+        Returns:
+            Features of one picture, ``(1, channels, positions, 1)`` by layer: of the positions of which at least half
+            are selected, or of the most selected ones if there are none.
+        """
+        values = {}
+        for layer, value in self._values.items():
+            size = (value.shape[-2], value.shape[-1])
+            share = functional.interpolate(mask.float(), size=size, mode="bilinear", antialias=True).flatten()
+            selected = share >= min(0.5, float(share.max()))
+            values[layer] = value.flatten(2)[..., selected][..., None]
+        return Features(values, self._readouts)
+
     def select(self, number: int) -> "Features":
         """Returns the features of one picture of the batch."""
         values = {layer: value[number : number + 1] for layer, value in self._values.items()}

@@ -31,6 +31,26 @@ def nearest_neighbors(queries: Tensor, candidates: Tensor, max_cosines: int = MA
 
 
 @torch.no_grad()
+def mark_matches(queries: Tensor, candidates: Tensor) -> Tensor:
+    """Marks the positions of a feature map that are the nearest neighbor of a position of another one.
+
+    A ring of one position around each is marked too, as in Luan et al. 2018 (deep painterly harmonization).
+
+    Args:
+        queries: ``(1, channels, any, any)``; centered by its mean, like the candidates.
+        candidates: ``(1, channels, height, width)``.
+
+    Returns:
+        1 at marked positions and 0 elsewhere, ``(1, 1, height, width)``, float32.
+    """
+    rows, others = (value.flatten(2)[0].mT.float() for value in (queries, candidates))
+    nearest = nearest_neighbors(rows - rows.mean(dim=0), others - others.mean(dim=0))
+    marks = torch.zeros(len(others), device=others.device)
+    marks[nearest] = 1
+    return functional.max_pool2d(marks.view(1, 1, *candidates.shape[-2:]), 3, stride=1, padding=1)
+
+
+@torch.no_grad()
 def principal_axes(rows: Tensor, count: int) -> Tensor:
     """Computes the directions in which vectors differ most from 0: the leading eigenvectors of ``R^T R``.
 

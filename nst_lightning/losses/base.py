@@ -110,6 +110,9 @@ class FeatureLoss(Loss):
     """
 
     layerwise = True
+    # Share of the style's target that is restricted to what the content resembles, and the layer that is compared.
+    matched: float = 0.0
+    matched_layer: str = "conv4_2"
     # Whether the loss uses the features of the content in addition to its reference; see `set_content`.
     uses_content: ClassVar[bool] = False
 
@@ -239,4 +242,15 @@ def check_weight(name: str, value: float) -> float:
     """
     if not math.isfinite(value) or value < 0:
         raise InputError(f"Expected `{name}` to be 0 or more and finite, but got {value}.")
+    return value
+
+
+def check_share(name: str, value: float) -> float:
+    """Returns a share.
+
+    Raises:
+        InputError: the share is not from 0 to 1.
+    """
+    if not 0 <= value <= 1:
+        raise InputError(f"Expected `{name}` to be from 0 to 1, but got {value}.")
     return value

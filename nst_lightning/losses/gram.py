@@ -10,7 +10,7 @@ from nst_lightning.backbones.features import Features, PositionMask, Readout
 from nst_lightning.backbones.ops.gram_error import ChannelMap
 from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import matrix_power
-from nst_lightning.losses.base import IMAGE, FeatureLoss
+from nst_lightning.losses.base import IMAGE, FeatureLoss, check_share
 
 # Eigenvalues are raised to this share of the largest one before whitening.
 LEAST_EIGENVALUE = 1e-3
@@ -34,6 +34,9 @@ class GramLoss(FeatureLoss):
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         whitening: None for the plain distance; 0 evens out layers; up to 1 evens out directions within layers too.
         at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+        matched: share of the target that describes only those parts of the style that resemble a part of the content
+            (Luan et al. 2018), from 0 to 1: a sky is painted like a sky. 0.5 is a good value; at 1, parts of the style
+            that resemble nothing do not appear.
     """
 
     reference = "style"
@@ -45,8 +48,10 @@ class GramLoss(FeatureLoss):
         layer_weights: Sequence[float] | None = None,
         whitening: float | None = None,
         at: Sequence[float] | None = None,
+        matched: float = 0.0,
     ) -> None:
         super().__init__(layers, weight, layer_weights, at)
+        self.matched = check_share("matched", matched)
         if whitening is not None and not 0 <= whitening <= 1:
             raise InputError(f"Expected `whitening` to be between 0 and 1, or null, but got {whitening}.")
         if whitening is not None and not any(self.layer_weights):

@@ -10,7 +10,7 @@ from torch.nn import functional
 from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
 from nst_lightning.functional.neighbors import cosine_distance, nearest_neighbors, principal_axes
-from nst_lightning.losses.base import IMAGE, FeatureLoss
+from nst_lightning.losses.base import IMAGE, FeatureLoss, check_share
 
 # Name of the distance of all layers together, in place of a layer's.
 HYPERCOLUMN = "hypercolumn"
@@ -31,8 +31,9 @@ class NeighborLoss(FeatureLoss):
 
     With `per_layer`, each layer has assignments of its own, at its own resolution, as in the last pass of the paper,
     which sharpens details. Deviations from the authors' program: queries are centered by the mean of the whole picture
-    instead of a block of rows; queries mix features instead of pixels; the search compares principal components; the
-    pass per layer keeps its assignments for `every` evaluations and uses all positions of the image.
+    instead of a block of rows; queries mix features instead of pixels; the search compares principal components;
+    layers are averaged to the grid, since sampling some of their positions leaves a pattern with the period of the
+    grid; the pass per layer keeps its assignments for `every` evaluations and uses all positions of the image.
 
     Args:
         layers: names of the backbone's layers.
@@ -63,8 +64,6 @@ class NeighborLoss(FeatureLoss):
         style_positions: int = 65536,
     ) -> None:
         super().__init__(layers, weight, layer_weights)
-        if not 0 <= content_share <= 1:
-            raise InputError(f"Expected `content_share` to be from 0 to 1, but got {content_share}.")
         for name, value in (
             ("every", every),
             ("stride", stride),
@@ -76,7 +75,7 @@ class NeighborLoss(FeatureLoss):
         if not all(self.layer_weights):
             raise InputError("Expected each of `layer_weights` to be positive: leave out layers that do not count.")
         self.layerwise = per_layer
-        self.content_share = content_share
+        self.content_share = check_share("content_share", content_share)
         self.every = every
         self.stride = stride
         self.dimensions = dimensions
@@ -101,7 +100,7 @@ class NeighborLoss(FeatureLoss):
         if not self.layerwise:
             height, width = features[IMAGE].shape[-2:]
             grid = max(1, height // self.stride), max(1, width // self.stride)
-            value = functional.interpolate(value, size=grid, mode="bilinear", align_corners=False)
+            value = _resample(value, grid)
         rows = value[0].permute(1, 2, 0).flatten(0, 1)
         return rows if rows.dtype == torch.float64 else rows.float()
 
@@ -209,3 +208,10 @@ class NeighborLoss(FeatureLoss):
     def set_extra_state(self, state: Any) -> None:
         """Restores the assignments of a checkpoint."""
         self._assignments = dict(state)
+
+
+def _resample(value: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes a feature map: averages where it shrinks, bilinear interpolation where it grows."""
+    if value.shape[-2] >= size[0] and value.shape[-1] >= size[1]:
+        return functional.adaptive_avg_pool2d(value, size)
+    return functional.interpolate(value, size=size, mode="bilinear", align_corners=False)

@@ -10,7 +10,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.pixels import mean_squared_error
 from nst_lightning.functional.wasserstein import Normal, draw_directions, quantiles, sorted_projections, wasserstein_2
-from nst_lightning.losses.base import FeatureLoss
+from nst_lightning.losses.base import FeatureLoss, check_share
 
 # The members of a Normal, each a buffer of every layer.
 NORMAL_PARTS = ("mean", "noise", "variances", "root")
@@ -29,9 +29,23 @@ class WassersteinLoss(FeatureLoss):
         weight: factor on the whole term.
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+        matched: share of the target that describes only those parts of the style that resemble a part of the content
+            (Luan et al. 2018), from 0 to 1: a sky is painted like a sky. 0.5 is a good value; at 1, parts of the style
+            that resemble nothing do not appear.
     """
 
     reference = "style"
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        weight: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        at: Sequence[float] | None = None,
+        matched: float = 0.0,
+    ) -> None:
+        super().__init__(layers, weight, layer_weights, at)
+        self.matched = check_share("matched", matched)
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes means of products; see :func:`nst_lightning.functional.gram.moments`."""

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nst_lightning.backbones.base import Backbone
+from nst_lightning.backbones.base import Backbone, disable_autocast
 from nst_lightning.backbones.features import Features, Readout, as_features
 from nst_lightning.backbones.multi_scale import AT, MultiScale
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
+from nst_lightning.functional.neighbors import mark_matches
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
 
 # The weighted distances of each term by layer, scalars.
@@ -35,7 +36,7 @@ class Objective(nn.Module):
         self.backbone = MultiScale(backbone) if has_scales else backbone
         self.losses = nn.ModuleDict(losses)
         # The loop over layers ends at the deepest one, so no deeper weights are loaded.
-        self.backbone.build(self.layers)
+        self.backbone.build(self.layers + [loss.matched_layer for loss in self._feature_losses if loss.matched])
         for loss in losses.values():
             loss.set_channel_ratios(self.backbone.channel_ratio)
 
@@ -80,26 +81,47 @@ class Objective(nn.Module):
         """
         self.check(pictures)
         for reference, weighted_pictures in _references(pictures).items():
-            if weighted_pictures and (reference == "content" or not keep_style):
-                self._set_targets(reference, weighted_pictures)
+            # Matched targets change with the content.
+            if weighted_pictures and (reference == "content" or not keep_style or self._matched_losses):
+                self._set_targets(reference, weighted_pictures, pictures.content)
         if pictures.content is not None:
             self._set_content(pictures.content)
         for loss in self.named_losses.values():
             loss.set_previous_frames(pictures.previous)
 
-    def _set_targets(self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]]) -> None:
+    def _set_targets(
+        self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]], content: Tensor | None
+    ) -> None:
         """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
         losses = [loss for loss in self._feature_losses if loss.reference == reference]
         statistics: list[dict[str, list[Tensor]]] = [{} for _ in losses]
         for picture, _ in weighted_pictures:
+            marks = {} if content is None or reference == "content" else self._mark_matches(picture, content)
             for features, readers in self._read(picture, losses):
                 for loss, by_layer in zip(losses, statistics, strict=True):
-                    for layer, statistic in loss.target_statistics(features).items() if loss in readers else ():
+                    found = loss.target_statistics(features) if loss in readers else {}
+                    if found and loss.matched and marks:
+                        matched = loss.target_statistics(features.at_positions(marks[loss.matched_layer]))
+                        found = {layer: value.lerp(matched[layer], loss.matched) for layer, value in found.items()}
+                    for layer, statistic in found.items():
                         by_layer.setdefault(layer, []).append(statistic)
         weights = [weight for _, weight in weighted_pictures]
         for loss, by_layer in zip(losses, statistics, strict=True):
             blended = {layer: loss.blend_statistics(values, weights) for layer, values in by_layer.items()}
             loss.set_target(blended, self._readouts(layers_of_backbone(loss.layers)))
+
+    def _mark_matches(self, style: Tensor, content: Tensor) -> dict[str, Tensor]:
+        """Marks the parts of a style that resemble a part of the content, by the layer that is compared."""
+        layers = list(dict.fromkeys(loss.matched_layer for loss in self._matched_losses))
+        if not layers:
+            return {}
+        own, other = self.backbone(style, layers), self.backbone(content, layers)
+        with disable_autocast(style.device.type):
+            return {layer: mark_matches(other[layer], own[layer]) for layer in layers}
+
+    @property
+    def _matched_losses(self) -> list[FeatureLoss]:
+        return [loss for loss in self._feature_losses if loss.matched]
 
     def _set_content(self, content: Tensor) -> None:
         """Gives the content to the losses that use it in addition to their reference."""

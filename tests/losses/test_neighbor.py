@@ -29,7 +29,7 @@ def compute(objective: Objective, image: Tensor) -> float:
 
 def hypercolumns(image: Tensor, stride: int) -> Tensor:
     features, grid = TinyBackbone()(image, LAYERS), (image.shape[2] // stride, image.shape[3] // stride)
-    parts = [functional.interpolate(value, size=grid, mode="bilinear") / value.shape[1] for value in features.values()]
+    parts = [functional.adaptive_avg_pool2d(value, grid) / value.shape[1] for value in features.values()]
     return torch.cat(parts, 1).flatten(2)[0].T
 
 
