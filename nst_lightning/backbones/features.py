@@ -130,6 +130,20 @@ class Features(Mapping[str, Tensor]):
         value = self._values[layer]
         return self._readouts[layer].moments(value) if layer in self._readouts else moments(value)
 
+    def resampled(self, layer: str, height: int, width: int) -> Tensor:
+        """Returns the features of a layer at another size, ``(batch, channels, height, width)``.
+
+        Values are averaged where the map shrinks and interpolated linearly where it grows.
+
+        Args:
+            layer: name of the layer.
+            height: number of rows.
+            width: number of columns.
+        """
+        value = _resample(self._values[layer], height, width)
+        # A readout is affine, so it may follow the averaging, where there are fewer positions.
+        return self._readouts[layer].features(value) if layer in self._readouts else value
+
     def gram_error(
         self,
         layer: str,
@@ -166,6 +180,16 @@ class Features(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+def _resample(value: Tensor, height: int, width: int) -> Tensor:
+    rows, columns = value.shape[-2] // height, value.shape[-1] // width
+    if min(rows, columns) < 1:
+        return functional.interpolate(value, size=(height, width), mode="bilinear", align_corners=False)
+    if (value.shape[-2] // rows, value.shape[-1] // columns) == (height, width):
+        # The same as adaptive pooling but for a remainder at the end, and several times as fast.
+        return functional.avg_pool2d(value, (rows, columns))
+    return functional.adaptive_avg_pool2d(value, (height, width))
 
 
 def as_features(features: Mapping[str, Tensor]) -> Features:

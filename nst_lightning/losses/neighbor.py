@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
@@ -96,11 +95,11 @@ class NeighborLoss(FeatureLoss):
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Returns the features of a layer on the grid of its group, ``(positions, channels)``."""
-        value = features[layer]
-        if not self.layerwise:
+        if self.layerwise:
+            value = features[layer]
+        else:
             height, width = features[IMAGE].shape[-2:]
-            grid = max(1, height // self.stride), max(1, width // self.stride)
-            value = _resample(value, grid)
+            value = features.resampled(layer, max(1, height // self.stride), max(1, width // self.stride))
         rows = value[0].permute(1, 2, 0).flatten(0, 1)
         return rows if rows.dtype == torch.float64 else rows.float()
 
@@ -208,10 +207,3 @@ class NeighborLoss(FeatureLoss):
     def set_extra_state(self, state: Any) -> None:
         """Restores the assignments of a checkpoint."""
         self._assignments = dict(state)
-
-
-def _resample(value: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes a feature map: averages where it shrinks, bilinear interpolation where it grows."""
-    if value.shape[-2] >= size[0] and value.shape[-1] >= size[1]:
-        return functional.adaptive_avg_pool2d(value, size)
-    return functional.interpolate(value, size=size, mode="bilinear", align_corners=False)
