@@ -22,7 +22,7 @@ class ContentLoss(FeatureLoss):
 
     With `normalized`, the channels at each position are a direction, and the distance is the mean over positions of
     ``1 - cos`` (Zhang et al. 2018, LPIPS, without trained weights). It leaves contrast free and is between 0 and 2 for
-    every layer and network. STARTING_CONTENT
+    every layer, size and network. At conv4_2, a `weight` of 50 has about the effect of 0.06 without `normalized`.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels.
@@ -64,7 +64,8 @@ class SelfSimilarityLoss(FeatureLoss):
     Content loss of Kolkin et al. 2019 (STROTSS): the sum of absolute differences between the matrices of
     :func:`nst_lightning.functional.similarity.self_similarity`, divided by the number of samples, between 0 and 2 for
     every layer, size and network. Unlike :class:`ContentLoss`, it leaves colors and textures free as long as equal
-    things stay equal. STARTING_SIMILARITY
+    things stay equal. Start with a `weight` of 5: at conv4_2 it has about the effect of a :class:`ContentLoss` of 0.06,
+    the content weight of `configs/best.yaml`.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels; deep ones, such as conv4_2.
@@ -107,8 +108,7 @@ class LaplacianLoss(FeatureLoss):
     Li et al. 2017 (Laplacian-Steered Neural Style Transfer), as a mean: the sum over ``pool`` of ``pool_weight *
     mean((L(x_p) - L(c_p))^2)``, with ``x_p`` the pixels averaged over p x p blocks and ``L`` the Laplacian summed over
     channels. It keeps thin lines of faces and letters that other content losses lose, and holds back styles that bend
-    lines.
-    STARTING_LAPLACIAN
+    lines. Start with a `weight` of 2 next to another content loss, or of 5 alone.
 
     Args:
         weight: factor on the whole term.
