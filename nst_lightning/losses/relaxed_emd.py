@@ -9,9 +9,10 @@ from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
-from nst_lightning.functional.sampling import draw_positions
+from nst_lightning.functional.pixels import average_pool
+from nst_lightning.functional.sampling import draw_positions, sample_bilinear
 from nst_lightning.functional.similarity import LEAST_LENGTH, Cost, relaxed_earth_movers_distance
-from nst_lightning.losses.base import FeatureLoss
+from nst_lightning.losses.base import IMAGE, FeatureLoss
 
 
 class RelaxedEMDLoss(FeatureLoss):
@@ -41,6 +42,8 @@ class RelaxedEMDLoss(FeatureLoss):
         samples: number of positions in the image.
         style_samples: number of positions in the styles together.
         seed: seed of the positions.
+        pool: length in px of the blocks of pixels that are averaged before the layer ``image`` is read. With 1, the
+            loss moves single pixels and leaves colored dots.
     """
 
     reference = "style"
@@ -56,27 +59,36 @@ class RelaxedEMDLoss(FeatureLoss):
         samples: int = 1024,
         style_samples: int = 5000,
         seed: int = 0,
+        pool: int = 4,
     ) -> None:
         super().__init__(layers, weight, layer_weights)
         if min(samples, style_samples) < 1:
             raise InputError(
                 f"Expected `samples` and `style_samples` to be 1 or more, but got {samples} and {style_samples}."
             )
+        if pool < 1:
+            raise InputError(f"Expected `pool` to be 1 px or more, but got {pool}.")
         self.cost: Cost = cost
         self.balanced = balanced
         self.style_samples = style_samples
         self.seed = seed
+        self.pool = pool
         self.register_buffer("positions", draw_positions(samples, seed), persistent=False)
         # What the features of each layer are multiplied by.
         self._factors: dict[str, float] = {}
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Returns the vectors of a layer at the samples of the image, ``(batch, samples, channels)``."""
-        return features.sample(layer, self.get_buffer("positions"))
+        return self._read(features, layer, self.get_buffer("positions"))
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Returns the vectors of a layer at the samples of a style, ``(1, style_samples, channels)``."""
-        return features.sample(layer, draw_positions(self.style_samples, self.seed))
+        return self._read(features, layer, draw_positions(self.style_samples, self.seed))
+
+    def _read(self, features: Features, layer: str, positions: Tensor) -> Tensor:
+        if layer == IMAGE:
+            return sample_bilinear(average_pool(features[layer], self.pool), positions)
+        return features.sample(layer, positions)
 
     def blend_statistics(self, statistics: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Joins samples of each style, as many as its weight demands; the first of a sequence cover a style evenly."""

@@ -127,7 +127,29 @@ def test_objective_evaluates_the_relaxed_emd_loss_next_to_other_layers() -> None
         assert gradient.abs().max() > 0
 
 
+def test_relaxed_emd_loss_reads_averages_of_pixels() -> None:
+    image, style = smooth_image(32, 24, seed=1), smooth_image(24, 32, seed=2)
+    averaged = [functional.avg_pool2d(picture, 4) for picture in (image, style)]
+    values = []
+    for pool, (own, other) in ((4, (image, style)), (1, averaged)):
+        loss = RelaxedEMDLoss(["image"], cost="both", samples=16, style_samples=24, pool=pool)
+        set_target(loss, {"image": other})
+        values.append(compute_term(loss, {"image": own}))
+    torch.testing.assert_close(values[0], values[1])
+
+
+def test_relaxed_emd_loss_with_pool_moves_most_pixels_of_a_small_picture() -> None:
+    for pool, is_dense in ((4, True), (1, False)):
+        loss = RelaxedEMDLoss(["image"], cost="both", pool=pool)
+        set_target(loss, {"image": smooth_image(64, 64)})
+        image = random_image(64, 64).requires_grad_()
+        (gradient,) = torch.autograd.grad(compute_term(loss, {"image": image}), image)
+        assert bool((gradient != 0).float().mean() > 0.9) is is_dense
+
+
 def test_relaxed_emd_loss_rejects_no_samples() -> None:
+    with pytest.raises(InputError, match="`pool` to be 1 px or more, but got 0"):
+        create_loss(pool=0)
     with pytest.raises(InputError, match="1 or more, but got 0 and 5"):
         create_loss(samples=0, style_samples=5)
     with pytest.raises(InputError, match="1 or more, but got 5 and 0"):
