@@ -18,10 +18,16 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from nst_lightning.losses import ContentLoss as ContentLoss
     from nst_lightning.losses import DisocclusionGramLoss as DisocclusionGramLoss
     from nst_lightning.losses import FeatureLoss as FeatureLoss
+    from nst_lightning.losses import GrainAwareTotalVariationLoss as GrainAwareTotalVariationLoss
     from nst_lightning.losses import GramLoss as GramLoss
+    from nst_lightning.losses import HistogramLoss as HistogramLoss
+    from nst_lightning.losses import LaplacianLoss as LaplacianLoss
     from nst_lightning.losses import Loss as Loss
+    from nst_lightning.losses import MeanStdLoss as MeanStdLoss
     from nst_lightning.losses import NeighborLoss as NeighborLoss
+    from nst_lightning.losses import RelaxedEMDLoss as RelaxedEMDLoss
     from nst_lightning.losses import RevealedGramLoss as RevealedGramLoss
+    from nst_lightning.losses import SelfSimilarityLoss as SelfSimilarityLoss
     from nst_lightning.losses import SlicedWassersteinLoss as SlicedWassersteinLoss
     from nst_lightning.losses import TemporalLoss as TemporalLoss
     from nst_lightning.losses import TotalVariationLoss as TotalVariationLoss
@@ -34,11 +40,17 @@ _MODULES = {
     "ContentLoss": "nst_lightning.losses",
     "DisocclusionGramLoss": "nst_lightning.losses",
     "FeatureLoss": "nst_lightning.losses",
+    "GrainAwareTotalVariationLoss": "nst_lightning.losses",
     "GramLoss": "nst_lightning.losses",
+    "HistogramLoss": "nst_lightning.losses",
+    "LaplacianLoss": "nst_lightning.losses",
     "Loss": "nst_lightning.losses",
     "NeighborLoss": "nst_lightning.losses",
+    "MeanStdLoss": "nst_lightning.losses",
     "Plan": "nst_lightning.data.plan",
+    "RelaxedEMDLoss": "nst_lightning.losses",
     "RevealedGramLoss": "nst_lightning.losses",  # deprecated
+    "SelfSimilarityLoss": "nst_lightning.losses",
     "SlicedWassersteinLoss": "nst_lightning.losses",
     "SlimVGG19": "nst_lightning.backbones",
     "StyleTransfer": "nst_lightning.training.module",

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.functional.gram import gram_matrix, moments
+from nst_lightning.functional.sampling import sample_bilinear
 
 # The image itself is among its features under this name.
 IMAGE = "image"
@@ -35,6 +36,11 @@ class Readout:
         """Maps every position of ``(batch, channels, height, width)``, in its data type."""
         upper = self.affine[:-1].to(value.dtype)
         return functional.conv2d(value, upper[:, :-1, None, None], upper[:, -1])
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """Maps vectors, ``(batch, count, channels)``, in their data type."""
+        upper = self.affine[:-1].to(rows.dtype)
+        return functional.linear(rows, upper[:, :-1], upper[:, -1])
 
     @property
     def gram_factor(self) -> Tensor:
@@ -143,6 +149,21 @@ class Features(Mapping[str, Tensor]):
         value = _resample(self._values[layer], height, width)
         # A readout is affine, so it may follow the averaging, where there are fewer positions.
         return self._readouts[layer].features(value) if layer in self._readouts else value
+
+    def sample(self, layer: str, positions: Tensor) -> Tensor:
+        """Reads the vectors of a layer at positions; a readout is applied to these vectors only.
+
+        Args:
+            layer: name of the layer.
+            positions: ``(count, 2)``; see :func:`nst_lightning.functional.sampling.draw_positions`.
+
+        Returns:
+            ``(batch, count, channels)``, in float32 or float64.
+        """
+        value = self._values[layer]
+        with torch.autocast(value.device.type, enabled=False):
+            rows = sample_bilinear(value, positions)
+            return self._readouts[layer].vectors(rows) if layer in self._readouts else rows
 
     def gram_error(
         self,

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
-from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import mean_and_products
-from nst_lightning.functional.pixels import mean_squared_error
-from nst_lightning.functional.wasserstein import Normal, draw_directions, quantiles, sorted_projections, wasserstein_2
+from nst_lightning.functional.wasserstein import Normal, draw_directions, sorted_projections, wasserstein_2
 from nst_lightning.losses.base import FeatureLoss, check_share
+from nst_lightning.losses.channels import HistogramLoss
 
 # The members of a Normal, each a buffer of every layer.
 NORMAL_PARTS = ("mean", "noise", "variances", "root")
@@ -67,7 +66,7 @@ class WassersteinLoss(FeatureLoss):
             return wasserstein_2(*mean_and_products(statistic), target)
 
 
-class SlicedWassersteinLoss(FeatureLoss):
+class SlicedWassersteinLoss(HistogramLoss):
     """Mean squared difference of sorted projections of the features: whole distributions instead of their moments.
 
     Heitz et al. 2021, eq. 3, who draw new directions for each evaluation. Here they are drawn once from ``seed``, as
@@ -83,8 +82,6 @@ class SlicedWassersteinLoss(FeatureLoss):
         at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
     """
 
-    reference = "style"
-
     def __init__(
         self,
         layers: Sequence[str],
@@ -94,11 +91,8 @@ class SlicedWassersteinLoss(FeatureLoss):
         points: int = 16384,
         at: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights, at)
-        if points < 2:
-            raise InputError(f"Expected `points` to be 2 or more, but got {points}.")
+        super().__init__(layers, weight, layer_weights, points, at)
         self.seed = seed
-        self.points = points
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes sorted projections, ``(batch, channels, positions)``."""
@@ -106,11 +100,3 @@ class SlicedWassersteinLoss(FeatureLoss):
         with torch.autocast(value.device.type, enabled=False):
             # The generator is seeded again each time, so these are the same directions in every evaluation.
             return sorted_projections(value, draw_directions(value.shape[1], self.seed).to(value.device))
-
-    def target_statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes quantiles of the projections, so that styles of any size can be blended."""
-        return quantiles(self.statistic(features, layer).detach(), self.points)
-
-    def distance(self, statistic: Tensor, layer: str) -> Tensor:
-        """Computes the mean squared difference from the target, resampled to the number of positions of the image."""
-        return mean_squared_error(statistic, quantiles(self.target(layer), statistic.shape[-1]))

@@ -5,6 +5,7 @@ from torch.nn import functional
 from nst_lightning.backbones.features import Features, PositionMask, Readout, as_features
 from nst_lightning.backbones.ops.gram_error import ChannelMap
 from nst_lightning.functional.gram import gram_matrix, moments
+from nst_lightning.functional.sampling import draw_positions, sample_bilinear
 
 
 def create_value(dtype: torch.dtype = torch.float64, size: int = 5) -> torch.Tensor:
@@ -30,6 +31,15 @@ def test_readout_moments_equal_moments_of_its_features() -> None:
     torch.testing.assert_close(readout.moments(create_value()), moments(readout.features(create_value())))
     torch.testing.assert_close(readout.gram_matrix(create_value()), gram_matrix(readout.features(create_value())))
     assert torch.autograd.gradcheck(readout.gram_matrix, create_value().requires_grad_())
+
+
+def test_samples_of_a_readout_equal_samples_of_its_features() -> None:
+    readout, positions = create_readout(), draw_positions(9, 0)
+    features = Features({"plain": create_value(), "mapped": create_value()}, {"mapped": readout})
+    plain, mapped = sample_bilinear(create_value(), positions), sample_bilinear(features["mapped"], positions)
+    assert torch.equal(features.sample("plain", positions), plain)
+    torch.testing.assert_close(features.sample("mapped", positions), mapped)
+    torch.testing.assert_close(readout.vectors(plain), mapped)
 
 
 def test_readout_gram_matrix_of_bfloat16_is_close_under_autocast() -> None:

@@ -51,7 +51,7 @@ def test_term_at_several_scales_is_the_mean_of_its_scales() -> None:
         scales = [1.0, 0.5] if scale is None else [scale]
         objective = Objective(TinyBackbone(), {"style": GramLoss(["conv_1", "conv_3"], weight=7.0, at=scales)})
         objective.set_targets(StagePictures(None, [smooth_image(32, 40, seed=1)], [1.0]))
-        return float(total(objective(smooth_image(24, 30, seed=2))["style"]))
+        return total(objective(smooth_image(24, 30, seed=2))["style"]).item()
 
     assert evaluate(None) == pytest.approx((evaluate(1.0) + evaluate(0.5)) / 2)
 
@@ -73,7 +73,7 @@ def test_every_evaluation_of_shrunk_images_agrees_with_the_plain_one(whitening: 
             image = smooth_image(32, 48, seed=3).requires_grad_()
             terms = evaluate(image)
             (gradient,) = torch.autograd.grad(total({name: total(term) for name, term in terms.items()}), image)
-            results.append(({name: {k: float(v) for k, v in term.items()} for name, term in terms.items()}, gradient))
+            results.append(({name: {k: v.item() for k, v in term.items()} for name, term in terms.items()}, gradient))
     for terms, gradient in results[1:]:
         assert {name: list(term) for name, term in terms.items()} == {n: list(t) for n, t in results[0][0].items()}
         for name, term in terms.items():

@@ -1,10 +1,15 @@
+import math
+
 import pytest
 import torch
 
 from nst_lightning.functional.pixels import (
+    average_pool,
+    laplacian,
     mask_nearest_first,
     masked_squared_error,
     mean_squared_error,
+    measure_smoothness,
     total_variation,
     warping_error,
 )
@@ -45,6 +50,63 @@ def test_total_variation_passes_gradcheck() -> None:
     image = torch.rand(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(total_variation, image)
     assert torch.autograd.gradcheck(lambda x: total_variation(x, 1.0), image)
+
+
+def test_smoothness_equals_the_formula() -> None:
+    image = 0.2 * random_tensor(1, 3, 6, 7)
+    energies = sorted(
+        float((image[0, c, y + 1, x] - image[0, c, y, x]) ** 2 + (image[0, c, y, x + 1] - image[0, c, y, x]) ** 2) / 2
+        for c in range(3)
+        for y in range(5)
+        for x in range(6)
+    )
+    expected = 1 / (1 + math.exp(1e4 * energies[(len(energies) - 1) // 2] - 25))
+    assert measure_smoothness(image).item() == pytest.approx(expected)
+
+
+def test_smoothness_falls_with_grain_and_ignores_edges() -> None:
+    flat, noise = torch.full((1, 3, 32, 32), 0.5), random_tensor(1, 3, 32, 32).float() - 0.5
+    edge = flat.clone()
+    edge[..., 16:] = 1
+    values = [float(measure_smoothness(flat + strength * noise)) for strength in (0.0, 0.1, 0.2, 1.0)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == pytest.approx(1)
+    assert values[-1] == pytest.approx(0)
+    assert measure_smoothness(edge) == measure_smoothness(flat)
+
+
+def test_laplacian_equals_a_naive_loop() -> None:
+    image = random_tensor(2, 3, 4, 5)
+    actual = laplacian(image)
+    assert actual.shape == (2, 1, 4, 5)
+    summed = image.sum(1)
+    for y in range(4):
+        for x in range(5):
+            neighbors = ((max(y - 1, 0), x), (min(y + 1, 3), x), (y, max(x - 1, 0)), (y, min(x + 1, 4)))
+            expected = sum(summed[:, y, x] - summed[:, v, h] for v, h in neighbors)
+            torch.testing.assert_close(actual[:, 0, y, x], expected)
+
+
+def test_laplacian_does_not_see_a_change_of_brightness() -> None:
+    image = random_tensor(1, 3, 6, 6)
+    torch.testing.assert_close(laplacian(image + 0.3), laplacian(image))
+    torch.testing.assert_close(laplacian(image).sum(), torch.zeros(()).double())
+
+
+def test_laplacian_and_average_pool_pass_gradcheck() -> None:
+    image = random_tensor(1, 3, 5, 7).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: laplacian(average_pool(x, 2)), image)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8])
+def test_average_pool_equals_a_naive_loop(length: int) -> None:
+    image = random_tensor(1, 2, 5, 7)
+    actual = average_pool(image, length)
+    assert actual.shape == (1, 2, math.ceil(5 / length), math.ceil(7 / length))
+    for y in range(actual.shape[2]):
+        for x in range(actual.shape[3]):
+            block = image[..., y * length : (y + 1) * length, x * length : (x + 1) * length]
+            torch.testing.assert_close(actual[..., y, x], block.mean((2, 3)))
 
 
 def test_masked_squared_error_equals_a_naive_loop() -> None:

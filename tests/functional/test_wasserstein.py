@@ -6,10 +6,14 @@ from nst_lightning.functional.gram import mean_and_products, moments
 from nst_lightning.functional.wasserstein import (
     MIN_NOISE,
     NOISE_SHARE,
+    ChannelNormal,
     Normal,
+    channel_variances,
+    channel_wasserstein_2,
     covariance,
     draw_directions,
     quantiles,
+    sort_channels,
     sorted_projections,
     wasserstein_2,
 )
@@ -148,3 +152,51 @@ def test_quantiles_keep_ends_and_order() -> None:
     ordered = torch.tensor([[[0.0, 1.0, 4.0]]])
     torch.testing.assert_close(quantiles(ordered, 5), torch.tensor([[[0.0, 0.5, 1.0, 2.5, 4.0]]]))
     assert quantiles(ordered, 3) is ordered
+
+
+def compute_channel_distance(first: Tensor, second: Tensor) -> Tensor:
+    target = ChannelNormal.from_moments(*mean_and_products(moments(second)))
+    return channel_wasserstein_2(*mean_and_products(moments(first)), target)
+
+
+def test_channel_wasserstein_2_equals_a_naive_loop() -> None:
+    first, second = create_features(16), create_features(17)
+    noise = NOISE_SHARE * second[0].flatten(1).var(dim=1, correction=0).mean()
+    expected = 0.0
+    for x, s in zip(first[0], second[0], strict=True):
+        deviations = [(values.var(correction=0) + noise).sqrt() for values in (x, s)]
+        expected += float((x.mean() - s.mean()) ** 2 + (deviations[0] - deviations[1]) ** 2) / 5
+    assert compute_channel_distance(first, second).item() == pytest.approx(expected)
+
+
+def test_channel_wasserstein_2_passes_gradcheck() -> None:
+    target = create_features(18)
+    features = create_features(19).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: compute_channel_distance(x, target), (features,))
+
+
+@pytest.mark.parametrize("seed", range(20, 24))
+def test_channel_wasserstein_2_is_a_lower_bound_of_wasserstein_2(seed: int) -> None:
+    first, second = create_features(seed), create_features(seed + 10)
+    assert 0 < compute_channel_distance(first, second) < compute_distance(first, second)
+    assert compute_channel_distance(first.flip(3), first).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_channel_wasserstein_2_has_a_gradient_for_constant_channels() -> None:
+    features = torch.ones(1, 2, 3, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(compute_channel_distance(features, torch.zeros(1, 2, 3, 3)), features)
+    torch.testing.assert_close(gradient, torch.full((1, 2, 3, 3), 1 / 9))
+
+
+def test_channel_variances_equal_torch() -> None:
+    features = create_features(24)
+    expected = features[0].flatten(1).var(dim=1, correction=0)
+    torch.testing.assert_close(channel_variances(*mean_and_products(moments(features)))[0], expected)
+
+
+def test_sort_channels_sorts_each_channel() -> None:
+    features = create_features(25)
+    rows = [sorted(channel.flatten().tolist()) for channel in features[0]]
+    torch.testing.assert_close(sort_channels(features)[0], torch.tensor(rows, dtype=torch.float64))
+    assert sort_channels(features.bfloat16()).dtype == torch.float32
+    assert torch.autograd.gradcheck(sort_channels, (features.requires_grad_(),))

@@ -12,10 +12,16 @@ from nst_lightning.losses import (
     ContentLoss,
     DisocclusionGramLoss,
     FeatureLoss,
+    GrainAwareTotalVariationLoss,
     GramLoss,
+    HistogramLoss,
+    LaplacianLoss,
     Loss,
+    MeanStdLoss,
     NeighborLoss,
+    RelaxedEMDLoss,
     RevealedGramLoss,
+    SelfSimilarityLoss,
     SlicedWassersteinLoss,
     TemporalLoss,
     TotalVariationLoss,
@@ -33,6 +39,9 @@ def create_deprecated_loss() -> Loss:
 
 CREATE: dict[str, Callable[[], Loss]] = {
     "content": lambda: ContentLoss(LAYERS),
+    "normalized content": lambda: ContentLoss(LAYERS, normalized=True),
+    "self-similarity": lambda: SelfSimilarityLoss(LAYERS, samples=16),
+    "laplacian": lambda: LaplacianLoss(pool=[1, 2]),
     "gram": lambda: GramLoss(LAYERS),
     "whitened gram": lambda: GramLoss(LAYERS, whitening=0.5),
     "disocclusion": lambda: DisocclusionGramLoss(LAYERS),
@@ -40,6 +49,11 @@ CREATE: dict[str, Callable[[], Loss]] = {
     "wasserstein": lambda: WassersteinLoss(LAYERS),
     "sliced wasserstein": lambda: SlicedWassersteinLoss(LAYERS, points=16),
     "neighbor": lambda: NeighborLoss(LAYERS, per_layer=True),
+    "histogram": lambda: HistogramLoss([*LAYERS, "image"], points=16),
+    "mean and standard deviation": lambda: MeanStdLoss(LAYERS),
+    "relaxed emd": lambda: RelaxedEMDLoss(LAYERS, samples=16, style_samples=20),
+    "palette": lambda: RelaxedEMDLoss(["image"], cost="both", samples=16, style_samples=20),
+    "grain-aware total variation": lambda: GrainAwareTotalVariationLoss(),
     "temporal": lambda: TemporalLoss(offsets=[1, 2]),
     "total variation": lambda: TotalVariationLoss(),
 }
@@ -49,7 +63,7 @@ def create_loss_with_target(name: str) -> Loss:
     """Returns a loss that compares with random features and two previous frames."""
     loss = CREATE[name]()
     if isinstance(loss, FeatureLoss):
-        set_target(loss, random_features(1))
+        set_target(loss, random_features(1) | {"image": torch.full((1, 3, 4, 4), 0.5)})
     mask = torch.ones(1, 1, 4, 4)
     mask[..., 2:] = 0
     loss.set_previous_frames({1: (random_image(4, 4, seed=1), mask), 2: (random_image(4, 4, seed=2), mask)})
@@ -85,6 +99,17 @@ def test_targets_move_to_another_precision(name: str) -> None:
     after = compute_term(loss, create_inputs(torch.float64))
     assert after.dtype == torch.float64
     torch.testing.assert_close(after, before.double(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CREATE)
+def test_loss_of_bfloat16_features_is_float32_under_autocast(name: str) -> None:
+    loss = create_loss_with_target(name)
+    inputs = create_inputs(torch.bfloat16) | {"image": random_image(4, 4)}
+    expected = compute_term(loss, {layer: value.float() for layer, value in inputs.items()})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = compute_term(loss, inputs)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, expected, rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", CREATE)

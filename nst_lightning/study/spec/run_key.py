@@ -26,6 +26,9 @@ _KEYED_CLASS_PATHS = {
     "nst_lightning.WassersteinLoss": "nst_lightning.losses.WassersteinLoss",
 }
 
+# Keys do not contain options that are newer than the first keys, as long as they have these values.
+_NEWER_OPTIONS = {"normalized": False}
+
 # The default optimizer as the recipe names it, and the losses of the recipe.
 _RECIPE_OPTIMIZER = {
     "class_path": "nst_lightning.optim.CompactLBFGS",
@@ -78,6 +81,9 @@ def _restore_first_names(value: Any) -> Any:
     restored = {
         "revealed" if name == "disocclusion" else name: _restore_first_names(item) for name, item in value.items()
     }
+    for option, value_without_effect in _NEWER_OPTIONS.items():
+        if option in restored and restored[option] == value_without_effect:
+            del restored[option]
     if "class_path" in restored:
         restored["class_path"] = _KEYED_CLASS_PATHS.get(restored["class_path"], restored["class_path"])
     if "preprocessing" in restored:  # of VGG, once called `flavor`

@@ -78,6 +78,20 @@ def test_run_key_contains_the_first_name_of_a_renamed_option(given: str | None) 
     assert run_key(replace(configuration, backbone=now)) == run_key(replace(configuration, backbone=first))
 
 
+def test_run_key_does_not_contain_a_newer_option_at_its_default() -> None:
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
+    losses = configuration["model"]["losses"]
+    content = losses["content"]
+    assert content["init_args"]["normalized"] is False
+
+    def key(**normalized: bool) -> str:
+        init_args = {name: value for name, value in content["init_args"].items() if name != "normalized"} | normalized
+        return run_key(replace(configuration, losses=losses | {"content": content | {"init_args": init_args}}))
+
+    assert key() == key(normalized=False) == run_key(configuration)
+    assert key() != key(normalized=True)
+
+
 def test_resolved_classes_have_the_paths_of_run_keys() -> None:
     model = ConfigurationResolver().resolve([Path(TRANSFER)], {})["model"]
     assert model["backbone"]["class_path"] == "nst_lightning.SlimVGG19"

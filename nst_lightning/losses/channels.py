@@ -1,0 +1,95 @@
+"""Style losses that compare the distribution of each channel by itself."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from nst_lightning.backbones.features import Features, Readout
+from nst_lightning.errors import InputError
+from nst_lightning.functional.gram import mean_and_products
+from nst_lightning.functional.pixels import mean_squared_error
+from nst_lightning.functional.wasserstein import ChannelNormal, channel_wasserstein_2, quantiles, sort_channels
+from nst_lightning.losses.base import FeatureLoss
+
+# The members of a ChannelNormal, each a buffer of every layer.
+CHANNEL_NORMAL_PARTS = ("mean", "noise", "deviation")
+
+
+class MeanStdLoss(FeatureLoss):
+    """Squared differences of the channels' means and standard deviations.
+
+    Huang and Belongie 2017 (AdaIN); see :func:`nst_lightning.functional.wasserstein.channel_wasserstein_2`. It has the
+    scale of :class:`WassersteinLoss` and is what that loss is without correlations of channels: good color, weaker
+    texture, and no need for many positions. Several styles are blended by their means and means of squares. Start with
+    the weights of `configs/best.yaml`.
+
+    Args:
+        layers: names of the backbone's layers, or ``image`` for the pixels.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
+        at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+    """
+
+    reference = "style"
+
+    def statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes means of products, for which a readout is not applied to every position."""
+        return features.moments(layer)
+
+    @torch.no_grad()
+    def set_target(self, statistics: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
+        """Sets the means and standard deviations to compare with; see :meth:`FeatureLoss.set_target`."""
+        for layer, moments in statistics.items():
+            normal = ChannelNormal.from_moments(*mean_and_products(moments))
+            for name, value in zip(CHANNEL_NORMAL_PARTS, normal, strict=True):
+                self.set_buffer(name, layer, value)
+
+    def distance(self, statistic: Tensor, layer: str) -> Tensor:
+        """See :meth:`FeatureLoss.distance`."""
+        target = ChannelNormal(*(self.require_buffer(name, layer) for name in CHANNEL_NORMAL_PARTS))
+        return channel_wasserstein_2(*mean_and_products(statistic), target)
+
+
+class HistogramLoss(FeatureLoss):
+    """Mean squared difference between the values of each channel and the style's values of the same rank.
+
+    Risser et al. 2017, with sorting instead of 256 bins: each value is compared with the quantile of the style that its
+    rank selects. Gram matrices leave a channel's histogram open; this loss fixes it. With `layers: [image]` it is a
+    palette term. Several styles are blended by their quantiles. It has the scale of :class:`SlicedWassersteinLoss`;
+    start with the weights of `configs/best.yaml`, and with 100 for the pixels.
+
+    Args:
+        layers: names of the backbone's layers, or ``image`` for the pixels.
+        weight: factor on the whole term.
+        layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
+        points: number of quantiles of the style's channels; more than the image has positions are of no use.
+        at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+    """
+
+    reference = "style"
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        weight: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        points: int = 16384,
+        at: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(layers, weight, layer_weights, at)
+        if points < 2:
+            raise InputError(f"Expected `points` to be 2 or more, but got {points}.")
+        self.points = points
+
+    def statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes the sorted values of each channel, ``(batch, channels, positions)``."""
+        return sort_channels(features[layer])
+
+    def target_statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes quantiles of the sorted values, so that styles of any size can be blended."""
+        return quantiles(self.statistic(features, layer).detach(), self.points)
+
+    def distance(self, statistic: Tensor, layer: str) -> Tensor:
+        """Computes the mean squared difference from the target, resampled to the number of positions of the image."""
+        return mean_squared_error(statistic, quantiles(self.target(layer), statistic.shape[-1]))
