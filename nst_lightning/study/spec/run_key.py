@@ -26,6 +26,9 @@ _KEYED_CLASS_PATHS = {
     "nst_lightning.WassersteinLoss": "nst_lightning.losses.WassersteinLoss",
 }
 
+# Options that did not exist at the time of the first keys, with their defaults. Keys contain other values only.
+_LATER_OPTIONS: dict[tuple[str, ...], Any] = {("data", "plan", "tolerance"): None, ("model", "strength"): 0.5}
+
 # The default optimizer as the recipe names it, and the losses of the recipe.
 _RECIPE_OPTIMIZER = {
     "class_path": "nst_lightning.optim.CompactLBFGS",
@@ -44,7 +47,7 @@ def run_key(configuration: Configuration) -> str:
     decisive["trainer"] = {k: v for k, v in configuration["trainer"].items() if k not in _IGNORED_OF_TRAINER}
     if configuration["model"]["optimizer"] == f"{lbfgs.__module__}.{lbfgs.__name__}":
         decisive["model"] = configuration["model"] | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
-    decisive = _restore_first_names(decisive)
+    decisive = _restore_first_names(_drop_later_options(decisive))
     files = {name: _hash_file(name) for name in sorted(input_files(configuration))}
     text = json.dumps([decisive, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -67,6 +70,15 @@ def folder_run_key(configuration: Configuration) -> str:
         model = model | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
         configuration = configuration | {"model": model, "seed_everything": 0}
     return run_key(configuration)
+
+
+def _drop_later_options(configuration: Configuration, path: tuple[str, ...] = ()) -> Configuration:
+    """Removes later options that have their defaults."""
+    return {
+        name: _drop_later_options(value, (*path, name)) if isinstance(value, dict) else value
+        for name, value in configuration.items()
+        if (*path, name) not in _LATER_OPTIONS or value != _LATER_OPTIONS[*path, name]
+    }
 
 
 def _restore_first_names(value: Any) -> Any:
