@@ -144,7 +144,9 @@ class StyleTransfer(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Makes the terms available to callbacks as ``trainer.callback_metrics["loss/NAME"]`` at the end of a stage."""
-        self.log_dict({f"loss/{name}": term for name, term in self.terms.items()}, logger=False)
+        terms = {f"loss/{name}": term for name, term in self.terms.items()}
+        # Without a size, Lightning asks the batch that it skipped when the stage converged, which is a number.
+        self.log_dict(terms, logger=False, batch_size=1)
 
     def is_due(self, every: int) -> bool:
         """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""
