@@ -56,7 +56,8 @@ class StageObjectives:
         # The checkpoint of an older version holds no objectives.
         if tolerance is None or not is_checked or len(self._values) < 2:
             return False
-        return has_flattened(*self.values(), tolerance)
+        earlier, later = self.values()
+        return has_flattened(earlier, later, tolerance)
 
     def values(self) -> list[float]:
         """Returns the kept objectives, at most two; the numbers are float64."""

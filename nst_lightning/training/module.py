@@ -25,7 +25,7 @@ from nst_lightning.training.initialization import check_initialization, initial_
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
 from nst_lightning.training.resume import read_objectives, read_position, write_position
-from nst_lightning.training.strength import check_strength, restore_details, strength_factor
+from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -52,7 +52,7 @@ class StyleTransfer(pl.LightningModule):
         cuda_graphs: whether a GPU records the evaluation at the start of each stage and then replays it, which saves
             the launch of hundreds of small operations. Meant for fast GPUs and small pictures.
         strength: how much of the style the result has, with the same meaning in all recipes: 0 is the photograph, 0.5
-            the balance of the recipe, 1 full style. Without a content or without a style there is nothing to balance.
+            the balance of the recipe, 1 full style. Without a term of the content or of the style it has no effect.
     """
 
     def __init__(
@@ -126,7 +126,11 @@ class StyleTransfer(pl.LightningModule):
 
     def _apply_strength(self) -> None:
         for loss in self.objective.named_losses.values():
-            loss.set_strength_factor(strength_factor(loss, self.strength))
+            loss.set_strength_factor(strength_factor(loss, self._effective_strength))
+
+    @property
+    def _effective_strength(self) -> float:
+        return effective_strength(self.objective.named_losses.values(), self.strength)
 
     def _log_terms(self, distances: Terms) -> None:
         every: int = getattr(self.trainer, "log_every_n_steps", 0)
@@ -258,7 +262,7 @@ class StyleTransfer(pl.LightningModule):
 
     def _restore_details(self, data: TransferData, number: int) -> None:
         """Adds the details of the content that the stage before lost, if the strength is below 0.5."""
-        if self.strength >= 0.5:
+        if self._effective_strength >= 0.5:
             return
         content, previous = (self.content_at(data, stage) for stage in (data.stages[number], data.stages[number - 1]))
         if content is not None and previous is not None:

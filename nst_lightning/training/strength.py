@@ -1,5 +1,7 @@
 """The strength of the style, one number with the same meaning in all recipes."""
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
 from nst_lightning.errors import InputError
@@ -19,6 +21,16 @@ def check_strength(strength: float) -> float:
     if not 0 <= strength <= 1:
         raise InputError(f"Expected `model.strength` to be from 0 (photograph) to 1 (style), but got {strength}.")
     return strength
+
+
+def effective_strength(losses: Iterable[Loss], strength: float) -> float:
+    """Returns the strength of a run: 0.5 without a term of the content or of the style, for there is no balance then.
+
+    Args:
+        losses: all terms of the run.
+        strength: the requested strength in [0, 1].
+    """
+    return strength if {"content", "style"} <= {loss.reference for loss in losses} else 0.5
 
 
 def content_factor(strength: float) -> float:

@@ -45,7 +45,11 @@ class Recorder(pl.Callback):
 
 
 def fit(
-    plan: dict[str, Any], checkpoint: Path | None = None, save: Path | None = None, average: bool = False, **options: Any
+    plan: dict[str, Any],
+    checkpoint: Path | None = None,
+    save: Path | None = None,
+    average: bool = False,
+    **options: Any,
 ) -> tuple[StyleTransfer, pl.Trainer, Recorder]:
     """Paints, from a checkpoint if there is one, and saves a checkpoint at the end if it has a path."""
     losses: dict[str, Loss] = {"content": ContentLoss(["conv_2"]), "style": GramLoss(["conv_1", "conv_3"], weight=1e3)}

@@ -64,8 +64,13 @@ class BatchTransfer(StyleTransfer):
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
         objective, first = BatchObjective([item.objective for item in items]), items[0]
         losses = objective.named_losses
-        options = {"cuda_graphs": first.cuda_graphs, "strength": first.strength}
-        super().__init__(objective.backbone, losses, optimizer=first.optimizer, **options)
+        super().__init__(
+            objective.backbone,
+            losses,
+            optimizer=first.optimizer,
+            cuda_graphs=first.cuda_graphs,
+            strength=first.strength,
+        )
         self.set_objective(objective)
         # A list, so that the images of the items are no parameters of this module.
         self.items = list(items)
