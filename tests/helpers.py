@@ -33,7 +33,7 @@ SHARED = ROOT.parent / "shared"
 OXFORD = SHARED / "weights" / "vgg19_oxford_conv1_1-conv3_4.safetensors"
 
 # Options of `fit` for a fast run: small pictures, few steps, and a backbone that needs no file.
-QUICK = ["--data.plan.size=32", "--data.plan.steps=2"]
+QUICK = ["--data.plan.size=32", "--data.plan.steps=2", "--data.plan.ladder=none", "--data.plan.first_steps=null"]
 QUICK_FILM = ["--data.plan.following_steps=2", "--data.last=2"]
 QUICK_VGG19 = [*QUICK, "--model.backbone=VGG19", "--model.backbone.weights=random"]
 

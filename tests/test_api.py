@@ -48,6 +48,18 @@ def test_stylize_reduces_the_style_distance(tmp_path: Path) -> None:
     assert distance(stylize_quickly(content, style, steps=60, content_weight=0.0)) < 0.1 * before
 
 
+def test_stylize_paints_as_strongly_as_requested(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    results = {strength: stylize_quickly(content, style, strength=strength) for strength in (None, 0.0, 0.5, 1.0)}
+    with Image.open(content) as picture:
+        photograph = to_pil(resize(from_pil(picture).image, 18, 24))
+    assert results[0.0].tobytes() == photograph.tobytes()
+    assert results[0.5].tobytes() == results[None].tobytes()
+    assert results[1.0].tobytes() not in (results[0.0].tobytes(), results[None].tobytes())
+    with pytest.raises(InputError, match=r"`model\.strength` to be from 0"):
+        stylize_quickly(content, style, strength=1.5)
+
+
 def test_stylize_smooths_according_to_the_weight(tmp_path: Path) -> None:
     pair = write_pair(tmp_path)
     rough, smooth, flat = (

@@ -21,7 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "backbones": {"functional"},
     "losses": {"backbones", "functional"},
     "data": {"images", "samples", "video"},
-    "training": {"backbones", "data", "images", "losses", "optim", "samples", "system"},
+    "training": {"backbones", "data", "functional", "images", "losses", "optim", "samples", "system"},
     "callbacks": {"data", "images", "system", "training", "video"},
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
     "api": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system", "training"},

@@ -47,7 +47,7 @@ class ImageAveraging(pl.Callback):
         # One update with the power of d weights the last image like that many equal images.
         self._sum = previous.lerp(image, 1 - self.decay**evaluations)
         self._steps += evaluations
-        if self._steps == run.stage.steps:
+        if run.module.has_converged or self._steps == run.stage.steps:
             image.copy_(self.average())
             self._sum, self._steps = None, 0
 

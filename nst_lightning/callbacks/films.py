@@ -150,7 +150,7 @@ class FilmWriter(pl.Callback):
         return FrameRecord(
             frame=number,
             time=float(self.film.timing(number + 1).times[-1]),
-            steps=run.stage.steps,
+            steps=run.module.stage_step,
             seconds=time.monotonic() - self._frame_start,
             losses={name: float(value) for name, value in run.terms.items()},
             warping_error=error,

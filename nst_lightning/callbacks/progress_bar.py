@@ -49,6 +49,8 @@ class StageProgressBar(TQDMProgressBar):
         bar = self.train_progress_bar
         if self.is_enabled and (run.is_due(self.refresh_rate) or run.is_stage_done):
             bar.n = run.module.stage_step
+            # A stage may end before its last planned step.
+            bar.total = bar.n if run.is_stage_done else run.stage.steps
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:

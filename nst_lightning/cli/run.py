@@ -77,7 +77,10 @@ class Run:
     def fit(self) -> None:
         """Paints, unless the checkpoint to resume from has no steps left."""
         if self.is_finished:
-            print("All steps of this checkpoint's plan are made; a larger data.plan.steps continues it.")
+            more = "a larger data.plan.steps"
+            if self.data.plan.tolerance is not None:
+                more += ", or a smaller data.plan.tolerance,"
+            print(f"All steps of this checkpoint's plan are made; {more} continues it.")
             self._write_film_again()
             return
         if self.prints:

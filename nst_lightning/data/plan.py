@@ -69,6 +69,10 @@ class Plan:
         iterations_per_step: evaluations, each with one update, in one training step of Lightning. On a fast GPU,
             Lightning's own work for a step (curves, progress bar, hooks) takes as long as an evaluation. Curves,
             previews and checkpoints that are due between the evaluations follow at the end of the step.
+        tolerance: ends a stage as soon as the objective fell by less than this share over the last ten steps, such as
+            0.01; by default each stage makes all of its steps. With ``f_k`` the objective at evaluation ``k`` of the
+            stage, from 0, a stage ends after evaluation ``k`` = 10, 20, 30, ... if
+            ``f_(k-10) - f_k < tolerance |f_(k-10)|``. Each frame of a film has its own stages.
     """
 
     size: int = 512
@@ -78,12 +82,18 @@ class Plan:
     first_steps: int | None = None
     following_steps: int | None = None
     iterations_per_step: int = 1
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("size", "steps", "smallest", "first_steps", "following_steps", "iterations_per_step"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise InputError(
+                f"Expected `plan.tolerance` to be from 0 to below 1, or null, but got {self.tolerance}: 0.01 ends a "
+                "stage whose objective fell by less than 1 % in ten steps."
+            )
 
     def sizes(self) -> list[int]:
         """Lists the long edges in px, ascending; the last one is ``size``."""

@@ -35,7 +35,27 @@ class Loss(nn.Module, ABC):
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
-        self.weight = check_weight("weight", weight)
+        self.weight = weight
+        self._strength_factor = 1.0
+
+    @property
+    def weight(self) -> float:
+        """The factor on the whole term: the given weight times that of :meth:`set_strength_factor`."""
+        return self._given_weight * self._strength_factor
+
+    @weight.setter
+    def weight(self, weight: float) -> None:
+        self._given_weight = check_weight("weight", weight)
+
+    def set_strength_factor(self, factor: float) -> None:
+        """Sets the factor that a run's strength puts on the weight, in place of the one set before.
+
+        Takes effect in all distances once the next target is set.
+
+        Args:
+            factor: 0 or more; 1 for a strength of 0.5. See :func:`nst_lightning.training.strength.strength_factor`.
+        """
+        self._strength_factor = factor
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Computes the weighted distances by layer, scalars; the term is their sum.

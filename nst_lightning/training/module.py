@@ -1,6 +1,7 @@
 """The LightningModule whose only parameter is the stylized image."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,12 +18,14 @@ from nst_lightning.images.resize import resize
 from nst_lightning.losses.base import Loss, total
 from nst_lightning.optim import CompactLBFGS, keep_within
 from nst_lightning.optim.state import resize_state
+from nst_lightning.training.convergence import StageObjectives
 from nst_lightning.training.evaluation import Evaluate, select_evaluation
 from nst_lightning.training.evaluation.cuda_graphs import record_graph
 from nst_lightning.training.initialization import check_initialization, initial_image
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
-from nst_lightning.training.resume import read_position, write_position
+from nst_lightning.training.resume import read_objectives, read_position, write_position
+from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -48,6 +51,8 @@ class StyleTransfer(pl.LightningModule):
         layer_curves_every_n_steps: how often the distances of each layer, `layers/NAME/LAYER`, are logged.
         cuda_graphs: whether a GPU records the evaluation at the start of each stage and then replays it, which saves
             the launch of hundreds of small operations. Meant for fast GPUs and small pictures.
+        strength: how much of the style the result has, with the same meaning in all recipes: 0 is the photograph, 0.5
+            the balance of the recipe, 1 full style. Without a term of the content or of the style it has no effect.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class StyleTransfer(pl.LightningModule):
         optimizer: OptimizerCallable = lbfgs,
         layer_curves_every_n_steps: int = 50,
         cuda_graphs: bool = False,
+        strength: float = 0.5,
     ) -> None:
         super().__init__()
         if layer_curves_every_n_steps < 1:
@@ -68,10 +74,15 @@ class StyleTransfer(pl.LightningModule):
         self.optimizer = optimizer
         self.layer_curves_every_n_steps = layer_curves_every_n_steps
         self.cuda_graphs = cuda_graphs
+        self.strength = check_strength(strength)
         self.set_objective(Objective(backbone, losses))
+        self._apply_strength()
         self.terms: dict[str, Tensor] = {}
         # Numbers of evaluations: so far in the stage, in the last training step, and left in the current training step.
         self.stage_step, self.step_evaluations, self._evaluations_left = 0, 1, 0
+        self.objectives, self._objective = StageObjectives(), torch.zeros(())
+        # Whether the current stage has ended before its last planned step.
+        self.has_converged = False
         self._stage: Stage | None = None
         self.set_image(torch.zeros(1, 3, 1, 1))
 
@@ -94,9 +105,11 @@ class StyleTransfer(pl.LightningModule):
         distances = self.evaluate(self.image)
         terms = {name: total(layers) for name, layers in distances.items()}
         objective = total(terms)
+        self._objective, self.terms = objective.detach(), {"total": objective.detach()}
+        self.terms |= {name: term.detach() for name, term in terms.items()}
         # Of several evaluations in a training step only the last one is logged.
         if not self._evaluations_left:
-            self._log_terms({"total": objective, **terms}, distances)
+            self._log_terms(distances)
         return objective
 
     def criterion(self, image: Tensor) -> dict[str, Tensor]:
@@ -109,10 +122,19 @@ class StyleTransfer(pl.LightningModule):
 
     def set_targets(self, pictures: StagePictures, keep_style: bool = False) -> None:
         """Sets the targets of the losses; see :meth:`nst_lightning.training.objective.Objective.set_targets`."""
+        # Another module may have been created with the same losses.
+        self._apply_strength()
         self.objective.set_targets(pictures.to(self.device), keep_style)
 
-    def _log_terms(self, terms: Mapping[str, Tensor], distances: Terms) -> None:
-        self.terms = {name: term.detach() for name, term in terms.items()}
+    def _apply_strength(self) -> None:
+        for loss in self.objective.named_losses.values():
+            loss.set_strength_factor(strength_factor(loss, self._effective_strength))
+
+    @property
+    def _effective_strength(self) -> float:
+        return effective_strength(self.objective.named_losses.values(), self.strength)
+
+    def _log_terms(self, distances: Terms) -> None:
         every: int = getattr(self.trainer, "log_every_n_steps", 0)
         # Lightning takes a millisecond to accept values that it would not write.
         if every and (self.global_step + 1) % every == 0:
@@ -128,7 +150,9 @@ class StyleTransfer(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Makes the terms available to callbacks as ``trainer.callback_metrics["loss/NAME"]`` at the end of a stage."""
-        self.log_dict({f"loss/{name}": term for name, term in self.terms.items()}, logger=False)
+        terms = {f"loss/{name}": term for name, term in self.terms.items()}
+        # Without a size, Lightning asks the batch that it skipped when the stage converged, which is a number.
+        self.log_dict(terms, logger=False, batch_size=1)
 
     def is_due(self, every: int) -> bool:
         """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""
@@ -140,7 +164,8 @@ class StyleTransfer(pl.LightningModule):
         """Creates the image of the first stage and gives the Trainer one epoch for each stage."""
         data = self._data()
         self.check_data(data)
-        self._stage, self.stage_step, self.terms = None, 0, {}
+        self._stage, self.terms = None, {}
+        self._start_counting()
         data.resume_at(Position(0, 0))
         self.set_image(self.first_image(data))
         loop = self.trainer.fit_loop
@@ -201,6 +226,7 @@ class StyleTransfer(pl.LightningModule):
             self._replace_image(self._initial_image(pictures, shape))
         elif self.image.shape[-2:] != shape:
             self._resize_image(*shape)
+            self._restore_details(data, number)
         if not is_resumed:
             for loss in self.objective.named_losses.values():
                 loss.begin_stage()
@@ -212,7 +238,14 @@ class StyleTransfer(pl.LightningModule):
                 self.evaluate = record_graph(self.evaluate, self.image)
         self._stage = stage
         if not is_resumed:
-            self.stage_step = 0
+            self._start_counting()
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
+        """Ends a stage that has converged: Lightning skips the rest of the epoch for a -1."""
+        return -1 if self.has_converged else None
+
+    def _start_counting(self) -> None:
+        self.stage_step, self.objectives, self.has_converged = 0, StageObjectives(), False
 
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Sets the targets of a stage; the style's stay if they are the same as in the previous stage."""
@@ -232,6 +265,20 @@ class StyleTransfer(pl.LightningModule):
         if resized_state:
             self.trainer.optimizers[0].state[self.image] = resized_state
 
+    def _restore_details(self, data: TransferData, number: int) -> None:
+        """Adds the details of the content that the stage before lost, if the strength is below 0.5."""
+        if self._effective_strength >= 0.5:
+            return
+        content, previous = (self.content_at(data, stage) for stage in (data.stages[number], data.stages[number - 1]))
+        if content is not None and previous is not None:
+            with torch.no_grad():
+                image = self.image.detach().cpu()
+                self.image.copy_(restore_details(image, content, previous, self.strength))
+
+    def content_at(self, data: TransferData, stage: Stage) -> Tensor | None:
+        """Returns the content at the size of a stage, ``(batch, 3, height, width)``, on the CPU, or None."""
+        return data.pictures(stage).content
+
     # Optimization
 
     def configure_optimizers(self) -> Optimizer:
@@ -250,6 +297,15 @@ class StyleTransfer(pl.LightningModule):
         for number in range(self.step_evaluations):
             self._evaluations_left = self.step_evaluations - 1 - number
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            self.objectives.record(self.stage_step + number, self._objective)
+            self.has_converged = self.objectives.has_converged(
+                self.stage_step + number + 1, self._data().plan.tolerance
+            )
+            if self.has_converged:
+                break
+        # A stage that converges within a training step makes none of the step's further evaluations.
+        count_steps(self.trainer.fit_loop, -self._evaluations_left)
+        self.step_evaluations -= self._evaluations_left
         self.stage_step += self.step_evaluations
 
     # Checkpoints
@@ -257,7 +313,7 @@ class StyleTransfer(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the position of the run."""
         position = Position(stage_number(self.trainer.fit_loop), self.stage_step)
-        write_position(checkpoint, position, self._optimizer_name())
+        write_position(checkpoint, position, self._optimizer_name(), self.objectives.values())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Creates an image of the checkpoint's shape and sets Lightning's loops to the checkpoint's position."""
@@ -266,7 +322,9 @@ class StyleTransfer(pl.LightningModule):
         position = self.check_checkpoint(checkpoint, data)
         set_loops(fit_loop_state(checkpoint), position.stage, data.training_steps(position.step))
         data.resume_at(position)
-        self.stage_step = position.step
+        self._start_counting()
+        if position.step:
+            self.stage_step, self.objectives = position.step, StageObjectives(read_objectives(checkpoint))
         self.set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:
@@ -275,8 +333,11 @@ class StyleTransfer(pl.LightningModule):
         Raises:
             InputError: the checkpoint is of a run with another plan, another shape or another optimizer.
         """
-        shapes = [data.shape(stage) for stage in data.stages]
-        return next_position(read_position(checkpoint, shapes, self._optimizer_name()), data.stages)
+        stages = list(data.stages)
+        position = read_position(checkpoint, [data.shape(stage) for stage in stages], self._optimizer_name())
+        if StageObjectives(read_objectives(checkpoint)).has_converged(position.step, data.plan.tolerance):
+            stages[position.stage] = replace(stages[position.stage], steps=position.step)
+        return next_position(position, stages)
 
     def _optimizer_name(self) -> str:
         return type(self.optimizer([torch.zeros(1, requires_grad=True)])).__name__

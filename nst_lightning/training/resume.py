@@ -36,10 +36,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def write_position(checkpoint: dict[str, Any], position: Position, optimizer: str) -> None:
-    """Adds to a checkpoint the position of the run and the name of the optimizer whose state it holds."""
+def write_position(
+    checkpoint: dict[str, Any], position: Position, optimizer: str, objectives: Sequence[float] = ()
+) -> None:
+    """Adds the position of the run to a checkpoint.
+
+    Args:
+        checkpoint: changed in place.
+        position: the position.
+        optimizer: name of the optimizer whose state the checkpoint holds.
+        objectives: see :class:`nst_lightning.training.convergence.StageObjectives`.
+    """
     entry = {"version": __version__, "stage": position.stage, "step": position.step, "optimizer": optimizer}
+    entry["objectives"] = list(objectives)
     checkpoint[CHECKPOINT_KEY] = entry
+
+
+def read_objectives(checkpoint: Mapping[str, Any]) -> list[float]:
+    """Returns the objectives in a checkpoint; none are in that of an older version."""
+    objectives: list[float] = checkpoint[CHECKPOINT_KEY].get("objectives", [])
+    return objectives
 
 
 def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int]], optimizer: str) -> Position:

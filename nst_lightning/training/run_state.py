@@ -10,6 +10,7 @@ from torch import Tensor
 from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.private_api import stage_number
 from nst_lightning.training.run_folder import run_folder
 
 
@@ -59,8 +60,8 @@ class RunState:
 
     @property
     def is_stage_done(self) -> bool:
-        """Whether all steps of the stage are done."""
-        return self.module.stage_step == self.stage.steps
+        """Whether all steps of the stage are done, or it has converged."""
+        return self.module.has_converged or self.module.stage_step == self.stage.steps
 
     @property
     def is_film(self) -> bool:
@@ -74,8 +75,11 @@ class RunState:
 
     @property
     def planned_steps(self) -> int:
-        """Evaluations of all stages together, or ``max_steps`` if that is less."""
-        planned = sum(stage.steps for stage in self.data.stages)
+        """Evaluations so far and those that are left, or ``max_steps`` if that is less."""
+        made, (stage, *later) = self.module.stage_step, self.data.stages[stage_number(self.trainer.fit_loop) :]
+        left = 0 if self.module.has_converged else stage.steps - made
+        # Not the sum of all stages: earlier ones may have converged before their last step.
+        planned = self.step + left + sum(stage.steps for stage in later)
         return planned if self.trainer.max_steps < 0 else min(planned, self.trainer.max_steps)
 
     @property

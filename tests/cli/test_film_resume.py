@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nst_lightning.video.film import Film
 from nst_lightning.video.frames import PaintedFrames
-from tests.cli.film_run import assert_same_films, read_frames, run_folder, start_film
+from tests.cli.film_run import assert_same_films, read_film_summary, read_frames, run_folder, start_film
 from tests.helpers import PAUSING_LBFGS, finish_command, release, wait_for_pause
 
 
@@ -27,6 +27,17 @@ def test_resumed_film_equals_the_whole_film_bitwise(run_film: Any, optimizer: st
     assert run_film(*args, "--ckpt_path=last") == 0
     assert not run_folder(2).exists()
     assert [path.stat().st_mtime_ns for path in sorted((run_folder(1) / "frames").glob("*.png"))][:frames] == before
+    assert_same_films()
+
+
+@pytest.mark.parametrize("cut", [21, 23, 32, 35])
+def test_film_whose_frames_end_early_resumes_bitwise(run_film: Any, cut: int) -> None:
+    args = ["--data.plan.steps=30", "--data.plan.following_steps=15", "--data.plan.tolerance=0.9"]
+    assert run_film(*args) == 0
+    assert [record["steps"] for record in read_film_summary()["per_frame"]] == [21, 11, 11, 11, 11]
+    assert run_film(*args, f"--trainer.max_steps={cut}") == 0
+    assert len(read_frames(1)) == (cut - 10) // 11
+    assert run_film(*args, "--ckpt_path=last") == 0
     assert_same_films()
 
 

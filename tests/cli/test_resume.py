@@ -1,5 +1,6 @@
 """Runs that end early and are resumed."""
 
+import json
 import signal
 from typing import Any
 
@@ -96,6 +97,23 @@ def test_resumed_finished_run_changes_nothing(run_transfer: Any, capsys: pytest.
     assert run_transfer("--ckpt_path=last") == 0
     assert (run_folder() / "stylized.png").read_bytes() == before
     assert "All steps of this checkpoint's plan are made" in capsys.readouterr().out
+
+
+def test_run_that_ends_early_is_finished(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["--data.plan.steps=40", "--data.plan.tolerance=0.9", "--snapshots.at_steps=[5,30]"]
+    assert run_transfer(*args) == 0
+    assert "step 21 of 21" in capsys.readouterr().out
+    summary = json.loads((run_folder() / "summary.json").read_text())
+    assert (summary["steps"], summary["planned"], summary["curves"]["step"][-1]) == (21, 21, 21)
+    assert [path.name for path in run_folder().glob("step_*.png")] == ["step_000005.png"]
+    image = read_checkpoint()["state_dict"]["image"]
+    assert run_transfer(*args, "--ckpt_path=last") == 0
+    assert "or a smaller data.plan.tolerance, continues it" in capsys.readouterr().out
+    assert torch.equal(read_checkpoint()["state_dict"]["image"], image)
+    assert run_transfer("--data.plan.steps=40", "--ckpt_path=last") == 0
+    assert run_transfer("--data.plan.steps=40") == 0
+    assert read_checkpoint(0)["global_step"] == read_checkpoint(1)["global_step"] == 40
+    assert torch.equal(read_checkpoint(0)["state_dict"]["image"], read_checkpoint(1)["state_dict"]["image"])
 
 
 def test_saved_configuration_of_a_resumed_run_starts_from_the_beginning(run_transfer: Any) -> None:

@@ -64,7 +64,13 @@ class BatchTransfer(StyleTransfer):
     def __init__(self, items: Sequence[StyleTransfer], seeds: Sequence[int]) -> None:
         objective, first = BatchObjective([item.objective for item in items]), items[0]
         losses = objective.named_losses
-        super().__init__(objective.backbone, losses, optimizer=first.optimizer, cuda_graphs=first.cuda_graphs)
+        super().__init__(
+            objective.backbone,
+            losses,
+            optimizer=first.optimizer,
+            cuda_graphs=first.cuda_graphs,
+            strength=first.strength,
+        )
         self.set_objective(objective)
         # A list, so that the images of the items are no parameters of this module.
         self.items = list(items)
@@ -84,6 +90,13 @@ class BatchTransfer(StyleTransfer):
             torch.manual_seed(seed)
             images.append(item.first_image(item_data))
         return torch.cat(images)
+
+    def content_at(self, data: TransferData, stage: Stage) -> Tensor | None:
+        """Returns the contents of the items at the size of a stage; None if one has none."""
+        assert isinstance(data, BatchData)
+        contents = [item_data.pictures(stage).content for item_data in data.items]
+        known = [content for content in contents if content is not None]
+        return torch.cat(known) if len(known) == len(contents) else None
 
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Sets the targets of each item from its own pictures."""

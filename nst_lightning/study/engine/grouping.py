@@ -45,6 +45,9 @@ def _group_key(run: StudyRun) -> str:
     # The dot products of torch's L-BFGS are over all images of a batch, so that each step would depend on the others.
     if optimizer.startswith("torch.") and optimizer.endswith(".LBFGS"):
         return run.key
+    # A stage would end for all runs of a batch at once.
+    if run.configuration["data"]["plan"]["tolerance"] is not None:
+        return run.key
     try:
         shapes = _shapes(run)
     except InputError:  # a film, or a mistake that the run reports itself

@@ -26,8 +26,15 @@ _KEYED_CLASS_PATHS = {
     "nst_lightning.WassersteinLoss": "nst_lightning.losses.WassersteinLoss",
 }
 
-# Keys do not contain options that are newer than the first keys, as long as they have these values.
-_NEWER_OPTIONS = {"normalized": False}
+# Options that are newer than the first keys, with their defaults; `*` is the name of a term. A key contains them only
+# where they have other values, so that runs that were painted before are recognized.
+_LATER_OPTIONS: dict[str, Any] = {
+    "data.plan.tolerance": None,
+    "model.strength": 0.5,
+    "model.losses.*.init_args.at": None,
+    "model.losses.*.init_args.matched": 0.0,
+    "model.losses.*.init_args.normalized": False,
+}
 
 # The default optimizer as the recipe names it, and the losses of the recipe.
 _RECIPE_OPTIMIZER = {
@@ -47,7 +54,7 @@ def run_key(configuration: Configuration) -> str:
     decisive["trainer"] = {k: v for k, v in configuration["trainer"].items() if k not in _IGNORED_OF_TRAINER}
     if configuration["model"]["optimizer"] == f"{lbfgs.__module__}.{lbfgs.__name__}":
         decisive["model"] = configuration["model"] | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
-    decisive = _restore_first_names(decisive)
+    decisive = _restore_first_names(_drop_later_options(decisive))
     files = {name: _hash_file(name) for name in sorted(input_files(configuration))}
     text = json.dumps([decisive, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -72,6 +79,18 @@ def folder_run_key(configuration: Configuration) -> str:
     return run_key(configuration)
 
 
+def _drop_later_options(configuration: Configuration, path: tuple[str, ...] = ()) -> Configuration:
+    """Removes later options that have their defaults, and groups of such options."""
+    kept = {}
+    for name, value in configuration.items():
+        option = (*path, "*" if path == ("model", "losses") else name)
+        value = _drop_later_options(value, option) if isinstance(value, dict) else value
+        dotted = ".".join(option)
+        if dotted not in _LATER_OPTIONS or value != _LATER_OPTIONS[dotted]:
+            kept[name] = value
+    return kept
+
+
 def _restore_first_names(value: Any) -> Any:
     if isinstance(value, list):
         return [_restore_first_names(item) for item in value]
@@ -81,9 +100,6 @@ def _restore_first_names(value: Any) -> Any:
     restored = {
         "revealed" if name == "disocclusion" else name: _restore_first_names(item) for name, item in value.items()
     }
-    for option, value_without_effect in _NEWER_OPTIONS.items():
-        if option in restored and restored[option] == value_without_effect:
-            del restored[option]
     if "class_path" in restored:
         restored["class_path"] = _KEYED_CLASS_PATHS.get(restored["class_path"], restored["class_path"])
     if "preprocessing" in restored:  # of VGG, once called `flavor`

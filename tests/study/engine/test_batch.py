@@ -77,6 +77,37 @@ def test_batch_groups_only_similar_runs(tmp_path: Path) -> None:
     assert not Path("out/batches").exists()
 
 
+def test_batch_contains_no_runs_whose_stages_may_end_early(tmp_path: Path) -> None:
+    data = {"content": "content.png", "style": "style.png", "plan": {"size": 32, "steps": 40, "tolerance": 0.9}}
+    write_study(tmp_path, create_section(data=data))
+    assert run_study("--batch=4") == 0
+    assert not Path("out/batches").exists()
+    assert [line["state"] for line in read_results()] == ["done", "done"]
+    assert all(line["steps"] == line["planned"] for line in read_results())
+    assert all(11 <= int(line["steps"]) < 40 for line in read_results())
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_batch_with_a_strength_equals_single_runs(strength: float, tmp_path: Path) -> None:
+    plan = {"size": 32, "steps": 3, "ladder": "octaves", "smallest": 16}
+    data = {"content": "content.png", "style": "style.png", "plan": plan}
+    write_study(tmp_path, create_section(data=data, model={"strength": strength}, trainer={"precision": "32-true"}))
+    assert run_study(output="single") == 0
+    assert run_study("--batch=2", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 1
+    single, batch = read_pictures("single"), read_pictures("batch")
+    for name, image in single.items():
+        assert (image - batch[name]).abs().max() <= 1.01 / 255, name
+
+
+def test_study_sweeps_the_strength(tmp_path: Path) -> None:
+    write_study(tmp_path, create_section(axes={"model.strength": [0, 0.5, 1]}))
+    assert run_study() == 0
+    pictures = list(read_pictures("out").values())
+    assert len(pictures) == 3
+    assert not any(torch.equal(pictures[a], pictures[b]) for a, b in ((0, 1), (1, 2), (0, 2)))
+
+
 def test_batch_that_does_not_fit_is_painted_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Keys of runs do not change between versions, so that finished runs are recognized."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,21 @@ def test_run_key_does_not_contain_a_newer_option_at_its_default() -> None:
 
     assert key() == key(normalized=False) == run_key(configuration)
     assert key() != key(normalized=True)
+
+
+@pytest.mark.parametrize(("group", "name", "other"), [("model", "strength", 0.25), ("plan", "tolerance", 0.01)])
+def test_run_key_contains_a_later_option_only_if_it_is_set(group: str, name: str, other: float) -> None:
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
+
+    def options(of: Configuration) -> Configuration:
+        found: Configuration = of["model"] if group == "model" else of["data"]["plan"]
+        return found
+
+    first, changed = copy.deepcopy(configuration), copy.deepcopy(configuration)
+    del options(first)[name]
+    options(changed)[name] = other
+    assert run_key(configuration) == run_key(first)
+    assert run_key(configuration) != run_key(changed)
 
 
 def test_resolved_classes_have_the_paths_of_run_keys() -> None:

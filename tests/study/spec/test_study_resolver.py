@@ -112,4 +112,15 @@ def test_assignment_contains_every_figure_of_the_report() -> None:
     resolved = StudyResolver([CONFIGS], 64).resolve(study)
     cells = [sum(len(figure.cells) for figure in part.figures) for part in resolved.sections]
     assert cells == [4, 2, 8, 4, 4, 7, 2, 2, 2]
+    assert "transfer.yaml" not in {section.config for section in study.sections}
+    for run in (run for part in resolved.sections[3:8] for run in part.runs):
+        plan, losses = run.configuration["data"]["plan"], run.configuration["model"]["losses"]
+        assert (plan["ladder"], plan["steps"] in (300, 1000, 6000), run.configuration["seed_everything"]) == (
+            "none",
+            True,
+            92,
+        )
+        assert set(losses) == {"content", "style"}
+        assert losses["content"]["init_args"]["layers"] == ["conv_3"]
+        assert losses["style"]["init_args"]["whitening"] is None
     assert resolved.sections[2].notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
