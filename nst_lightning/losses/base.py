@@ -134,7 +134,7 @@ class FeatureLoss(Loss):
     matched: float = 0.0
     matched_layer: str = "conv4_2"
     # Whether the loss uses the features of the content in addition to its reference; see `set_content`.
-    uses_content: ClassVar[bool] = False
+    uses_content: bool = False
 
     def __init__(
         self,

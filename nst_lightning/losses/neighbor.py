@@ -48,7 +48,6 @@ class NeighborLoss(FeatureLoss):
     """
 
     reference = "style"
-    uses_content = True
 
     def __init__(
         self,
@@ -75,6 +74,7 @@ class NeighborLoss(FeatureLoss):
             raise InputError("Expected each of `layer_weights` to be positive: leave out layers that do not count.")
         self.layerwise = per_layer
         self.content_share = check_share("content_share", content_share)
+        self.uses_content = content_share > 0
         self.every = every
         self.stride = stride
         self.dimensions = dimensions
