@@ -143,7 +143,8 @@ def match_covariance(source: Tensor, target: Tensor, smallest: float = SMALLEST_
 def _raise_matrix(matrix: Tensor, exponent: float, smallest: float) -> Tensor:
     """Raises a symmetric matrix to a power, with its eigenvalues clamped from below."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    return (vectors * values.clamp(min=smallest).pow(exponent)) @ vectors.T
+    result: Tensor = (vectors * values.clamp(min=smallest).pow(exponent)) @ vectors.T
+    return result
 
 
 def map_colors(colors: Tensor, source: ColorMoments, target: ColorMoments) -> Tensor:

@@ -174,7 +174,7 @@ class StyleTransfer(pl.LightningModule):
         if pictures.start is not None:
             return pictures.start
         style = pictures.styles[0] if pictures.styles else None
-        return initial_image(self.initialization, pictures.content, style, *shape, torch.initial_seed())
+        return initial_image(self.initialization, pictures.start_content, style, *shape, torch.initial_seed())
 
     def on_train_start(self) -> None:
         """Enters the stage of a new or resumed run."""

@@ -48,6 +48,11 @@ class RunState:
         return self.module.image.detach()
 
     @property
+    def result(self) -> Tensor:
+        """The image as users see it; see :meth:`nst_lightning.data.transfer.TransferData.finish`."""
+        return self.data.finish(self.image, self.stage.frame)
+
+    @property
     def terms(self) -> dict[str, Tensor]:
         """The weighted terms at the last evaluation by name, and their sum as ``total``; scalars."""
         return self.module.terms
