@@ -1,5 +1,6 @@
 """The key of a run: a hash of everything that decides its pictures."""
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -26,6 +27,17 @@ _KEYED_CLASS_PATHS = {
     "nst_lightning.WassersteinLoss": "nst_lightning.losses.WassersteinLoss",
 }
 
+# Options that are newer than the first keys, with their defaults; an option comes before the group that it is in. A key
+# contains them only where they differ, so that runs that were painted before are recognized.
+_LATER_DEFAULTS: dict[str, Any] = {
+    "data.style_match": "long",
+    "data.style_rotation": 0,
+    "data.palette.start": 0,
+    "data.palette.result": 0,
+    "data.palette.space": "oklab",
+    "data.palette": {},
+}
+
 # The default optimizer as the recipe names it, and the losses of the recipe.
 _RECIPE_OPTIMIZER = {
     "class_path": "nst_lightning.optim.CompactLBFGS",
@@ -44,7 +56,7 @@ def run_key(configuration: Configuration) -> str:
     decisive["trainer"] = {k: v for k, v in configuration["trainer"].items() if k not in _IGNORED_OF_TRAINER}
     if configuration["model"]["optimizer"] == f"{lbfgs.__module__}.{lbfgs.__name__}":
         decisive["model"] = configuration["model"] | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
-    decisive = _restore_first_names(decisive)
+    decisive = _restore_first_names(_drop_later_defaults(decisive))
     files = {name: _hash_file(name) for name in sorted(input_files(configuration))}
     text = json.dumps([decisive, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -67,6 +79,19 @@ def folder_run_key(configuration: Configuration) -> str:
         model = model | {"optimizer": _KEYED_DEFAULT_OPTIMIZER}
         configuration = configuration | {"model": model, "seed_everything": 0}
     return run_key(configuration)
+
+
+def _drop_later_defaults(configuration: Configuration) -> Configuration:
+    """Removes options that are newer than the first keys and have their defaults."""
+    kept = copy.deepcopy(configuration)
+    for name, default in _LATER_DEFAULTS.items():
+        *groups, option = name.split(".")
+        group = kept
+        for part in groups:
+            group = group.get(part, {})
+        if group.get(option, default) == default:
+            group.pop(option, None)
+    return kept
 
 
 def _restore_first_names(value: Any) -> Any:
@@ -93,9 +118,10 @@ def input_files(configuration: Configuration) -> set[str]:
 
 
 def _replace_lists(value: Any) -> Any:
-    """Replaces lists by mappings and renames ``class_path``, so that `flatten_options` reaches every value."""
+    """Replaces lists by mappings and renames ``class_path`` and ``file``, so that all values are reached."""
+    # `flatten_options` keeps mappings with these keys as one value.
     if isinstance(value, dict):
-        return {("class" if key == "class_path" else key): _replace_lists(v) for key, v in value.items()}
+        return {{"class_path": "class", "file": "path"}.get(key, key): _replace_lists(v) for key, v in value.items()}
     return {str(n): _replace_lists(item) for n, item in enumerate(value)} if isinstance(value, list) else value
 
 
