@@ -209,6 +209,11 @@ class StyleTransfer(pl.LightningModule):
         if not is_resumed:
             self.stage_step = 0
 
+    @property
+    def entered_stage(self) -> Stage | None:
+        """The stage of the image, also after the last step, when Lightning counts one epoch more; None before it."""
+        return self._stage
+
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Sets the targets of a stage; the style's stay if they are the same as in the previous stage."""
         self.set_targets(pictures, keep_style=self._stage is not None and self._stage.size == stage.size)

@@ -50,7 +50,8 @@ class RunState:
     @property
     def result(self) -> Tensor:
         """The image as users see it; see :meth:`nst_lightning.data.transfer.TransferData.finish`."""
-        return self.data.finish(self.image, self.stage.frame)
+        stage = self.module.entered_stage
+        return self.data.finish(self.image, 0 if stage is None else stage.frame)
 
     @property
     def terms(self) -> dict[str, Tensor]:

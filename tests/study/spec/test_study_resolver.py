@@ -113,3 +113,14 @@ def test_assignment_contains_every_figure_of_the_report() -> None:
     cells = [sum(len(figure.cells) for figure in part.figures) for part in resolved.sections]
     assert cells == [4, 2, 8, 4, 4, 7, 2, 2, 2]
     assert resolved.sections[2].notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
+
+
+def test_style_with_options_of_its_own(tmp_path: Path) -> None:
+    own = {"file": "style.png", "scale": 0.5}
+    axes = {"data.style": ["style.png", own, ["sample:ink", own]]}
+    (section,) = resolve_study(tmp_path, create_section(axes=axes), data={"style": own | {"scale": 2}}).sections
+    assert [run.configuration["data"]["style"] for run in section.runs] == ["style.png", own, ["sample:ink", own]]
+    (shared,) = resolve_study(tmp_path, create_section(axes={"seed_everything": [1]}, data={"style": own})).runs
+    assert shared.configuration["data"]["style"] == own
+    with pytest.raises(InputError, match="did you mean 'rotation'"):
+        resolve_study(tmp_path, create_section(axes={"data.style": [own | {"rotate": 90}]}))
