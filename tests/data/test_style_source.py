@@ -94,11 +94,11 @@ def test_picture_is_read_from_each_kind_of_source(tmp_path: Path) -> None:
 
 def test_variants_share_the_weight_of_their_style() -> None:
     styles = [StyleSource("a", scale=[0.5, 1]), StyleSource("b", rotation=[0, 90, 180])]
-    variants = list_variants(styles, [0.4, 0.6], [2.0], [270])
+    variants = list_variants(styles, [0.5, 0.75], [2.0], [270])
     assert variants == [
-        StyleVariant(0, 0.5, 270, 0.2),
-        StyleVariant(0, 1, 270, 0.2),
-        *(StyleVariant(1, 2.0, rotation, pytest.approx(0.2)) for rotation in (0, 90, 180)),
+        StyleVariant(0, 0.5, 270, 0.25),
+        StyleVariant(0, 1, 270, 0.25),
+        *(StyleVariant(1, 2.0, rotation, 0.25) for rotation in (0, 90, 180)),
     ]
 
 
