@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from nst_lightning.backbones import Backbone as Backbone
     from nst_lightning.backbones import SlimVGG19 as SlimVGG19
     from nst_lightning.data.plan import Plan as Plan
+    from nst_lightning.data.style_source import StyleSource as StyleSource
     from nst_lightning.data.transfer import TransferData as TransferData
     from nst_lightning.losses import ContentLoss as ContentLoss
     from nst_lightning.losses import DisocclusionGramLoss as DisocclusionGramLoss
@@ -53,6 +54,7 @@ _MODULES = {
     "SelfSimilarityLoss": "nst_lightning.losses",
     "SlicedWassersteinLoss": "nst_lightning.losses",
     "SlimVGG19": "nst_lightning.backbones",
+    "StyleSource": "nst_lightning.data.style_source",
     "StyleTransfer": "nst_lightning.training.module",
     "TemporalLoss": "nst_lightning.losses",
     "TotalVariationLoss": "nst_lightning.losses",

@@ -1,7 +1,7 @@
 """Style transfer from notebooks and scripts."""
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from lightning.pytorch.cli import OptimizerCallable
@@ -11,27 +11,34 @@ from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.palette import Palette
 from nst_lightning.data.plan import Plan
+from nst_lightning.data.style_source import PictureSource, StyleMatch, StyleSource, parse_styles, read_picture
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
-from nst_lightning.images.io import Picture, from_pil, read_image, to_pil
+from nst_lightning.functional.color import ColorSpace
+from nst_lightning.images.io import to_pil
 from nst_lightning.losses import Loss
-from nst_lightning.samples import locate
 from nst_lightning.system.precision import Precision
 from nst_lightning.training.console import quiet_lightning
-
-PictureSource = str | os.PathLike[str] | Image.Image
 
 
 def stylize(
     content: PictureSource | None,
-    style: PictureSource | Sequence[PictureSource] | None,
+    style: PictureSource | StyleSource | Sequence[PictureSource | StyleSource] | None,
     size: int | None = None,
     steps: int | None = None,
     *,
     content_weight: float | None = None,
     style_weight: float | None = None,
     smooth_weight: float | None = None,
+    style_weights: Sequence[float] | None = None,
+    style_scale: float | Sequence[float] | None = None,
+    style_match: StyleMatch | None = None,
+    style_rotation: int | Sequence[int] | None = None,
+    palette_start: float | None = None,
+    palette_result: float | None = None,
+    palette_space: ColorSpace | None = None,
     content_layers: Sequence[str] | None = None,
     style_layers: Sequence[str] | None = None,
     losses: dict[str, Loss] | None = None,
@@ -52,12 +59,21 @@ def stylize(
 
     Args:
         content: path or PIL image whose shapes are kept, or None.
-        style: path or PIL image, or several of them, whose colors and texture are used, or None.
+        style: path or PIL image, or several of them, whose colors and texture are used, or None. A
+            :class:`nst_lightning.StyleSource` also has a weight, sizes and rotations of its own.
         size: long edge of the result in px.
         steps: evaluations of the objective.
         content_weight: factor on the content term.
         style_weight: factor on the style term, a whitened :class:`nst_lightning.GramLoss`.
         smooth_weight: factor on the total variation, which is part of the objective if there are content and style.
+        style_weights: weights of several styles; only their ratio matters. Equal by default.
+        style_scale: size of the styles relative to the image, or several sizes that are averaged.
+        style_match: what of a style is made equal to the image before its scale applies: ``long`` edge, ``short`` edge
+            or ``area``.
+        style_rotation: degrees counterclockwise, a multiple of 90, or several that are averaged.
+        palette_start: strength from 0 to 1 with which the start image is matched to the colors of the styles.
+        palette_result: strength with which the result is matched to them.
+        palette_space: color space of the matching, ``oklab`` or ``rgb``.
         content_layers: layers of the content term.
         style_layers: layers of the style term.
         losses: losses by name that replace those that the five arguments above describe.
@@ -81,12 +97,18 @@ def stylize(
     """
     if content is None and style is None and losses is None:
         raise InputError("Expected a content or a style, but got neither.")
-    styles = [] if style is None else [style] if isinstance(style, str | os.PathLike | Image.Image) else list(style)
+    styles = parse_styles(style)
     has_both = content is not None and bool(styles)
     options = {
         "data.plan.size": size,
         "data.plan.steps": steps,
         "data.plan.ladder": ladder,
+        "data.style_scale": style_scale,
+        "data.style_match": style_match,
+        "data.style_rotation": style_rotation,
+        "data.palette.start": palette_start,
+        "data.palette.result": palette_result,
+        "data.palette.space": palette_space,
         "model.losses.content.weight": content_weight,
         "model.losses.content.layers": content_layers,
         "model.losses.style.weight": style_weight,
@@ -103,10 +125,17 @@ def stylize(
     cli = _parse_recipe(options)
     if losses is None:
         _drop_losses(cli, content is not None, bool(styles))
+    config = cli.config.data
     data = TransferData.from_pictures(
-        None if content is None else _read_picture(content),
-        [_read_picture(picture) for picture in styles],
-        Plan(**cli.config.data.plan.as_dict()),
+        None if content is None else read_picture(content),
+        # Read before the run is built, so that an unreadable picture is reported at once.
+        [replace(source, file=source.read()) for source in styles],
+        Plan(**config.plan.as_dict()),
+        None if style_weights is None else list(style_weights),
+        style_scale=config.style_scale,
+        style_match=config.style_match,
+        style_rotation=config.style_rotation,
+        palette=Palette(**config.palette.as_dict()),
     )
     with quiet_lightning():
         run = cli.build(
@@ -116,8 +145,8 @@ def stylize(
             owns_process=False,
         )
         run.fit()
-    height, width = run.module.image.shape[-2:]
-    return to_pil(run.module.image, data.alpha(height, width))
+    result = data.finish(run.module.image)
+    return to_pil(result, data.alpha(*result.shape[-2:]))
 
 
 def _parse_recipe(options: dict[str, Any]) -> TransferCLI:
@@ -135,7 +164,3 @@ def _drop_losses(cli: TransferCLI, has_content: bool, has_style: bool) -> None:
     needed = {"content": has_content, "style": has_style, "smooth": has_content and has_style}
     losses = cli.config.model.losses
     cli.config.model.losses = {name: loss for name, loss in losses.items() if needed.get(name, True)}
-
-
-def _read_picture(source: PictureSource) -> Picture:
-    return from_pil(source) if isinstance(source, Image.Image) else read_image(locate(os.fspath(source)))

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import nst_lightning
-from nst_lightning import InputError, stylize
+from nst_lightning import InputError, StyleSource, stylize
 from nst_lightning.functional.pixels import total_variation
 from nst_lightning.images.io import from_pil, to_pil, write_image
 from nst_lightning.images.resize import resize
@@ -101,6 +101,38 @@ def test_stylize_restores_alpha(tmp_path: Path) -> None:
 
 def test_stylize_accepts_names_of_samples() -> None:
     assert stylize_quickly("sample:cat", ["sample:waves", "sample:ink"]).size == (20, 24)
+
+
+def test_stylize_accepts_styles_with_options(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    with Image.open(style) as picture:
+        own = [StyleSource(style, 2, [0.5, 1.0]), StyleSource(picture, rotation=90), "sample:ink"]
+        first = stylize_quickly(content, own, style_match="short")
+        second = stylize_quickly(content, [picture, style, "sample:ink"], style_weights=[2, 1, 1], style_scale=[0.5, 1])
+        turned = stylize_quickly(content, StyleSource(picture, rotation=90))
+    assert first.tobytes() != second.tobytes()
+    assert turned.tobytes() == stylize_quickly(content, style, style_rotation=90).tobytes()
+    with pytest.raises(InputError, match="but got both"):
+        stylize_quickly(content, own, style_weights=[1, 1, 1])
+    with pytest.raises(InputError, match="multiple of 90"):
+        stylize_quickly(content, style, style_rotation=[0, 10])
+
+
+def test_stylize_matches_start_and_result(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    target = from_pil(Image.open(style)).image.mean((0, 2, 3))
+
+    def distance(**options: Any) -> float:
+        result = stylize_quickly(content, style, steps=1, **options)
+        return float((from_pil(result).image.mean((0, 2, 3)) - target).norm())
+
+    plain = distance()
+    assert distance(palette_start=1, palette_space="rgb") < 0.3 * plain
+    assert distance(palette_result=1) < 0.1 * plain
+    with pytest.raises(InputError, match=r"`palette.result` to be from 0 to 1"):
+        distance(palette_result=2)
+    with pytest.raises(InputError, match="a style whose colors"):
+        stylize_quickly(content, None, palette_result=1)
 
 
 def test_stylize_rejects_missing_pictures() -> None:

@@ -20,11 +20,11 @@ LAYERS: dict[str, set[str]] = {
     "samples": {"images", "video"},
     "backbones": {"functional"},
     "losses": {"backbones", "functional"},
-    "data": {"images", "samples", "video"},
+    "data": {"functional", "images", "samples", "video"},
     "training": {"backbones", "data", "functional", "images", "losses", "optim", "samples", "system"},
     "callbacks": {"data", "images", "system", "training", "video"},
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
-    "api": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system", "training"},
+    "api": {"backbones", "callbacks", "cli", "data", "functional", "images", "losses", "system", "training"},
     "study": {
         "backbones",
         "callbacks",

@@ -141,12 +141,12 @@ class FilmWriter(pl.Callback):
         self._log(run, record)
 
     def _measure(self, run: RunState) -> FrameRecord:
-        number, frames = run.stage.frame, self.film.frames
+        number = run.stage.frame
         motion = self.film.motion(number)
         error, compared = None, 0.0
         if motion is not None:
             # Read from the files, because the film consists of their 8-bit values.
-            error, compared = measure_frame(WarpingError(), frames.read(number), frames.read(number - 1), motion)
+            error, compared = measure_frame(WarpingError(), self._finish(number), self._finish(number - 1), motion)
         return FrameRecord(
             frame=number,
             time=float(self.film.timing(number + 1).times[-1]),
@@ -166,7 +166,7 @@ class FilmWriter(pl.Callback):
             for name, value in curves.items():
                 logger.experiment.add_scalar(f"film/{name}", value, record.frame)
             if record.frame % every == 0:
-                logger.experiment.add_image("film/frame", self.film.frames.read(record.frame)[0], record.frame)
+                logger.experiment.add_image("film/frame", self._finish(record.frame)[0], record.frame)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the film from all painted frames, and prints where it is."""
@@ -182,7 +182,7 @@ class FilmWriter(pl.Callback):
         """Writes the film from the first ``count`` frames into the run folder and to `output`, and prints where."""
         paths = [path for path in (self._folder and self._folder / FILM_FILE, self.output) if path is not None]
         for path in paths:
-            self._write_film(path, self.film.frames.pixels(count), count)
+            self._write_film(path, self._pixels(count), count)
             if self.film.options.compare:
                 compare_path = path.with_name(f"{path.stem}{COMPARE_SUFFIX}{path.suffix}")
                 self._write_film(compare_path, self._compare_frames(count), count)
@@ -204,16 +204,26 @@ class FilmWriter(pl.Callback):
     def _compare_frames(self, count: int) -> Iterator[Pixels]:
         """Yields the first frames with content and result next to each other."""
         contents = self.film.content_frames(self._last_stage)
-        for content, pixels in zip(contents, self.film.frames.pixels(count), strict=False):
+        for content, pixels in zip(contents, self._pixels(count), strict=False):
             yield np.hstack([np.asarray(to_pil(content)), pixels])
 
     def _make_strip(self, count: int) -> Tensor:
         """Puts evenly sampled frames next to each other, ``(3, height, width)``."""
         numbers = sorted({round(number * (count - 1) / (STRIP_FRAMES - 1)) for number in range(STRIP_FRAMES)})
-        images = [self.film.frames.read(number) for number in numbers]
+        images = [self._finish(number) for number in numbers]
         height, width = images[0].shape[-2:]
         height, width = fit_long_edge(height, width, min(256, max(height, width)))
         return torch.cat([resize(image, height, width)[0] for image in images], dim=2)
+
+    def _finish(self, number: int) -> Tensor:
+        """Reads a painted frame and gives it the colors of the result, ``(1, 3, height, width)`` in [0, 1]."""
+        return self.data.finish(self.film.frames.read(number), number)
+
+    def _pixels(self, count: int) -> Iterator[Pixels]:
+        """Yields the first frames of the film as ``(height, width, 3)``, 8-bit."""
+        if not self.data.palette.result:
+            return self.film.frames.pixels(count)
+        return (np.asarray(to_pil(self._finish(number))) for number in range(count))
 
     @property
     def _last_stage(self) -> Stage:

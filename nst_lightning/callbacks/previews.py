@@ -53,7 +53,7 @@ class ImageLogger(pl.Callback):
     def _show_image(self, run: RunState) -> None:
         # The last step of a run may have been due already.
         if self._last_step != run.step:
-            _show(run, "image/stylized", run.image)
+            _show(run, "image/stylized", run.result)
             self._last_step = run.step
 
 

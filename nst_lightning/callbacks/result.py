@@ -60,7 +60,7 @@ class ResultWriter(pl.Callback):
 
 
 def write_result(run: RunState, path: Path) -> None:
-    """Writes the current image with the content's transparency; the file includes the configuration of the run."""
+    """Writes the current result with the content's transparency; the file includes the configuration of the run."""
     config = None if run.folder is None else run.folder / CONFIG_NAME
     text = config.read_text() if config is not None and config.exists() else ""
-    write_image(path, run.image, run.data.alpha(*run.image.shape[-2:]), text)
+    write_image(path, run.result, run.data.alpha(*run.image.shape[-2:]), text)

@@ -1,7 +1,7 @@
 """The content of a run: one interface for stills, films and runs without content."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -9,6 +9,9 @@ from torch import Tensor
 from nst_lightning.data.plan import Plan, Stage
 from nst_lightning.images.io import Picture
 from nst_lightning.images.resize import fit_long_edge, resize
+
+# Gives the content the colors that a stage starts with.
+Recolor = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,13 @@ class ContentPictures:
         content: ``(1, 3, height, width)`` in [0, 1], or None.
         previous: painted frames before this one in its shot; see :attr:`StagePictures.previous`.
         start: image that the stage starts from, or None to use the initialization of the module.
+        recolored: the content with the colors of the start, or None if they are its own.
     """
 
     content: Tensor | None
     previous: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     start: Tensor | None = None
+    recolored: Tensor | None = None
 
 
 class ContentSource(ABC):
@@ -49,8 +54,31 @@ class ContentSource(ABC):
         return plan.stages()
 
     @abstractmethod
-    def pictures(self, stage: Stage) -> ContentPictures:
-        """Prepares the pictures of a stage on the CPU."""
+    def pictures(self, stage: Stage, recolor: Recolor | None = None) -> ContentPictures:
+        """Prepares the pictures of a stage on the CPU.
+
+        Args:
+            stage: the stage.
+            recolor: gives the content the colors of the start.
+        """
+
+    def shot_content(self, stage: Stage, content: Tensor) -> Tensor:
+        """Returns the first frame in the shot of a frame; the colors of both are changed in the same way.
+
+        Args:
+            stage: stage of the frame.
+            content: the frame itself, ``(1, 3, height, width)``; the result has its size.
+        """
+        return content
+
+    def shot_image(self, frame: int, image: Tensor) -> Tensor:
+        """Returns the painted first frame in the shot of a frame; see :meth:`shot_content`.
+
+        Args:
+            frame: number of the frame.
+            image: the painted frame itself.
+        """
+        return image
 
     def require_previous_frames(self, offsets: Collection[int]) -> None:  # noqa: B027 (stills need nothing)
         """Announces which previous frames the losses compare with; a still has none.
@@ -78,9 +106,10 @@ class StillContent(ContentSource):
         super().__init__(height, width, picture)
         self._image = picture.image
 
-    def pictures(self, stage: Stage) -> ContentPictures:
+    def pictures(self, stage: Stage, recolor: Recolor | None = None) -> ContentPictures:
         """See :meth:`ContentSource.pictures`."""
-        return ContentPictures(resize(self._image, *self.shape(stage.size)))
+        content = resize(self._image, *self.shape(stage.size))
+        return ContentPictures(content, recolored=None if recolor is None else recolor(content))
 
 
 class NoContent(ContentSource):
@@ -91,6 +120,6 @@ class NoContent(ContentSource):
         width: width of that picture in px.
     """
 
-    def pictures(self, stage: Stage) -> ContentPictures:
+    def pictures(self, stage: Stage, recolor: Recolor | None = None) -> ContentPictures:
         """See :meth:`ContentSource.pictures`."""
         return ContentPictures(None)

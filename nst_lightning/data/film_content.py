@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
-from nst_lightning.data.content_source import ContentPictures, ContentSource
+from nst_lightning.data.content_source import ContentPictures, ContentSource, Recolor
 from nst_lightning.data.plan import Plan, Stage
 from nst_lightning.errors import InputError
 from nst_lightning.images.resize import resize
@@ -69,6 +70,8 @@ class FilmContent(ContentSource):
         self._lookahead: Lookahead | None = None
         self._scratch: TemporaryDirectory[str] | None = None
         self._frames: PaintedFrames | None = None
+        # The first frame of the current shot and its number.
+        self._shot: tuple[int, Tensor] | None = None
 
     def stages(self, plan: Plan) -> list[Stage]:
         """See :meth:`ContentSource.stages`."""
@@ -81,7 +84,7 @@ class FilmContent(ContentSource):
             pairs = self._prepare().pairs(range(len(self.film)))
             self.options.flow.check(pairs, *self._frame_shape)
 
-    def pictures(self, stage: Stage) -> ContentPictures:
+    def pictures(self, stage: Stage, recolor: Recolor | None = None) -> ContentPictures:
         """See :meth:`ContentSource.pictures`."""
         frame = self._prepare().get(stage.frame)
         content = resize(frame.content, *self.shape(stage.size))
@@ -89,7 +92,24 @@ class FilmContent(ContentSource):
             offset: (warp(self.frames.read(stage.frame - offset), motion.flow).clamp(0, 1), motion.mask)
             for offset, motion in frame.motions.items()
         }
-        return ContentPictures(content, previous, self._blend_start(content, previous) if previous else None)
+        recolored = None if recolor is None else recolor(content)
+        start = self._blend_start(content if recolored is None else recolored, previous) if previous else None
+        return ContentPictures(content, previous, start, recolored)
+
+    def shot_content(self, stage: Stage, content: Tensor) -> Tensor:
+        """See :meth:`ContentSource.shot_content`."""
+        first = self.film.shot_start(stage.frame)
+        if stage.frame == first:
+            self._shot = first, content
+        elif self._shot is None or self._shot[0] != first or self._shot[1].shape != content.shape:
+            # A run that resumes within a shot: decoded apart from the frames that the lookahead reads.
+            self._shot = first, next(islice(self.film.frames(*content.shape[-2:]), first, None))
+        return self._shot[1]
+
+    def shot_image(self, frame: int, image: Tensor) -> Tensor:
+        """See :meth:`ContentSource.shot_image`; the first frame is read from its file."""
+        first = self.film.shot_start(frame)
+        return image if frame == first else self.frames.read(first)
 
     def _blend_start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
         """Blends the warped previous frame with the content.

@@ -1,8 +1,9 @@
 """The data module: content, styles and plan of a run."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -10,15 +11,19 @@ from torch import Tensor
 
 from nst_lightning.data.content_source import ContentSource, NoContent, StillContent
 from nst_lightning.data.film_content import FilmContent, FilmOptions
+from nst_lightning.data.palette import Palette
 from nst_lightning.data.plan import Plan, Position, Stage
+from nst_lightning.data.style_set import StyleSet
+from nst_lightning.data.style_source import StyleMatch, StyleSource, parse_styles
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
-from nst_lightning.images.resize import fit_long_edge, resize
+from nst_lightning.images.resize import resize
 from nst_lightning.samples import locate
 from nst_lightning.video.film import FrameSelection, is_film
 from nst_lightning.video.flow import Flow, resolve_flow
 
 DEFAULT_PLAN = Plan()
+DEFAULT_PALETTE = Palette()
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,12 @@ class StagePictures:
 
     Attributes:
         content: ``(1, 3, height, width)`` in [0, 1], or None.
-        styles: ``(1, 3, any, any)`` each, all with the same long edge.
-        blend_weights: weight of each style; they sum to 1.
+        styles: the styles in every size and direction in which they are used, ``(1, 3, any, any)`` each.
+        blend_weights: weight of each of `styles`; they sum to 1.
         previous: painted frames before this one in its shot, by their distance in frames. Each is warped to this frame,
             ``(1, 3, height, width)``, with the reliability of the warp, ``(1, 1, height, width)`` in [0, 1].
         start: image that the stage starts from, ``(1, 3, height, width)``, if it follows a painted frame; else None.
+        recolored: the content with the colors of the start, ``(1, 3, height, width)``, or None if they are its own.
     """
 
     content: Tensor | None
@@ -39,6 +45,12 @@ class StagePictures:
     blend_weights: list[float]
     previous: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     start: Tensor | None = None
+    recolored: Tensor | None = None
+
+    @property
+    def start_content(self) -> Tensor | None:
+        """The content as the image starts from it: with the colors of the start."""
+        return self.content if self.recolored is None else self.recolored
 
     def to(self, device: torch.device) -> "StagePictures":
         """Moves all pictures to a device."""
@@ -48,6 +60,7 @@ class StagePictures:
             blend_weights=self.blend_weights,
             previous={offset: (image.to(device), mask.to(device)) for offset, (image, mask) in self.previous.items()},
             start=None if self.start is None else self.start.to(device),
+            recolored=None if self.recolored is None else self.recolored.to(device),
         )
 
 
@@ -87,7 +100,8 @@ class TransferData(pl.LightningDataModule):
     Args:
         content: image file, film, or `sample:NAME`, whose shapes are kept; omit it for texture synthesis.
         style: image file, `sample:NAME`, or a list of them, whose colors and texture are transferred; several styles
-            are blended. Omit it for content reconstruction.
+            are blended. Omit it for content reconstruction. Instead of a file, a mapping with `file` and options of
+            this style: `weight`, `scale` and `rotation`.
         style_weights: weights of several styles, in their order; only their ratio matters. Equal by default.
         plan: sizes and numbers of steps.
         first: number of the first frame to paint, from 0.
@@ -100,13 +114,19 @@ class TransferData(pl.LightningDataModule):
         blend: start of a frame: 0 is its content, 1 the previous painted frame, warped along the flow. Where the flow
             is unreliable, half of this value applies.
         compare: whether to also write a film with content and result next to each other.
-        style_scale: size of the styles relative to the image. Larger values give larger strokes.
+        style_scale: size of the styles relative to the image, or several sizes whose statistics are averaged. Larger
+            values give larger strokes.
+        style_match: what of a style is made equal to the image before `style_scale` applies: the `long` edge, the
+            `short` edge, or the `area`.
+        style_rotation: degrees counterclockwise by which the styles are rotated, a multiple of 90, or several whose
+            statistics are averaged.
+        palette: how far colors are matched to those of the styles.
     """
 
     def __init__(
         self,
         content: str | None = None,
-        style: list[str] | str | None = None,
+        style: list[str | dict[str, Any]] | dict[str, Any] | str | None = None,
         style_weights: list[float] | None = None,
         plan: Plan = DEFAULT_PLAN,
         first: int = 0,
@@ -116,28 +136,31 @@ class TransferData(pl.LightningDataModule):
         flow: Flow | str = "dis",
         blend: float = 1.0,
         compare: bool = False,
-        style_scale: float = 1.0,
+        style_scale: float | list[float] = 1.0,
+        style_match: StyleMatch = "long",
+        style_rotation: int | list[int] = 0,
+        palette: Palette = DEFAULT_PALETTE,
     ) -> None:
         super().__init__()
-        if not 0 < style_scale < math.inf:
-            raise InputError(f"Expected `style_scale` to be positive, but got {style_scale}.")
-        self.style_files = [style] if isinstance(style, str) else style or []
-        self.blend_weights = _normalize(style_weights, len(self.style_files))
+        self.styles = StyleSet(parse_styles(style), style_weights, style_scale, style_rotation, style_match)
+        self.palette = palette
         self.content_file = content
         selection = FrameSelection(first, last, stride)
         self.film_options = FilmOptions(selection, frame_rate, resolve_flow(flow), blend, compare)
-        self.style_scale = style_scale
         self.plan = plan
         self.iterations_per_step = plan.iterations_per_step
         self.stages = plan.stages()
         self.source: ContentSource | None = None
-        self.styles: list[Picture] = []
-        self._resized_styles: tuple[int, list[Tensor]] = (0, [])
         self._resumed_at = Position(0, 0)
 
     @classmethod
     def from_pictures(
-        cls, content: Picture | None, styles: Sequence[Picture], plan: Plan, style_weights: list[float] | None = None
+        cls,
+        content: Picture | None,
+        styles: Sequence[Picture | StyleSource],
+        plan: Plan,
+        style_weights: list[float] | None = None,
+        **options: Any,
     ) -> "TransferData":
         """Creates the data of a run from pictures in memory.
 
@@ -146,14 +169,14 @@ class TransferData(pl.LightningDataModule):
             styles: pictures whose colors and texture are transferred.
             plan: sizes and numbers of steps.
             style_weights: weights of the styles; equal by default.
+            options: further arguments of the class, such as `style_scale` and `palette`.
         """
-        data = cls(plan=plan)
-        data.styles = list(styles)
-        data.blend_weights = _normalize(style_weights, len(styles))
+        sources = [StyleSource(style) if isinstance(style, Picture) else style for style in styles]
+        data = cls(plan=plan, **(options | {"style": sources, "style_weights": style_weights}))
         if content is not None:
             data.source = StillContent(content)
         elif styles:
-            data.source = NoContent(*styles[0].image.shape[-2:])
+            data.source = NoContent(*data.styles.pictures[0].image.shape[-2:])
         return data
 
     @property
@@ -173,10 +196,15 @@ class TransferData(pl.LightningDataModule):
             stage: ignored; the argument is Lightning's.
 
         Raises:
-            InputError: neither content nor style is given, or a file cannot be read.
+            InputError: neither content nor style is given, a file cannot be read, or there are no styles whose colors
+                could be matched.
         """
-        if not self.styles:
-            self.styles = [read_image(locate(style)) for style in self.style_files]
+        pictures = self.styles.pictures
+        if self.palette.is_used and not pictures:
+            raise InputError(
+                "Expected a style whose colors `palette` matches, but got none: add --data.style FILE, or set "
+                "`palette.start` and `palette.result` to 0."
+            )
         if self.source is None:
             self.source = self._open_content()
             self.stages = self.source.stages(self.plan)
@@ -187,9 +215,9 @@ class TransferData(pl.LightningDataModule):
             if is_film(path):
                 return FilmContent(path, self.film_options, self.plan.size)
             return StillContent(read_image(path))
-        if not self.styles:
+        if not self.styles.pictures:
             raise InputError("Expected a content or a style, but got neither: add --data.content FILE.")
-        return NoContent(*self.styles[0].image.shape[-2:])
+        return NoContent(*self.styles.pictures[0].image.shape[-2:])
 
     def teardown(self, stage: str) -> None:
         """Closes a film."""
@@ -206,25 +234,44 @@ class TransferData(pl.LightningDataModule):
 
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
-        pictures, styles = self._require_source().pictures(stage), self.styles_at(stage.size)
-        return StagePictures(pictures.content, styles, self.blend_weights, pictures.previous, pictures.start)
+        recolor = partial(self._recolor, stage) if self.palette.start else None
+        pictures, styles = self._require_source().pictures(stage, recolor), self.styles.resize(self.shape(stage))
+        blend_weights = [variant.weight for variant in self.styles.variants]
+        return StagePictures(
+            pictures.content, styles, blend_weights, pictures.previous, pictures.start, pictures.recolored
+        )
+
+    def _recolor(self, stage: Stage, content: Tensor) -> Tensor:
+        """Gives a content the colors that the stage starts with."""
+        return self._match_colors(content, self._require_source().shot_content(stage, content), self.palette.start)
+
+    def finish(self, image: Tensor, frame: int = 0) -> Tensor:
+        """Returns an image as a user sees it: with the colors of the styles, as far as ``palette.result`` says.
+
+        All frames of a shot have the map of its first frame, because maps of their own would flicker.
+
+        Args:
+            image: ``(1, 3, height, width)``; it stays as it is.
+            frame: number of the frame, in a film.
+
+        Returns:
+            ``(1, 3, height, width)``; `image` itself if no colors are matched.
+        """
+        if not self.palette.result:
+            return image
+        shown = image.detach().clamp(0, 1)
+        return self._match_colors(shown, self._require_source().shot_image(frame, shown), self.palette.result)
+
+    def _match_colors(self, image: Tensor, first: Tensor, strength: float) -> Tensor:
+        """Matches the colors of a frame with the map of the first frame in its shot."""
+        height, width = image.shape[-2:]
+        source = self.palette.measure(first, self.alpha(height, width))
+        return self.palette.match(image, source, self.styles.measure_colors((height, width), self.palette), strength)
 
     @property
     def canvas(self) -> tuple[int, int]:
         """Original height and width in px of the picture that gives the image its proportions, after :meth:`setup`."""
         return self._require_source().height, self._require_source().width
-
-    def styles_at(self, size: int) -> list[Tensor]:
-        """Resizes the styles for an image with a long edge of ``size`` px, ``(1, 3, any, any)`` each."""
-        # Consecutive frames of a film have the same size.
-        if self._resized_styles[0] != size:
-            long_edge = max(1, round(size * self.style_scale))
-            resized = []
-            for style in self.styles:
-                height, width = style.image.shape[-2:]
-                resized.append(resize(style.image, *fit_long_edge(height, width, long_edge)))
-            self._resized_styles = size, resized
-        return self._resized_styles[1]
 
     def alpha(self, height: int, width: int) -> Tensor | None:
         """Returns the opacity of the content, ``(1, 1, height, width)`` in [0, 1], or None if it is opaque."""
@@ -263,14 +310,3 @@ class TransferData(pl.LightningDataModule):
         if self.source is None:
             raise RuntimeError("Expected TransferData to be set up: call setup() first.")
         return self.source
-
-
-def _normalize(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Scales the weights of the styles so that they sum to 1."""
-    if weights is None:
-        return [1 / count for _ in range(count)]
-    if len(weights) != count or not weights or min(weights) < 0 or sum(weights) <= 0:
-        raise InputError(
-            f"Expected `style_weights` to have a value of 0 or more for each of the {count} styles, but got {weights}."
-        )
-    return [weight / sum(weights) for weight in weights]

@@ -201,7 +201,7 @@ class StyleTransfer(pl.LightningModule):
         if pictures.start is not None:
             return pictures.start
         style = pictures.styles[0] if pictures.styles else None
-        return initial_image(self.initialization, pictures.content, style, *shape, torch.initial_seed())
+        return initial_image(self.initialization, pictures.start_content, style, *shape, torch.initial_seed())
 
     def on_train_start(self) -> None:
         """Enters the stage of a new or resumed run."""
@@ -246,6 +246,11 @@ class StyleTransfer(pl.LightningModule):
 
     def _start_counting(self) -> None:
         self.stage_step, self.objectives, self.has_converged = 0, StageObjectives(), False
+
+    @property
+    def entered_stage(self) -> Stage | None:
+        """The stage of the image, also after the last step, when Lightning counts one epoch more; None before it."""
+        return self._stage
 
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Sets the targets of a stage; the style's stay if they are the same as in the previous stage."""

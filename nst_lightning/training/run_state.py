@@ -49,6 +49,12 @@ class RunState:
         return self.module.image.detach()
 
     @property
+    def result(self) -> Tensor:
+        """The image as users see it; see :meth:`nst_lightning.data.transfer.TransferData.finish`."""
+        stage = self.module.entered_stage
+        return self.data.finish(self.image, 0 if stage is None else stage.frame)
+
+    @property
     def terms(self) -> dict[str, Tensor]:
         """The weighted terms at the last evaluation by name, and their sum as ``total``; scalars."""
         return self.module.terms

@@ -7,14 +7,13 @@ from torch import Tensor, nn
 
 from nst_lightning.__main__ import main
 from nst_lightning.callbacks import ImageAveraging
-from nst_lightning.data.content_source import StillContent
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
 from nst_lightning.losses import ContentLoss
 from nst_lightning.training.module import StyleTransfer
-from tests.helpers import CONFIGS, QUICK, TinyBackbone, smooth_image, write_pair
+from tests.helpers import CONFIGS, QUICK, TinyBackbone, write_pair
 
 
 def test_average_equals_the_closed_form() -> None:
@@ -63,12 +62,3 @@ def test_run_with_averaging_and_a_ladder_resumes_bitwise(tmp_path: Path, monkeyp
     for cut in (2, 4, 6):
         paint(f"cut{cut}", f"--trainer.max_steps={cut}")
         assert torch.equal(paint(f"cut{cut}", "--ckpt_path=last"), whole), cut
-
-
-def test_style_size_option() -> None:
-    data = TransferData(plan=Plan(size=40), style_scale=1.5)
-    data.source, data.styles = StillContent(Picture(smooth_image(30, 40))), [Picture(smooth_image(100, 50))]
-    data.blend_weights = [1.0]
-    assert data.pictures(data.stages[0]).styles[0].shape[-2:] == (60, 30)
-    with pytest.raises(InputError, match="style_scale"):
-        TransferData(style_scale=0)

@@ -33,8 +33,8 @@ def test_image_without_content_has_the_aspect_ratio_of_the_style(tmp_path: Path)
 
 def test_blend_weights_of_styles_sum_to_one() -> None:
     pictures = [Picture(smooth_image(8, 8, seed)) for seed in (1, 2)]
-    assert TransferData.from_pictures(None, pictures, Plan()).blend_weights == [0.5, 0.5]
-    assert TransferData.from_pictures(None, pictures, Plan(), [1.0, 3.0]).blend_weights == [0.25, 0.75]
+    assert TransferData.from_pictures(None, pictures, Plan()).styles.blend_weights == [0.5, 0.5]
+    assert TransferData.from_pictures(None, pictures, Plan(), [1.0, 3.0]).styles.blend_weights == [0.25, 0.75]
     for wrong in ([], [1.0], [0.0, 0.0], [2.0, -1.0]):
         with pytest.raises(InputError, match="for each of the 2 styles"):
             TransferData.from_pictures(None, pictures, Plan(), wrong)
@@ -67,10 +67,12 @@ def test_step_loader_counts_steps() -> None:
 
 def test_stage_pictures_all_move_to_a_device() -> None:
     image = smooth_image(8, 8)
-    moved = StagePictures(image, [image], [1.0], {1: (image, image[:, :1])}, image).to(torch.device("meta"))
+    moved = StagePictures(image, [image], [1.0], {1: (image, image[:, :1])}, image, image).to(torch.device("meta"))
     assert moved.content is not None
     assert moved.start is not None
-    tensors = [moved.content, *moved.styles, *moved.previous[1], moved.start]
+    assert moved.recolored is not None
+    assert moved.start_content is moved.recolored
+    tensors = [moved.content, *moved.styles, *moved.previous[1], moved.start, moved.recolored]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert moved.blend_weights == [1.0]
 

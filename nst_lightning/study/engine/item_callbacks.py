@@ -73,7 +73,7 @@ class ItemWriter(Callback):
 
     def _write(self, number: int, state: RunState, step: int | None) -> None:
         assert isinstance(state.data, BatchData)
-        image = state.image[number : number + 1]
+        image = state.data.items[number].finish(state.image[number : number + 1])
         alpha = state.data.items[number].alpha(*image.shape[-2:])
         folder = self.runs[number].folder(self.output)
         write_image(picture_path(folder, step), image, alpha, (folder / CONFIG_NAME).read_text())

@@ -6,6 +6,7 @@ from typing import Any
 
 from PIL import Image
 
+from nst_lightning.data.style_source import parse_styles
 from nst_lightning.study.engine.run_records import FILM_FILES, picture_path, read_failure, read_status, read_summary
 from nst_lightning.study.report.input_copies import InputCopies
 from nst_lightning.study.spec.grid import Variant
@@ -145,8 +146,7 @@ class PageDataBuilder:
         images = []
         for name in ("content", "style"):
             values = [] if f"data.{name}" in in_headers else figure.option_values("data", name)
-            files = [file for value in values for file in (value if isinstance(value, list) else [value])]
-            for file in dict.fromkeys(files):
+            for file in dict.fromkeys(file for value in values for file in _list_files(value)):
                 src = self._inputs.path(file)
                 if src:
                     images.append(LabeledImage(name, src, f"The {name}"))
@@ -177,8 +177,13 @@ class PageDataBuilder:
             tile.width, tile.height = image.size
         data = cell.run.configuration["data"]
         tile.content = self._inputs.path(data["content"], (tile.height, tile.width))
-        styles = data["style"] if isinstance(data["style"], list) else [data["style"]]
+        styles = _list_files(data["style"])
         tile.style = self._inputs.path(styles[0]) if styles else ""
+
+
+def _list_files(value: Any) -> list[str]:
+    """Lists the files that the value of ``data.content`` or ``data.style`` names."""
+    return [str(style.file) for style in parse_styles(value)]
 
 
 def collect_terms(study: ResolvedStudy, output: Path) -> list[str]:

@@ -140,10 +140,10 @@ class Study:
 
 
 def flatten_options(options: Options, prefix: str = "") -> Options:
-    """Flattens nested options of `fit` to dotted names; a class with its arguments stays one value."""
+    """Flattens nested options of `fit` to dotted names; a class with its arguments and a style stay one value."""
     flat: Options = {}
     for name, value in options.items():
-        if isinstance(value, dict) and value and "class_path" not in value:
+        if isinstance(value, dict) and value and not {"class_path", "file"} & value.keys():
             flat |= flatten_options(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value

@@ -81,7 +81,8 @@ def _create_variants(section: Section) -> dict[str, list[Variant]]:
             continue
         axes[name] = []
         for value in values:
-            picture = value if name in PICTURE_OPTIONS and isinstance(value, str) else None
+            file = value.get("file") if isinstance(value, dict) else value
+            picture = file if name in PICTURE_OPTIONS and isinstance(file, str) else None
             label = value_label(value)
             # Pictures and layers explain themselves; a number needs the name of its option.
             if picture is None and "conv" not in label and "relu" not in label:

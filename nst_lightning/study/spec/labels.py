@@ -21,7 +21,13 @@ def axis_label(option: str) -> str:
 
 
 def value_label(value: Any) -> str:
-    """Labels a value: ``conv_1-5`` for a list of layers, ``1e6`` for a number, ``harbour`` for a picture file."""
+    """Labels a value: ``conv_1-5`` for a list of layers, ``1e6`` for a number, ``harbour`` for a picture file.
+
+    A style with options of its own is ``glass scale 0.5``.
+    """
+    if isinstance(value, dict) and "file" in value:
+        options = [f"{name} {value_label(option)}" for name, option in value.items() if name != "file"]
+        return " ".join([value_label(value["file"]), *options])
     if isinstance(value, dict):
         return str(value.get("class_path", value)).rsplit(".", 1)[-1]
     if isinstance(value, list):

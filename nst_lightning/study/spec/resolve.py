@@ -11,6 +11,7 @@ import yaml
 
 from nst_lightning.cli.old_names import current_name
 from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.style_source import parse_styles
 from nst_lightning.errors import UsageError
 from nst_lightning.training.console import quiet_lightning
 
@@ -47,6 +48,7 @@ class ConfigurationResolver:
             args.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
         with quiet_lightning():
             cli = TransferCLI(args)
+        parse_styles(cli.config.data.style)
         configuration: Configuration = yaml.safe_load(cli.parser.dump(cli.config, skip_unset=False))
         return configuration
 

@@ -29,7 +29,13 @@ _KEYED_CLASS_PATHS = {
 # Options that are newer than the first keys, with their defaults; `*` is the name of a term. A key contains them only
 # where they have other values, so that runs that were painted before are recognized.
 _LATER_OPTIONS: dict[str, Any] = {
+    "data.palette": {},
+    "data.palette.result": 0,
+    "data.palette.space": "oklab",
+    "data.palette.start": 0,
     "data.plan.tolerance": None,
+    "data.style_match": "long",
+    "data.style_rotation": 0,
     "model.strength": 0.5,
     "model.losses.*.init_args.at": None,
     "model.losses.*.init_args.matched": 0.0,
@@ -115,9 +121,10 @@ def input_files(configuration: Configuration) -> set[str]:
 
 
 def _replace_lists(value: Any) -> Any:
-    """Replaces lists by mappings and renames ``class_path``, so that `flatten_options` reaches every value."""
+    """Replaces lists by mappings and renames ``class_path`` and ``file``, so that all values are reached."""
+    # `flatten_options` keeps mappings with these keys as one value.
     if isinstance(value, dict):
-        return {("class" if key == "class_path" else key): _replace_lists(v) for key, v in value.items()}
+        return {{"class_path": "class", "file": "path"}.get(key, key): _replace_lists(v) for key, v in value.items()}
     return {str(n): _replace_lists(item) for n, item in enumerate(value)} if isinstance(value, list) else value
 
 

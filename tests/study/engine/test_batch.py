@@ -44,6 +44,23 @@ def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
         assert float(one["total"]) == pytest.approx(float(many["total"]), rel=1e-4)
 
 
+def test_batch_of_styles_with_options_and_a_palette_equals_single_runs(tmp_path: Path) -> None:
+    axes: dict[str, list[Any]] = {"data.style": [{"file": "style.png", "rotation": [0, 90]}, "sample:waves"]}
+    plan = {"size": 32, "steps": 3}
+    data = {"content": "content.png", "plan": plan, "style_scale": [0.5, 1], "palette": {"start": 0.5, "result": 1}}
+    write_study(tmp_path, create_section(axes=axes, data=data, trainer={"precision": "32-true"}))
+    assert run_study(output="single") == 0
+    assert run_study("--batch=2", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 1
+    single, batch = read_pictures("single"), read_pictures("batch")
+    assert list(single) == list(batch)
+    for name, image in single.items():
+        # The match scales small differences.
+        assert (image - batch[name]).abs().max() < 4 / 255, name
+    page = Path("single/index.html").read_text()
+    assert "style rotation 0, 90" in page
+
+
 def test_batch_uses_the_options_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training_steps = []
 

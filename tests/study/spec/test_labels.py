@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
         ("pictures/my photo.jpg", "my photo"),
         ("noise", "noise"),
         ({"class_path": "torch.optim.Adam"}, "Adam"),
+        ({"file": "sample:glass", "scale": 0.5, "rotation": [0, 90]}, "glass scale 0.5 rotation 0, 90"),
     ],
 )
 def test_value_label_is_short(value: Any, word: str) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from nst_lightning.study.spec.folder_study import create_folder_study
 from nst_lightning.study.spec.resolve import Configuration, ConfigurationResolver
-from nst_lightning.study.spec.run_key import folder_run_key, run_key
+from nst_lightning.study.spec.run_key import folder_run_key, input_files, run_key
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
 from tests.helpers import TRANSFER
@@ -134,3 +134,30 @@ def test_folder_run_key_equals_that_of_the_first_recipe() -> None:
     # Noise depends on the seed: with the first recipe, whose seed was 0, it is another run.
     noise = resolve(initialization="noise")
     assert folder_run_key(noise) == run_key(noise)
+
+
+def test_run_key_contains_later_options_only_where_they_differ() -> None:
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
+    # The key of this configuration before these options existed.
+    assert run_key(configuration) == "dbc5de78736dfa47"
+    before = copy.deepcopy(configuration)
+    for name in ("style_match", "style_rotation", "palette"):
+        del before["data"][name]
+    assert run_key(before) == run_key(configuration)
+    changes: list[dict[str, Any]] = [{"style_match": "area"}, {"style_rotation": 90}, {"style_scale": [0.5, 1.0]}]
+    changes += [{"palette": configuration["data"]["palette"] | {name: 0.5}} for name in ("start", "result")]
+    keys = {run_key(configuration | {"data": configuration["data"] | change}) for change in changes}
+    assert len({*keys, run_key(configuration)}) == 1 + len(changes)
+
+
+def test_run_key_follows_the_files_of_styles_with_options() -> None:
+    Path("style.png").write_bytes(b"first")
+    configuration = ConfigurationResolver().resolve(
+        [Path(TRANSFER)], {"data.style": ["sample:waves", {"file": "style.png", "scale": 0.5}]}
+    )
+    assert input_files(configuration) == {"sample:harbour", "sample:waves", "style.png"}
+    first = run_key(configuration)
+    Path("style.png").write_bytes(b"second")
+    assert run_key(configuration) != first
+    single = configuration | {"data": configuration["data"] | {"style": {"file": "style.png"}}}
+    assert input_files(single) == {"sample:harbour", "style.png"}

@@ -124,3 +124,14 @@ def test_assignment_contains_every_figure_of_the_report() -> None:
         assert losses["content"]["init_args"]["layers"] == ["conv_3"]
         assert losses["style"]["init_args"]["whitening"] is None
     assert resolved.sections[2].notes == ["SlimVGG19 ends at conv_13: conv_14, conv_15 left out."]
+
+
+def test_style_with_options_of_its_own(tmp_path: Path) -> None:
+    own = {"file": "style.png", "scale": 0.5}
+    axes = {"data.style": ["style.png", own, ["sample:ink", own]]}
+    (section,) = resolve_study(tmp_path, create_section(axes=axes), data={"style": own | {"scale": 2}}).sections
+    assert [run.configuration["data"]["style"] for run in section.runs] == ["style.png", own, ["sample:ink", own]]
+    (shared,) = resolve_study(tmp_path, create_section(axes={"seed_everything": [1]}, data={"style": own})).runs
+    assert shared.configuration["data"]["style"] == own
+    with pytest.raises(InputError, match="did you mean 'rotation'"):
+        resolve_study(tmp_path, create_section(axes={"data.style": [own | {"rotate": 90}]}))
