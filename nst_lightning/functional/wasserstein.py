@@ -9,7 +9,7 @@ from torch.nn import functional
 
 # Both covariances get this share of the target's mean variance added to their diagonals, so that both have roots and
 # the weakest directions, whose error has the steepest gradient, do not slow down the others. With a constant 1e-4, as
-# in crowsonkb/style-transfer-pytorch, four 384 px results of best.yaml were 1.1 to 1.7 times as far from the style
+# in crowsonkb/style-transfer-pytorch, four 384 px results with this loss were 1.1 to 1.7 times as far from the style
 # (W2 without noise in the real VGG-19). Shares of 1e-2 and 3e-2 do as well as 1e-3.
 NOISE_SHARE = 1e-3
 

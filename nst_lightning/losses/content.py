@@ -64,8 +64,7 @@ class SelfSimilarityLoss(FeatureLoss):
     Content loss of Kolkin et al. 2019 (STROTSS): the sum of absolute differences between the matrices of
     :func:`nst_lightning.functional.similarity.self_similarity`, divided by the number of samples, between 0 and 2 for
     every layer, size and network. Unlike :class:`ContentLoss`, it leaves colors and textures free as long as equal
-    things stay equal. Start with a `weight` of 5: at conv4_2 it has about the effect of a :class:`ContentLoss` of 0.06,
-    the content weight of `configs/best.yaml`.
+    things stay equal. Start with a `weight` of 5: at conv4_2 it has about the effect of a :class:`ContentLoss` of 0.06.
 
     Args:
         layers: names of the backbone's layers, or ``image`` for the pixels; deep ones, such as conv4_2.
