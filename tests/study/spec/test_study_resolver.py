@@ -113,6 +113,9 @@ def test_assignment_contains_every_figure_of_the_report() -> None:
     cells = [sum(len(figure.cells) for figure in part.figures) for part in resolved.sections]
     assert cells == [4, 2, 8, 4, 4, 7, 2, 2, 2]
     assert "transfer.yaml" not in {section.config for section in study.sections}
+    for run in resolved.sections[2].runs:
+        style = run.configuration["model"]["losses"]["style"]["init_args"]
+        assert (style["weight"], style["whitening"], len(style["layers"]) >= 5) == (1e6, None, True)
     for run in (run for part in resolved.sections[3:8] for run in part.runs):
         plan, losses = run.configuration["data"]["plan"], run.configuration["model"]["losses"]
         assert (plan["ladder"], plan["steps"] in (300, 1000, 6000), run.configuration["seed_everything"]) == (
