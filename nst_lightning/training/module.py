@@ -281,8 +281,8 @@ class StyleTransfer(pl.LightningModule):
                 self.image.copy_(restore_details(image, content, previous, self.strength))
 
     def content_at(self, data: TransferData, stage: Stage) -> Tensor | None:
-        """Returns the content at the size of a stage, ``(batch, 3, height, width)``, on the CPU, or None."""
-        return data.pictures(stage).content
+        """Returns the content that a run starts from at the size of a stage, ``(batch, 3, height, width)``, or None."""
+        return data.pictures(stage).start_content
 
     # Optimization
 

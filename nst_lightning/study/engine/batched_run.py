@@ -94,7 +94,7 @@ class BatchTransfer(StyleTransfer):
     def content_at(self, data: TransferData, stage: Stage) -> Tensor | None:
         """Returns the contents of the items at the size of a stage; None if one has none."""
         assert isinstance(data, BatchData)
-        contents = [item_data.pictures(stage).content for item_data in data.items]
+        contents = [item_data.pictures(stage).start_content for item_data in data.items]
         known = [content for content in contents if content is not None]
         return torch.cat(known) if len(known) == len(contents) else None
 
