@@ -62,7 +62,7 @@ def stylize(
         style: path or PIL image, or several of them, whose colors and texture are used, or None. A
             :class:`nst_lightning.StyleSource` also has a weight, sizes and rotations of its own.
         size: long edge of the result in px.
-        steps: evaluations of the objective.
+        steps: evaluations of the objective at each size but the first one, which has those of the recipe.
         content_weight: factor on the content term.
         style_weight: factor on the style term, a whitened :class:`nst_lightning.GramLoss`.
         smooth_weight: factor on the total variation, which is part of the objective if there are content and style.
