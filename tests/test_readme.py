@@ -139,7 +139,7 @@ def test_readme_sweep_has_ten_lines_and_paints_six_runs(working_folder: Path) ->
     assert len(SWEEPS) == 1
     assert len(SWEEPS[0].splitlines()) == 10
     (working_folder / "configs").symlink_to(CONFIGS)
-    Path("short.yaml").write_text("trainer: {max_steps: 2}")
+    Path("short.yaml").write_text("{trainer: {max_steps: 2}, data: {plan: {steps: 200}}}")
     assert main(["study", "--config=sweep.yaml", "--config=short.yaml", "--size=32", "--output=out"]) == 0
     assert len(list(Path("out/runs").iterdir())) == 6
 

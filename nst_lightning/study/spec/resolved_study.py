@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nst_lightning.data.plan import Plan
 from nst_lightning.study.spec.declaration import Section, Study
 from nst_lightning.study.spec.grid import Layout
 from nst_lightning.study.spec.resolve import Configuration
@@ -26,8 +27,8 @@ class StudyRun:
 
     @property
     def steps(self) -> int:
-        """Steps at the largest size of the run's plan, at most ``trainer.max_steps``; a measure of its length."""
-        steps: int = self.configuration["data"]["plan"]["steps"]
+        """Steps of the run's plan for a still, at most ``trainer.max_steps``; a measure of its length."""
+        steps = planned_steps(self.configuration)
         most: int = self.configuration["trainer"]["max_steps"]
         return steps if most < 0 else min(steps, most)
 
@@ -38,6 +39,15 @@ class StudyRun:
             output: folder of the study.
         """
         return output / "runs" / self.key
+
+
+def planned_steps(configuration: Configuration) -> int:
+    """Returns the number of steps at all sizes of a plan, for a still or the first frame of a film.
+
+    Args:
+        configuration: configuration of `fit` with all options.
+    """
+    return sum(stage.steps for stage in Plan(**configuration["data"]["plan"]).stages())
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,20 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nst_lightning.errors import InputError
+from nst_lightning.errors import InputError, UsageError
 from nst_lightning.study.spec.config_files import locate_config
 from nst_lightning.study.spec.declaration import STEP_AXIS, Section, Study
 from nst_lightning.study.spec.grid import Combination, create_layouts
 from nst_lightning.study.spec.missing_layers import drop_missing_layers
 from nst_lightning.study.spec.resolve import Configuration, ConfigurationResolver, check_axis
-from nst_lightning.study.spec.resolved_study import Cell, Figure, ResolvedSection, ResolvedStudy, StudyRun
+from nst_lightning.study.spec.resolved_study import (
+    Cell,
+    Figure,
+    ResolvedSection,
+    ResolvedStudy,
+    StudyRun,
+    planned_steps,
+)
 from nst_lightning.study.spec.run_key import run_key
 
 SIZE_OPTION = "data.plan.size"
@@ -65,6 +72,11 @@ class StudyResolver:
                 if cell is not None:
                     cells[row, column] = cell
             figures.append(Figure(layout, cells))
+        if not any(figure.cells for figure in figures):
+            raise UsageError(
+                f"Expected `snapshots` of {section.title!r} that its runs reach, but all runs end before step "
+                f"{min(section.snapshots)}: lower them, or raise data.plan.steps."
+            )
         return ResolvedSection(section, figures, list(notes))
 
     def _resolve_cell(
@@ -84,7 +96,7 @@ class StudyResolver:
         # Before the key is computed: a run without these layers is another run.
         if section.missing_layers == "drop":
             notes |= dict.fromkeys(drop_missing_layers(configuration))
-        steps = configuration["data"]["plan"]["steps"]
+        steps = planned_steps(configuration)
         if step is not None and step > steps:
             return None
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from nst_lightning.errors import InputError
+from nst_lightning.errors import InputError, UsageError
 from nst_lightning.study.spec.config_files import locate_config
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
@@ -138,3 +138,18 @@ def test_style_with_options_of_its_own(tmp_path: Path) -> None:
     assert shared.configuration["data"]["style"] == own
     with pytest.raises(InputError, match="did you mean 'rotation'"):
         resolve_study(tmp_path, create_section(axes={"data.style": [own | {"rotate": 90}]}))
+
+
+def test_snapshots_count_the_steps_of_all_sizes(tmp_path: Path) -> None:
+    plan = {"size": 64, "ladder": "octaves", "smallest": 32, "first_steps": 7, "steps": 5}
+    section = create_section(data={"plan": plan}, axes={"seed_everything": [1]}, snapshots=[4, 12])
+    (resolved_section,) = resolve_study(tmp_path, section).sections
+    cells = resolved_section.figures[0].cells
+    # 7 steps at 32 px and 5 at 64 px: step 4 is a snapshot, step 12 the end.
+    assert [cell.step for cell in cells.values()] == [4, None]
+    assert {cell.run.steps for cell in cells.values()} == {12}
+
+
+def test_snapshots_beyond_the_end_of_all_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="end before step 1000"):
+        resolve_study(tmp_path, create_section(snapshots=[1000, 2000]))
