@@ -36,10 +36,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def write_position(checkpoint: dict[str, Any], position: Position, optimizer: str) -> None:
-    """Adds to a checkpoint the position of the run and the name of the optimizer whose state it holds."""
+def write_position(checkpoint: dict[str, Any], position: Position, optimizer: str, threads: int | None = None) -> None:
+    """Adds to a checkpoint the position of the run and what its bits depend on.
+
+    Args:
+        checkpoint: the checkpoint, changed in place.
+        position: position of the run.
+        optimizer: name of the optimizer whose state the checkpoint holds.
+        threads: number of threads of a run on a CPU.
+    """
     entry = {"version": __version__, "stage": position.stage, "step": position.step, "optimizer": optimizer}
-    checkpoint[CHECKPOINT_KEY] = entry
+    checkpoint[CHECKPOINT_KEY] = entry if threads is None else entry | {"threads": threads}
+
+
+def read_threads(checkpoint: Mapping[str, Any]) -> int | None:
+    """Returns the number of threads that a checkpoint was made with, or None if it has none.
+
+    Checkpoints of version 0.1, of GPUs and of other programs have none.
+    """
+    threads: int | None = checkpoint.get(CHECKPOINT_KEY, {}).get("threads")
+    return threads
 
 
 def read_position(checkpoint: Mapping[str, Any], shapes: Sequence[tuple[int, int]], optimizer: str) -> Position:
