@@ -43,10 +43,12 @@ def choose_threads(threads: Threads, stored: int | None = None, is_resumed: bool
         is_resumed: whether there is a checkpoint. One without a number was made with torch's setting.
     """
     limit = thread_limit()
+    # A number of the parser has a class of its own, which a checkpoint must not contain.
+    given = None if threads == "auto" else int(threads)
     if not is_resumed:
-        return _choose_free_cores(limit) if threads == "auto" else ThreadChoice(threads)
+        return _choose_free_cores(limit) if given is None else ThreadChoice(given)
     wanted = torch.get_num_threads() if stored is None else stored
-    number = min(wanted, limit) if threads == "auto" else threads
+    number = min(wanted, limit) if given is None else given
     if stored is None or number == stored:
         return ThreadChoice(number)
     return ThreadChoice(

@@ -11,15 +11,13 @@ from nst_lightning.system import threads
 from nst_lightning.system.processor_load import LoadMeter
 from nst_lightning.training.resume import CHECKPOINT_KEY
 from tests.cli.transfer_run import read_checkpoint, run_folder
+from tests.helpers import fake_threads
 
 
-@pytest.fixture
-def two_threads() -> Any:
-    """Torch would use two threads. The tests share the cores, so pictures here are small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch would use two threads."""
+    fake_threads(monkeypatch, 2)
 
 
 def set_load(monkeypatch: pytest.MonkeyPatch, free: float, cores: float = 2.0) -> None:
@@ -35,7 +33,7 @@ def read_numbers(number: int = 0) -> tuple[Any, Any]:
 
 
 def test_auto_paints_with_one_thread_on_a_busy_machine(
-    run_transfer: Any, two_threads: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_transfer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_load(monkeypatch, free=1.0)
     assert run_transfer() == 0
@@ -47,7 +45,7 @@ def test_auto_paints_with_one_thread_on_a_busy_machine(
 
 
 def test_auto_uses_all_cores_of_an_idle_machine(
-    run_transfer: Any, two_threads: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_transfer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_load(monkeypatch, free=2.0)
     assert run_transfer() == 0
@@ -61,7 +59,7 @@ def test_given_number_of_threads_is_used_and_stored(run_transfer: Any) -> None:
 
 
 def test_number_of_threads_of_a_saved_configuration_is_repeated(
-    run_transfer: Any, two_threads: None, monkeypatch: pytest.MonkeyPatch
+    run_transfer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_load(monkeypatch, free=1.0)
     assert run_transfer() == 0
@@ -73,7 +71,6 @@ def test_number_of_threads_of_a_saved_configuration_is_repeated(
 @pytest.mark.parametrize(("at_first", "later"), [(1.0, 2.0), (2.0, 0.0)])
 def test_resumed_run_honors_the_stored_threads_bitwise(
     run_transfer: Any,
-    two_threads: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     at_first: float,
@@ -107,7 +104,7 @@ def test_given_number_wins_over_the_stored_one_and_is_announced(
 
 
 def test_old_checkpoint_without_threads_resumes_with_the_setting_of_torch(
-    run_transfer: Any, two_threads: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_transfer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_load(monkeypatch, free=0.0)
     assert run_transfer("--threads=2", "--data.plan.steps=4") == 0

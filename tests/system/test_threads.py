@@ -6,13 +6,14 @@ import torch
 from nst_lightning.system import processor_load, threads
 from nst_lightning.system.processor_load import LoadMeter
 from nst_lightning.system.threads import choose_threads, paints_on_cpu, restore_threads, thread_limit, whole_free_cores
+from tests.helpers import fake_threads
 from tests.system.fake_machine import FakeMachine
 
 
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch would use two threads."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    fake_threads(monkeypatch, 2)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_auto_says_why_it_takes_fewer_threads(machine: FakeMachine, meter: LoadM
 
 
 def test_auto_measures_nothing_with_a_single_thread(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # as with OMP_NUM_THREADS=1
+    fake_threads(monkeypatch, 1)  # as with OMP_NUM_THREADS=1
     assert choose_threads("auto") == threads.ThreadChoice(1)
     assert machine.clock == 100
 
@@ -50,7 +51,7 @@ def test_auto_measures_nothing_with_a_single_thread(machine: FakeMachine, monkey
 def test_auto_takes_no_more_threads_than_torch(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.cores += [dict(machine.cores[0]) for _ in range(6)]
     machine.allowed = list(range(8))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    fake_threads(monkeypatch, 3)
     monkeypatch.setattr(threads, "LOAD_METER", LoadMeter())
     assert choose_threads("auto").number == 3
 

@@ -9,8 +9,8 @@ from nst_lightning.system.memory import free_bytes
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.system.threads import paints_on_cpu, thread_limit, whole_free_cores
 
-# Most pixels of a step for which several processes of one thread are faster than one with several threads.
-LARGEST_PIXELS = 256 * 256
+# Largest size in px at which several processes of one thread are faster than one with several threads.
+LARGEST_SIZE = 384
 
 # Pixels of all steps from which on the start of processes, of a few seconds, is earned back: 300 steps at 256 px.
 LEAST_WORK = 300 * 256 * 256
@@ -31,7 +31,7 @@ def choose_process_count(jobs: Sequence[PaintJob]) -> int:
         return 1
     pixels = [_count_pixels(job) for job in jobs]
     work = sum(count * job.runs[0].steps for count, job in zip(pixels, jobs, strict=True))
-    if max(pixels) > LARGEST_PIXELS or work < LEAST_WORK:
+    if max(pixels) > LARGEST_SIZE**2 or work < LEAST_WORK:
         return 1
     free = free_bytes(torch.device("cpu")) or 0
     by_memory = free // (PROCESS_BYTES + PIXEL_BYTES * max(pixels))
