@@ -1,5 +1,6 @@
 """A machine whose counters of used time a test advances."""
 
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -24,9 +25,9 @@ class FakeMachine:
         self.cores = [dict.fromkeys(CoreTimes._fields, 10.0) for _ in range(2)]
         self.allowed = [0, 1]
         monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [CoreTimes(**core) for core in self.cores])
-        monkeypatch.setattr(processor_load.time, "process_time", lambda: self.own)
-        monkeypatch.setattr(processor_load.time, "monotonic", lambda: self.clock)
-        monkeypatch.setattr(processor_load.time, "sleep", self.pass_time)
+        monkeypatch.setattr(time, "process_time", lambda: self.own)
+        monkeypatch.setattr(time, "monotonic", lambda: self.clock)
+        monkeypatch.setattr(time, "sleep", self.pass_time)
         monkeypatch.setattr(processor_load, "allowed_cores", lambda: self.allowed)
         monkeypatch.setattr(processor_load, "CONTROL_GROUPS", control_groups)
 

@@ -135,8 +135,13 @@ def test_meter_of_the_process_has_begun_before_the_command_is_imported(monkeypat
     monkeypatch.setattr(__main__, "LOAD_METER", processor_load.LoadMeter())
     monkeypatch.setattr(__main__, "request_huge_pages", lambda: None)
     monkeypatch.setattr(processor_load.LoadMeter, "start", lambda self: begun.append("meter"))
-    monkeypatch.setattr(__main__, "import_module", lambda name: begun.append(name) or __main__)
+
+    def import_module(name: str) -> object:
+        begun.append("import")
+        return __main__
+
+    monkeypatch.setattr(__main__, "import_module", import_module)
     for command in __main__.COMMANDS:
         begun.clear()
         __main__.import_command(command)
-        assert begun[:-1] == (["meter"] if command in {"fit", "study"} else [])
+        assert begun == (["meter", "import"] if command in {"fit", "study"} else ["import"])
