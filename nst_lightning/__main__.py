@@ -9,6 +9,7 @@ from importlib import import_module
 
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
+from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
 
 # The function of each command and a line of help. The module is imported when its command runs, so that help is quick.
@@ -77,7 +78,9 @@ def import_command(name: str) -> Callable[[list[str]], int]:
         name: one of `COMMANDS`.
     """
     if name in {"fit", "study"}:
-        request_huge_pages()  # before torch is imported
+        # Before torch is imported: it reads a setting, and the measurement of the load ends when the run is built.
+        request_huge_pages()
+        LOAD_METER.start()
     module, _, function = COMMANDS[name][0].partition(":")
     command: Callable[[list[str]], int] = getattr(import_module(module), function)
     return command

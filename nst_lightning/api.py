@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
 from lightning.pytorch.cli import OptimizerCallable
 from PIL import Image
 
@@ -20,6 +21,7 @@ from nst_lightning.functional.color import ColorSpace
 from nst_lightning.images.io import to_pil
 from nst_lightning.losses import Loss
 from nst_lightning.system.precision import Precision
+from nst_lightning.system.threads import Threads, restore_threads
 from nst_lightning.training.console import quiet_lightning
 
 
@@ -50,6 +52,7 @@ def stylize(
     seed: int | None = None,
     accelerator: str = "auto",
     precision: Precision | None = None,
+    threads: Threads | None = None,
     progress: bool = True,
 ) -> Image.Image:
     """Paints a picture in the style of another one and returns it; writes nothing.
@@ -87,6 +90,8 @@ def stylize(
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
         precision: precision of the network, ``32-true`` or ``bf16-mixed``; by default the second if it is native to the
             hardware.
+        threads: number of threads on a CPU during the call, or ``auto`` to leave out cores that other processes use;
+            by default torch's setting.
         progress: whether to show a progress bar.
 
     Returns:
@@ -119,6 +124,7 @@ def stylize(
         "seed_everything": seed,
         "trainer.accelerator": accelerator,
         "trainer.precision": precision,
+        "threads": torch.get_num_threads() if threads is None else threads,
     }
     # Objects replace what the recipe configures; None keeps it.
     replaced = {"losses": losses, "optimizer": optimizer, "backbone": backbone}
@@ -137,7 +143,7 @@ def stylize(
         style_rotation=config.style_rotation,
         palette=Palette(**config.palette.as_dict()),
     )
-    with quiet_lightning():
+    with quiet_lightning(), restore_threads():
         run = cli.build(
             replaced={name: value for name, value in replaced.items() if value is not None},
             data=data,

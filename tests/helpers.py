@@ -218,3 +218,18 @@ def find_commands(text: str) -> list[list[str]]:
     lines = [line for block in find_blocks(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
     parts = [part for line in lines for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def fake_threads(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Makes torch report a number of threads, and any that is set later, while it computes in one.
+
+    Several threads of several test processes would wait for each other. What depends on the number, such as how work is
+    divided, follows the reported one.
+    """
+    current = [number]
+
+    def set_number(value: int) -> None:
+        current[0] = value
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: current[0])
+    monkeypatch.setattr(torch, "set_num_threads", set_number)

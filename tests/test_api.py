@@ -11,7 +11,8 @@ from nst_lightning.functional.pixels import total_variation
 from nst_lightning.images.io import from_pil, to_pil, write_image
 from nst_lightning.images.resize import resize
 from nst_lightning.losses import ContentLoss, GramLoss, TotalVariationLoss
-from tests.helpers import TinyBackbone, compute_term, set_target, smooth_image, write_pair
+from nst_lightning.optim import CompactLBFGS
+from tests.helpers import TinyBackbone, compute_term, fake_threads, set_target, smooth_image, write_pair
 
 LAYERS: dict[str, Any] = {"content_layers": ["conv_2"], "style_layers": ["conv_1", "conv_3"], "accelerator": "cpu"}
 
@@ -162,3 +163,26 @@ def test_stylize_rejects_a_picture_that_does_not_fit_into_memory(monkeypatch: py
     monkeypatch.setattr("nst_lightning.training.memory_estimate.free_bytes", lambda device: 10**6)
     with pytest.raises(InputError, match="Expected the picture to fit into memory, but it needs about"):
         stylize("sample:harbour", "sample:swirl", size=512, steps=1, progress=False)
+
+
+@pytest.mark.parametrize(("threads", "used"), [(None, 1), ("auto", 1), (2, 2)])
+def test_stylize_uses_the_threads_during_the_call_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: Any, used: int
+) -> None:
+    seen = []
+    step = CompactLBFGS.step
+    fake_threads(monkeypatch, 1)
+
+    def record_threads(self: CompactLBFGS, *args: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return step(self, *args)
+
+    monkeypatch.setattr(CompactLBFGS, "step", record_threads)
+    stylize_quickly(*write_pair(tmp_path), threads=threads)
+    assert seen == [used] * 8
+    assert torch.get_num_threads() == 1
+
+
+def test_stylize_rejects_no_threads(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="threads"):
+        stylize_quickly(*write_pair(tmp_path), threads=0)

@@ -38,7 +38,7 @@ LAYERS: dict[str, set[str]] = {
         "video",
     },
     "distill": {"backbones", "cli", "functional", "images", "training"},
-    "benchmark": {"backbones", "cli", "data", "images", "losses", "samples", "system", "training"},
+    "benchmark": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system", "training"},
     "__main__": {"benchmark", "cli", "distill", "samples", "study", "system"},
     "__init__": {"api", "backbones", "data", "losses", "training"},
 }

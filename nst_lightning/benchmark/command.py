@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from jsonargparse import Namespace
 
+from nst_lightning.benchmark.busy import BUSY_SIZE, BUSY_STEPS, measure_busy
 from nst_lightning.benchmark.interleaved import measure_steps
-from nst_lightning.benchmark.table import format_ceiling, format_comparisons, format_steps
+from nst_lightning.benchmark.table import format_busy, format_ceiling, format_comparisons, format_steps
 from nst_lightning.benchmark.worker import measure
 from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
@@ -35,9 +36,14 @@ def main(args: list[str]) -> int:
     if options.quick:
         options.sizes, options.steps, options.evaluations, options.quality_size = [32], 2, 6, 32
     _check(options)
-    results = measure_all(options)
-    tables = [format_ceiling(results["ceiling"]), format_steps(results["steps"])]
-    print("\n" + "\n\n".join([*tables, *format_comparisons(results)]))
+    if options.busy:
+        size, steps, rounds = (32, 2, 1) if options.quick else (BUSY_SIZE, BUSY_STEPS, options.rounds)
+        results = {"busy": measure_busy(size, steps, rounds)}
+        tables = [format_busy(results["busy"])]
+    else:
+        results = measure_all(options)
+        tables = [format_ceiling(results["ceiling"]), format_steps(results["steps"]), *format_comparisons(results)]
+    print("\n" + "\n\n".join(tables))
     if options.json is not None:
         write_bytes(Path(options.json), json.dumps(results, indent=1).encode())
     return 0
@@ -62,6 +68,12 @@ def _create_parser() -> Parser:
     parser.add_argument(
         "--vgg", type=str | None, help="a file of VGG-19's weights for the time to quality; random ones by default"
     )
+    parser.add_argument(
+        "--busy",
+        action="store_true",
+        help="measure only `fit` with 1 thread, all cores and `--threads auto`, alone and next to other processes",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="with --busy, number of measurements of each kind")
     parser.add_argument("--quick", action="store_true", help="test the command; sizes too small for meaningful results")
     return parser
 
@@ -69,7 +81,7 @@ def _create_parser() -> Parser:
 def _check(options: Namespace) -> None:
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("Expected a GPU for --device cuda, but torch finds none.")
-    for name in ("steps", "evaluations", "quality_size"):
+    for name in ("steps", "evaluations", "quality_size", "rounds"):
         if options[name] < 1:
             raise InputError(f"Expected `{name}` to be positive, but got {options[name]}.")
     if not options.sizes or min(options.sizes) < 16:

@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
+import torch
 
 from nst_lightning.benchmark.bare_loop import GRAM_LAYERS, BareLoop, load_images
 from nst_lightning.benchmark.clock import WARM_UP_STEPS, summarize, time_call
@@ -96,6 +97,7 @@ def _fit_arguments(
         "data.plan.steps": steps,
         "model.backbone": network,
         "model.losses": f"{{content: {content}, style: {style}}}",
+        "threads": torch.get_num_threads(),  # those of the bare loop
         "trainer.accelerator": "gpu" if device == "cuda" else device,
         "trainer.precision": precision,
         "trainer.logger.init_args.save_dir": folder,

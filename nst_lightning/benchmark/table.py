@@ -61,6 +61,33 @@ def format_steps(rows: list[dict[str, Any]]) -> str:
     return format_table(heads, cells)
 
 
+def format_busy(rows: list[dict[str, Any]]) -> str:
+    """Returns the table of runs on a busy machine.
+
+    Args:
+        rows: as from :func:`measure_busy`.
+    """
+    choices = list(rows[0]["seconds"])
+    heads = [
+        "situation",
+        *(f"--threads {choice}" for choice in choices),
+        "threads of auto",
+        "auto / best given number",
+        "the same for steps",
+    ]
+    cells = [
+        [
+            row["situation"],
+            *(f"{row['seconds'][choice]:.1f} s ({row['speed'][choice]:.1f} steps/s)" for choice in choices),
+            f"{row['threads']['auto']:.3g}",
+            f"{row['ratio']:.2f}",
+            f"{row['step_ratio']:.2f}",
+        ]
+        for row in rows
+    ]
+    return format_table(heads, cells)
+
+
 def format_comparisons(results: dict[str, Any]) -> list[str]:
     """Returns sentences about the overhead of Lightning and the time to quality.
 

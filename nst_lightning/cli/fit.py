@@ -6,6 +6,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
+from nst_lightning.system.threads import restore_threads
 from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.private_api import is_out_of_memory
 
@@ -17,7 +18,7 @@ def main(args: list[str]) -> int:
         args: the arguments after `fit`.
     """
     try:
-        with quiet_lightning():
+        with quiet_lightning(), restore_threads():
             run = TransferCLI(args).build()
             run.fit()
     except MisconfigurationException as error:

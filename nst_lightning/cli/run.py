@@ -16,7 +16,6 @@ from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import configure_memory
 from nst_lightning.training.module import StyleTransfer
-from nst_lightning.training.resume import read_checkpoint
 from nst_lightning.training.run_folder import run_folder
 
 
@@ -29,11 +28,13 @@ class Run:
         data: the pictures and the plan.
         trainer: Lightning's Trainer with all callbacks.
         config: the parsed configuration.
+        checkpoint: the checkpoint to resume from.
         interrupt: the callback that ends the run on Ctrl-C.
         writer: the callback that writes the result.
         prints: whether to print where the result is.
         owns_process: whether the run may configure memory allocation for the whole process.
         precision_is_chosen: whether the precision was chosen for this machine instead of by the user.
+        threads_message: a sentence for the user about the number of threads.
         is_finished: whether the checkpoint to resume from has no steps left.
     """
 
@@ -41,18 +42,17 @@ class Run:
     data: TransferData
     trainer: pl.Trainer
     config: Namespace
+    checkpoint: Mapping[str, Any] | None
     interrupt: GracefulInterrupt
     writer: FilmWriter | ResultWriter
     prints: bool
     owns_process: bool
     precision_is_chosen: bool
+    threads_message: str | None
     is_finished: bool = field(init=False, default=False)
     _resumed_step: int | None = field(init=False, default=None, repr=False)
-    _loaded: Mapping[str, Any] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.config.ckpt_path is not None:
-            self._loaded = read_checkpoint(Path(self.config.ckpt_path))
         device = self.trainer.strategy.root_device
         if self.module.cuda_graphs:
             check_graph_device(device)
@@ -61,13 +61,13 @@ class Run:
         # Before pictures of the full size exist: a size that is far too large is refused at once.
         configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
         self.module.check_data(self.data)
-        if self._loaded is not None:
-            position = self.module.check_checkpoint(self._loaded, self.data)
-            self._resumed_step = self._loaded["global_step"]
+        if self.checkpoint is not None:
+            position = self.module.check_checkpoint(self.checkpoint, self.data)
+            self._resumed_step = self.checkpoint["global_step"]
             self.is_finished = position.stage == len(self.data.stages)
             # Lightning loads the checkpoint by itself; only the film of a finished run needs its image.
             if not self.is_finished:
-                self._loaded = None
+                self.checkpoint = None
 
     @property
     def interrupted(self) -> bool:
@@ -84,14 +84,17 @@ class Run:
             self._write_film_again()
             return
         if self.prints:
-            self._print_precision()
+            self._print_choices()
         # Before the loggers are used: CSVLogger deletes its file then.
         if self._resumed_step is not None:
             keep_csv_curves(self.trainer.loggers, self._resumed_step)
         pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
         self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
 
-    def _print_precision(self) -> None:
+    def _print_choices(self) -> None:
+        """Prints what was chosen for this machine, if it may be unexpected."""
+        if self.threads_message is not None:
+            print(self.threads_message)
         options = self.config.trainer
         if self.precision_is_chosen and options.precision == "bf16-mixed":
             print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")
@@ -103,9 +106,9 @@ class Run:
 
     def _write_film_again(self) -> None:
         """Writes the film of frames that exist already, in case writing failed before or `--output` is new."""
-        if isinstance(self.writer, FilmWriter) and self._loaded is not None:
+        if isinstance(self.writer, FilmWriter) and self.checkpoint is not None:
             self.writer.open(run_folder(self.trainer))
             count = self.data.stages[-1].frame + 1
-            image = self._loaded["state_dict"]["image"]
+            image = self.checkpoint["state_dict"]["image"]
             self.writer.complete(count, Path(self.config.ckpt_path), image)
             self.writer.write(count)

@@ -1,8 +1,12 @@
 """LightningCLI configured for style transfer: from a command line to a run."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import torch
 from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -34,7 +38,10 @@ from nst_lightning.cli.trainer_options import (
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.system.precision import PRECISIONS, native_precision
+from nst_lightning.system.processor_load import LOAD_METER
+from nst_lightning.system.threads import choose_threads, paints_on_cpu
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.resume import read_checkpoint, read_threads
 from nst_lightning.version import __version__
 
 FIT_USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
@@ -54,6 +61,8 @@ class TransferCLI(LightningCLI):
 
     def __init__(self, args: ArgsType = None) -> None:
         self.precision_is_chosen = False
+        # Read when the threads are chosen; the parsing in between takes part of the time that a measurement needs.
+        LOAD_METER.start()
         super().__init__(
             model_class=StyleTransfer,
             datamodule_class=TransferData,
@@ -95,6 +104,13 @@ class TransferCLI(LightningCLI):
             "--ckpt_path",
             type=str | None,
             help="checkpoint to resume from; `last` is that of the newest run of the logger, in the same run folder",
+        )
+        parser.add_argument(
+            "--threads",
+            type=PositiveInt | Literal["auto"],
+            default="auto",
+            help="number of threads on a CPU; `auto` leaves out cores that other processes use, and continues a "
+            "checkpoint with the number it was made with",
         )
         parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold only tensors")
         parser.add_lightning_class_args(TransferData, "data")
@@ -155,6 +171,9 @@ class TransferCLI(LightningCLI):
         Raises:
             InputError: something that the configuration names cannot be used.
         """
+        path = self.config.ckpt_path
+        checkpoint = None if path is None else read_checkpoint(Path(path))
+        message = self.set_threads(checkpoint)
         module, configured_data = self.build_parts(replaced)
         data = data or configured_data
         data.setup("fit")
@@ -182,12 +201,31 @@ class TransferCLI(LightningCLI):
             data=data,
             trainer=trainer,
             config=self.config,
+            checkpoint=checkpoint,
             interrupt=interrupt,
             writer=writer,
             prints=prints,
             owns_process=owns_process,
             precision_is_chosen=self.precision_is_chosen,
+            threads_message=message,
         )
+
+    def set_threads(self, checkpoint: Mapping[str, Any] | None) -> str | None:
+        """Sets the number of threads of a run on a CPU, in this process and in the configuration.
+
+        Args:
+            checkpoint: the checkpoint that the run resumes from.
+
+        Returns:
+            A sentence for the user, or None.
+        """
+        if not paints_on_cpu(str(self.config.trainer.accelerator)):
+            return None
+        stored = None if checkpoint is None else read_threads(checkpoint)
+        choice = choose_threads(self.config.threads, stored, is_resumed=checkpoint is not None)
+        torch.set_num_threads(choice.number)
+        self.config.threads = choice.number
+        return choice.message
 
     def build_parts(self, replaced: dict[str, Any] | None = None) -> tuple[StyleTransfer, TransferData]:
         """Creates the module and the data module; see :meth:`build`."""

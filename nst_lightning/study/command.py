@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
 from tqdm import tqdm
 
 from nst_lightning.cli.parser import Parser
@@ -15,6 +16,8 @@ from nst_lightning.errors import InputError
 from nst_lightning.study.engine.grouping import group_runs
 from nst_lightning.study.engine.local_engine import JobResult, run_locally
 from nst_lightning.study.engine.paint import PaintJob
+from nst_lightning.study.engine.process_count import choose_process_count
+from nst_lightning.study.engine.process_engine import run_in_processes
 from nst_lightning.study.engine.run_records import read_failure, read_status, read_summary
 from nst_lightning.study.report import PAGE_FILE, is_up_to_date, write_page
 from nst_lightning.study.spec.config_files import locate_config
@@ -41,6 +44,8 @@ def main(args: list[str]) -> int:
     options = _create_parser().parse_args(args)
     if options.batch < 1:
         raise InputError(f"Expected `--batch` to be 1 or more, but got {options.batch}.")
+    if options.engine == "ray" and options.jobs != "auto":
+        raise InputError("Expected --jobs with --engine local, but got --engine ray, which uses all cores: drop one.")
     files = [locate_config(name) for name in options.config]
     study, key = read_study(files), run_key
     if options.contents is not None or options.styles is not None:
@@ -50,7 +55,7 @@ def main(args: list[str]) -> int:
         # Runs of the default recipe keep the keys they had before it was a file.
         key = folder_run_key if options.recipe is None else run_key
     folders = list(dict.fromkeys([Path(), *(path.parent for path in files)]))
-    resolved = StudyResolver(folders, options.size, key).resolve(study)
+    resolved = StudyResolver(folders, options.size, key, options.threads).resolve(study)
     output = Path(os.path.abspath(options.output or Path("logs") / "study" / slug(study.title)))
     output.mkdir(parents=True, exist_ok=True)
     return StudyPainter(resolved, output, options).run()
@@ -80,13 +85,23 @@ def _create_parser() -> Parser:
     parser.add_argument("--size", type=int | None, help="long edge of all pictures in px; by default as configured")
     parser.add_argument("--output", type=str | None, help="folder of the study; logs/study/TITLE by default")
     parser.add_argument(
-        "--engine", type=Literal["local", "ray"], default="local", help="paint in this process or on a Ray cluster"
+        "--engine", type=Literal["local", "ray"], default="local", help="paint on this machine or on a Ray cluster"
     )
     parser.add_argument(
         "--ray.address", type=str | None, help="address of a running Ray cluster; by default one starts on this machine"
     )
     parser.add_argument("--ray.gpus_per_run", type=float, default=0.0, help="share of a GPU for each run")
     parser.add_argument("--batch", type=int, default=1, help="paint up to this many similar runs at once")
+    parser.add_argument(
+        "--jobs",
+        type=PositiveInt | Literal["auto"],
+        default="auto",
+        help="paint in this number of processes of one thread each; `auto` uses one for each free core if the pictures "
+        "are small, else a single one",
+    )
+    parser.add_argument(
+        "--threads", type=PositiveInt | Literal["auto"] | None, help="threads of each run; by default as configured"
+    )
     return parser
 
 
@@ -144,11 +159,21 @@ class StudyPainter:
 
     def _start_engine(self, jobs: Sequence[PaintJob], bar: Any) -> Iterator[JobResult]:
         if self.options.engine == "local":
-            return run_locally(jobs, bar.update)
+            processes = self._choose_process_count(jobs, bar)
+            return run_in_processes(jobs, bar.update, processes) if processes > 1 else run_locally(jobs, bar.update)
         # Ray is an optional dependency.
         from nst_lightning.study.engine.ray_engine import run_on_ray
 
         return run_on_ray(jobs, bar.update, self.options.ray.address, self.options.ray.gpus_per_run)
+
+    def _choose_process_count(self, jobs: Sequence[PaintJob], bar: Any) -> int:
+        """Returns the number of processes, and prints it if it was not given."""
+        if self.options.jobs != "auto":
+            return min(int(self.options.jobs), len(jobs))
+        processes = choose_process_count(jobs)
+        if processes > 1:
+            bar.write(f"Painting in {processes} processes of 1 thread each; --jobs 1 paints in a single one.")
+        return processes
 
     def _update_description(self, bar: Any) -> None:
         bar.set_description_str(f"{self._done}/{len(self.study.runs)} runs")

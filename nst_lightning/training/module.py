@@ -316,9 +316,10 @@ class StyleTransfer(pl.LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the position of the run."""
+        """Adds the position of the run and its number of threads."""
         position = Position(stage_number(self.trainer.fit_loop), self.stage_step)
-        write_position(checkpoint, position, self._optimizer_name(), self.objectives.values())
+        threads = torch.get_num_threads() if self.device.type == "cpu" else None
+        write_position(checkpoint, position, self._optimizer_name(), self.objectives.values(), threads)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Creates an image of the checkpoint's shape and sets Lightning's loops to the checkpoint's position."""

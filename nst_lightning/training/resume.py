@@ -37,19 +37,33 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def write_position(
-    checkpoint: dict[str, Any], position: Position, optimizer: str, objectives: Sequence[float] = ()
+    checkpoint: dict[str, Any],
+    position: Position,
+    optimizer: str,
+    objectives: Sequence[float] = (),
+    threads: int | None = None,
 ) -> None:
-    """Adds the position of the run to a checkpoint.
+    """Adds to a checkpoint the position of the run and what its bits depend on.
 
     Args:
-        checkpoint: changed in place.
-        position: the position.
+        checkpoint: the checkpoint, changed in place.
+        position: position of the run.
         optimizer: name of the optimizer whose state the checkpoint holds.
         objectives: see :class:`nst_lightning.training.convergence.StageObjectives`.
+        threads: number of threads of a run on a CPU.
     """
     entry = {"version": __version__, "stage": position.stage, "step": position.step, "optimizer": optimizer}
     entry["objectives"] = list(objectives)
-    checkpoint[CHECKPOINT_KEY] = entry
+    checkpoint[CHECKPOINT_KEY] = entry if threads is None else entry | {"threads": threads}
+
+
+def read_threads(checkpoint: Mapping[str, Any]) -> int | None:
+    """Returns the number of threads that a checkpoint was made with, or None if it has none.
+
+    Checkpoints of version 0.1, of GPUs and of other programs have none.
+    """
+    threads: int | None = checkpoint.get(CHECKPOINT_KEY, {}).get("threads")
+    return threads
 
 
 def read_objectives(checkpoint: Mapping[str, Any]) -> list[float]:

@@ -1,5 +1,11 @@
+from typing import Any
+
+import pytest
+
 from nst_lightning.data.plan import Position, Stage, next_position
 from nst_lightning.training.private_api import set_loops
+from nst_lightning.training.resume import CHECKPOINT_KEY, read_threads, write_position
+from nst_lightning.version import __version__
 
 STAGES = [Stage(0, 16, 3), Stage(0, 32, 5)]
 
@@ -38,3 +44,19 @@ def test_resume_at_the_start_of_a_stage_has_no_open_step() -> None:
     epochs = {"ready": 1, "started": 1, "processed": 1, "completed": 1}
     assert kept["epoch_progress"] == {"total": epochs, "current": epochs}
     assert kept["epoch_loop.state_dict"] == {"_batches_that_stepped": 3}
+
+
+@pytest.mark.parametrize("threads", [1, 16])
+def test_checkpoint_contains_the_number_of_threads(threads: int) -> None:
+    checkpoint: dict[str, Any] = {}
+    write_position(checkpoint, Position(1, 2), "Adam", threads=threads)
+    assert read_threads(checkpoint) == threads
+
+
+def test_checkpoint_without_threads_is_read() -> None:
+    old: dict[str, Any] = {CHECKPOINT_KEY: {"version": "0.1.0", "stage": 0, "step": 2, "optimizer": "Adam"}}
+    assert read_threads(old) is None
+    assert read_threads({}) is None
+    gpu: dict[str, Any] = {}
+    write_position(gpu, Position(0, 2), "Adam")
+    assert gpu == old | {CHECKPOINT_KEY: old[CHECKPOINT_KEY] | {"version": __version__}}

@@ -17,9 +17,10 @@ from nst_lightning.callbacks.snapshots import check_snapshot_steps
 from nst_lightning.errors import TooLargeError
 from nst_lightning.study.engine.batched_run import BatchData, BatchTransfer
 from nst_lightning.study.engine.item_callbacks import ItemSummary, ItemWriter
-from nst_lightning.study.engine.paint import parse_run
+from nst_lightning.study.engine.paint import parse_run, write_configuration
 from nst_lightning.study.spec.resolved_study import StudyRun
 from nst_lightning.system.memory import free_bytes
+from nst_lightning.system.threads import restore_threads
 from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.memory_estimate import check_memory, estimate_bytes
 from nst_lightning.training.resume import read_checkpoint
@@ -40,7 +41,7 @@ def paint_batch(
         Whether Ctrl-C ended the batch early, or None if the batch failed and its runs have to be painted one by one.
     """
     try:
-        with quiet_lightning():
+        with quiet_lightning(), restore_threads():
             return _paint_batch(runs, output, backbone, list(callbacks))
     except TooLargeError:
         print(f"A batch of {len(runs)} would not fit into memory: its runs are painted one by one.", file=sys.stderr)
@@ -51,6 +52,11 @@ def paint_batch(
 
 def _paint_batch(runs: Sequence[StudyRun], output: Path, backbone: Backbone, callbacks: list[Callback]) -> bool:
     clis = [parse_run(run, output, None) for run in runs]
+    logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)
+    checkpoint = Path(logger.log_dir) / LAST_CHECKPOINT
+    clis[0].set_threads(read_checkpoint(checkpoint) if checkpoint.exists() else None)
+    for run in runs:
+        write_configuration(run, output, clis[0].config.threads)
     parts = [cli.build_parts({"backbone": backbone}) for cli in clis]
     for cli, (item, item_data) in zip(clis, parts, strict=True):
         item_data.setup("fit")
@@ -58,9 +64,7 @@ def _paint_batch(runs: Sequence[StudyRun], output: Path, backbone: Backbone, cal
         check_snapshot_steps(cli.config.snapshots.at_steps, item_data.step_ends(), item_data.iterations_per_step)
     module = BatchTransfer([item for item, _ in parts], [run.configuration["seed_everything"] for run in runs])
     data = BatchData([item_data for _, item_data in parts])
-    logger = TensorBoardLogger(output, "batches", batch_key(runs), default_hp_metric=False)
     interrupt = GracefulInterrupt()
-    checkpoint = Path(logger.log_dir) / LAST_CHECKPOINT
     options = clis[0].config.trainer
     trainer = _create_trainer(options, logger, [interrupt, *_create_callbacks(runs, output), *callbacks])
     device = trainer.strategy.root_device

@@ -14,6 +14,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.study.engine.run_records import FAILURE_FILE, read_status, write_failure
 from nst_lightning.study.spec.resolved_study import StudyRun
+from nst_lightning.system.threads import Threads, restore_threads
 from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.run_folder import CONFIG_NAME
 
@@ -62,7 +63,7 @@ def _fit(run: StudyRun, output: Path, backbone: Backbone | None, callbacks: list
     folder = run.folder(output)
     has_checkpoint = read_status(folder) == "begun"
     replaced = {} if backbone is None else {"backbone": backbone}
-    with quiet_lightning():
+    with quiet_lightning(), restore_threads():
         checkpoint = folder / LAST_CHECKPOINT if has_checkpoint else None
         fit = parse_run(run, output, checkpoint).build(replaced=replaced, callbacks=callbacks)
         if fit.is_finished:
@@ -90,8 +91,15 @@ def parse_run(run: StudyRun, output: Path, checkpoint: Path | None) -> TransferC
     return TransferCLI(args)
 
 
-def write_configuration(run: StudyRun, output: Path) -> None:
-    """Writes the configuration of a run into its folder."""
+def write_configuration(run: StudyRun, output: Path, threads: Threads | None = None) -> None:
+    """Writes the configuration of a run into its folder.
+
+    Args:
+        run: the run.
+        output: folder of the study.
+        threads: number of threads that was chosen for the run.
+    """
     folder = run.folder(output)
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / CONFIG_NAME, yaml.safe_dump(run.configuration, sort_keys=False).encode())
+    configuration = run.configuration if threads is None else run.configuration | {"threads": threads}
+    write_bytes(folder / CONFIG_NAME, yaml.safe_dump(configuration, sort_keys=False).encode())

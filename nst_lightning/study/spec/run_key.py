@@ -12,7 +12,8 @@ from nst_lightning.study.spec.resolve import Configuration
 from nst_lightning.training.module import lbfgs
 
 # Options that do not change a picture: where files are written and what is shown during the run.
-_IGNORED = ("ckpt_path", "output", "previews", "checkpoints")
+# The number of threads changes the last bits alone, and older runs have none.
+_IGNORED = ("ckpt_path", "output", "previews", "checkpoints", "threads")
 _IGNORED_OF_TRAINER = ("logger", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
 
 # Keys contain the import path of the default optimizer: the one at the time of the first keys. With the current path,

@@ -19,6 +19,7 @@ from nst_lightning.study.spec.resolved_study import (
     planned_steps,
 )
 from nst_lightning.study.spec.run_key import run_key
+from nst_lightning.system.threads import Threads
 
 SIZE_OPTION = "data.plan.size"
 
@@ -30,13 +31,19 @@ class StudyResolver:
         folders: folders in which configuration files are looked up, in the order of their precedence.
         size: long edge of all pictures in px. Default: as configured.
         key: function that returns the key of a run.
+        threads: number of threads of all runs. Default: as configured.
     """
 
     def __init__(
-        self, folders: Iterable[Path], size: int | None = None, key: Callable[[Configuration], str] = run_key
+        self,
+        folders: Iterable[Path],
+        size: int | None = None,
+        key: Callable[[Configuration], str] = run_key,
+        threads: Threads | None = None,
     ) -> None:
         self.folders = list(folders)
-        self.size = {} if size is None else {SIZE_OPTION: size}
+        options = {SIZE_OPTION: size, "threads": threads}
+        self.overrides = {name: value for name, value in options.items() if value is not None}
         self.key = key
         self._configurations = ConfigurationResolver()
 
@@ -54,7 +61,7 @@ class StudyResolver:
 
     def _resolve_section(self, study: Study, section: Section) -> ResolvedSection:
         files = [locate_config(name, self.folders) for name in section.configs]
-        options = study.overrides | section.overrides | self.size
+        options = study.overrides | section.overrides | self.overrides
         layouts = create_layouts(section)
         configuration = self._configurations.resolve(files, options)
         for layout in layouts:

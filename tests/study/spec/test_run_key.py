@@ -69,6 +69,15 @@ def test_run_key_contains_the_first_path_of_a_renamed_class(now: str, first: str
     assert run_key(configuration) != run_key(replace(configuration, losses=losses | {"style": losses["content"]}))
 
 
+@pytest.mark.parametrize("threads", ["auto", 1, 2])
+def test_run_key_does_not_contain_the_number_of_threads(threads: Any) -> None:
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {"threads": threads})
+    assert configuration["threads"] == threads
+    before = {name: value for name, value in configuration.items() if name != "threads"}
+    assert run_key(configuration) == run_key(before)
+    assert folder_run_key(configuration) == folder_run_key(before)
+
+
 @pytest.mark.parametrize("given", ["imagenet", "oxford", None])
 def test_run_key_contains_the_first_name_of_a_renamed_option(given: str | None) -> None:
     configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {"model.backbone": "VGG19"})
