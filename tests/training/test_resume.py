@@ -59,4 +59,4 @@ def test_checkpoint_without_threads_is_read() -> None:
     assert read_threads({}) is None
     gpu: dict[str, Any] = {}
     write_position(gpu, Position(0, 2), "Adam")
-    assert gpu == old | {CHECKPOINT_KEY: old[CHECKPOINT_KEY] | {"version": __version__}}
+    assert gpu == old | {CHECKPOINT_KEY: old[CHECKPOINT_KEY] | {"version": __version__, "objectives": []}}

@@ -146,8 +146,9 @@ def test_folder_run_key_equals_that_of_the_first_recipe() -> None:
 
 
 def test_run_key_contains_later_options_only_where_they_differ() -> None:
-    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
-    # The key of this configuration before these options existed.
+    # The recipe as it was before these options existed, and its key then.
+    flat = {"data.plan.ladder": "none", "data.plan.first_steps": None, "data.plan.steps": 300}
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], flat | {"model.backbone.padding": "zeros"})
     assert run_key(configuration) == "dbc5de78736dfa47"
     before = copy.deepcopy(configuration)
     for name in ("style_match", "style_rotation", "palette"):
