@@ -173,9 +173,9 @@ def test_stylize_uses_the_threads_during_the_call_alone(
     step = CompactLBFGS.step
     fake_threads(monkeypatch, 1)
 
-    def record_threads(self: CompactLBFGS, *args: Any) -> Any:
+    def record_threads(self: CompactLBFGS, closure: Any = None) -> Any:
         seen.append(torch.get_num_threads())
-        return step(self, *args)
+        return step(self, closure)
 
     monkeypatch.setattr(CompactLBFGS, "step", record_threads)
     stylize_quickly(*write_pair(tmp_path), threads=threads)

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 def test_busy_command_prints_one_table_and_writes_its_numbers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(busy, "SITUATIONS", [Situation("both", busy=1, fits=2)])
+    monkeypatch.setattr(busy, "SITUATIONS", [Situation("busy", busy=1)])
     commands = find_commands((PACKAGE / "benchmark" / "README.md").read_text())
     (words,) = (words for words in commands if "--busy" in words)
     assert main([*words[3:], "--quick", "--json=busy.json"]) == 0
     (row,) = json.loads(Path("busy.json").read_text())["busy"]
-    assert row["situation"] == "both"
+    assert row["situation"] == "busy"
     first, last, auto = row["seconds"]
     assert (first, auto) == ("1", "auto")
     assert row["threads"][first] == 1

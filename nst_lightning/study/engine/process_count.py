@@ -10,7 +10,7 @@ from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.system.threads import paints_on_cpu, thread_limit, whole_free_cores
 
 # Largest size in px at which several processes of one thread are faster than one with several threads.
-LARGEST_SIZE = 384
+LARGEST_SIZE = 256
 
 # Pixels of all steps from which on the start of processes, of a few seconds, is earned back: 300 steps at 256 px.
 LEAST_WORK = 300 * 256 * 256
