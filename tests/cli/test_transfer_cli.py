@@ -41,6 +41,7 @@ def test_second_configuration_overrides_the_first(run_transfer: Any, capsys: pyt
         "first_steps": None,
         "following_steps": None,
         "iterations_per_step": 1,
+        "tolerance": None,
     }
     assert printed["model"]["initialization"] == "gaussian"
     assert printed["model"]["losses"]["style"]["class_path"].endswith("GramLoss")

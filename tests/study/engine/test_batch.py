@@ -106,7 +106,7 @@ def test_batch_contains_no_runs_whose_stages_may_end_early(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 def test_batch_with_a_strength_equals_single_runs(strength: float, tmp_path: Path) -> None:
-    plan = {"size": 32, "steps": 3, "ladder": "octaves", "smallest": 16}
+    plan = {"size": 32, "steps": 3, "first_steps": 3, "ladder": "octaves", "smallest": 16}
     data = {"content": "content.png", "style": "style.png", "plan": plan}
     write_study(tmp_path, create_section(data=data, model={"strength": strength}, trainer={"precision": "32-true"}))
     assert run_study(output="single") == 0
