@@ -64,7 +64,8 @@ def principal_axes(rows: Tensor, count: int) -> Tensor:
         Orthonormal columns, ``(channels, count)``.
     """
     products = rows.mT @ rows
-    axes: Tensor = torch.linalg.eigh(products.double()).eigenvectors[:, -count:].to(rows)
+    # On the CPU, because some accelerators have no float64.
+    axes: Tensor = torch.linalg.eigh(products.cpu().double()).eigenvectors[:, -count:].to(rows)
     return axes
 
 

@@ -28,6 +28,8 @@ class Loss(nn.Module, ABC):
     reference: ClassVar[Reference | None] = None
     # Whether `layer_distances` may be called with some of the layers at a time.
     layerwise: bool = False
+    # Whether the loss is the same function in all evaluations of a stage.
+    is_constant: ClassVar[bool] = True
     # Names of the layers that the loss reads; `IMAGE` for the pixels.
     layers: tuple[str, ...] = ()
     # Distances in frames to the previous frames that the loss compares with.

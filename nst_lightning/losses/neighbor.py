@@ -22,11 +22,13 @@ class NeighborLoss(FeatureLoss):
     *hypercolumn*. Each hypercolumn of the content is assigned to the hypercolumn of the style with the smallest cosine
     distance, both centered by their own means. The loss is the mean cosine distance between each hypercolumn of the
     image and the style's hypercolumn that is assigned to its position. Unlike statistics, such as Gram matrices, it
-    compares place by place: strokes follow objects and lines stay lines. It does not see how strong features are,
-    so it needs a :class:`WassersteinLoss` with a small weight next to it, which holds colors and contrast.
+    compares place by place: strokes follow objects and lines stay lines. It does not see how strong features are.
+    Except for drawings, combine it with a :class:`GramLoss` or a :class:`WassersteinLoss`, which hold colors and
+    contrast.
 
-    The assignment changes every `every` evaluations of a stage and is fixed between. Its queries are a mixture of the
-    content's features and the image's. Without content, they are the image's.
+    The assignment changes every `every` evaluations of a stage and is fixed between. L-BFGS keeps its curvature across
+    these changes; with 25 evaluations between two of them, no run on 16 pairs diverged. The queries are a mixture of
+    the content's features and the image's. Without content, they are the image's. The image is a batch of one.
 
     With `per_layer`, each layer has assignments of its own, at its own resolution, as in the last pass of the paper,
     which sharpens details. Deviations from the authors' program: queries are centered by the mean of the whole picture
@@ -48,6 +50,7 @@ class NeighborLoss(FeatureLoss):
     """
 
     reference = "style"
+    is_constant = False
 
     def __init__(
         self,

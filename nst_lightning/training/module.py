@@ -75,6 +75,12 @@ class StyleTransfer(pl.LightningModule):
         self.layer_curves_every_n_steps = layer_curves_every_n_steps
         self.cuda_graphs = cuda_graphs
         self.strength = check_strength(strength)
+        changing = [name for name, loss in losses.items() if not loss.is_constant]
+        if cuda_graphs and changing:
+            raise InputError(
+                f"Expected `cuda_graphs` with terms that stay the same in a stage, but {changing[0]!r} changes: "
+                "leave model.cuda_graphs at false."
+            )
         self.set_objective(Objective(backbone, losses))
         self._apply_strength()
         self.terms: dict[str, Tensor] = {}

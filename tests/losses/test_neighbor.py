@@ -9,6 +9,7 @@ from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
 from nst_lightning.losses import NeighborLoss
 from nst_lightning.losses.base import total
+from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.objective import Objective
 from tests.helpers import TinyBackbone, random_image, smooth_image
 
@@ -113,3 +114,8 @@ def test_style_positions_bound_the_candidates() -> None:
 def test_options_are_checked(options: dict[str, Any], name: str) -> None:
     with pytest.raises(InputError, match=name):
         NeighborLoss(LAYERS, **options)
+
+
+def test_neighbor_loss_refuses_recorded_evaluations() -> None:
+    with pytest.raises(InputError, match="cuda_graphs"):
+        StyleTransfer(TinyBackbone(), {"lines": NeighborLoss(LAYERS)}, cuda_graphs=True)
