@@ -158,13 +158,19 @@ class StudyPainter:
         return False
 
     def _start_engine(self, jobs: Sequence[PaintJob], bar: Any) -> Iterator[JobResult]:
+
+        def advance(steps: int) -> None:
+            # The number of frames of a film, and so of its steps, is known only when it is open.
+            bar.total = max(bar.total, bar.n + steps)
+            bar.update(steps)
+
         if self.options.engine == "local":
             processes = self._choose_process_count(jobs, bar)
-            return run_in_processes(jobs, bar.update, processes) if processes > 1 else run_locally(jobs, bar.update)
+            return run_in_processes(jobs, advance, processes) if processes > 1 else run_locally(jobs, advance)
         # Ray is an optional dependency.
         from nst_lightning.study.engine.ray_engine import run_on_ray
 
-        return run_on_ray(jobs, bar.update, self.options.ray.address, self.options.ray.gpus_per_run)
+        return run_on_ray(jobs, advance, self.options.ray.address, self.options.ray.gpus_per_run)
 
     def _choose_process_count(self, jobs: Sequence[PaintJob], bar: Any) -> int:
         """Returns the number of processes, and prints it if it was not given."""
