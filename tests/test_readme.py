@@ -60,6 +60,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_image("photo.jpg", smooth_image(40, 50))
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
+    write_image("drawing.jpg", smooth_image(45, 35, seed=2))
     write_image("draft.png", smooth_image(40, 50, seed=2))
     for name, picture in (("photos", "photo.jpg"), ("paintings", "painting.jpg")):
         (tmp_path / name).mkdir()
