@@ -51,7 +51,10 @@ def test_stylize_reduces_the_style_distance(tmp_path: Path) -> None:
 
 def test_stylize_paints_as_strongly_as_requested(tmp_path: Path) -> None:
     content, style = write_pair(tmp_path)
-    results = {strength: stylize_quickly(content, style, strength=strength) for strength in (None, 0.0, 0.5, 1.0)}
+    results = {
+        strength: stylize(content, style, 24, 12, strength=strength, progress=False)
+        for strength in (None, 0.0, 0.5, 1.0)
+    }
     with Image.open(content) as picture:
         photograph = to_pil(resize(from_pil(picture).image, 18, 24))
     assert results[0.0].tobytes() == photograph.tobytes()

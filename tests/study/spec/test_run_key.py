@@ -149,7 +149,8 @@ def test_run_key_contains_later_options_only_where_they_differ() -> None:
     # The recipe as it was before these options existed, and its key then.
     flat = {"data.plan.ladder": "none", "data.plan.first_steps": None, "data.plan.steps": 300}
     configuration = ConfigurationResolver().resolve([Path(TRANSFER)], flat | {"model.backbone.padding": "zeros"})
-    assert run_key(configuration) == "dbc5de78736dfa47"
+    # The options of the Trainer, and so the whole key, depend on the version of Lightning.
+    assert run_key(configuration | {"trainer": {"max_steps": -1}}) == "158df2ca80dc79b6"
     before = copy.deepcopy(configuration)
     for name in ("style_match", "style_rotation", "palette"):
         del before["data"][name]
