@@ -110,8 +110,8 @@ class Features(Mapping[str, Tensor]):
             mask: share of each part of the picture that is selected, ``(1, 1, any, any)`` in [0, 1], not 0 everywhere.
 
         Returns:
-            Features of one picture, ``(1, channels, positions, 1)`` by layer: of the positions of which at least half
-            are selected, or of the most selected ones if there are none.
+            Features of one picture, ``(1, channels, positions, 1)`` by layer. A position is kept if at least half of
+            its part of the picture is selected. If no position is, those with the largest selected share are kept.
         """
         values = {}
         for layer, value in self._values.items():

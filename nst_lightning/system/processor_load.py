@@ -17,7 +17,7 @@ SHORTEST_WINDOW = 0.5
 # After these seconds a measurement that nobody has read begins again, because it describes the past.
 LONGEST_WINDOW = 10.0
 
-# Control groups of Linux, version 2 or 1, of which a container sees its own.
+# Files of Linux control groups (version 2 or 1). A container sees those of its own group.
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
