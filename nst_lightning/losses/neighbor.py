@@ -137,6 +137,8 @@ class NeighborLoss(FeatureLoss):
                 with torch.autocast(centered.device.type, enabled=False):
                     axes = principal_axes(centered, min(self.dimensions, centered.shape[1]))
                     self.set_buffer("candidates", name, centered @ axes)
+                if name in self._assignments and int(self._assignments[name].max()) >= len(candidates):
+                    del self._assignments[name]
                 self.set_buffer("axes", name, axes)
                 self._forget_nearest(layers)
 
@@ -155,7 +157,8 @@ class NeighborLoss(FeatureLoss):
 
     def begin_evaluation(self, step: int) -> None:
         """See :meth:`Loss.begin_evaluation`."""
-        self._is_due = step % self.every == 0 or not self._assignments
+        # A run may resume from a checkpoint of other terms, styles or options, whose assignments are then not complete.
+        self._is_due = step % self.every == 0 or self._assignments.keys() != self.groups.keys()
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
@@ -164,7 +167,7 @@ class NeighborLoss(FeatureLoss):
             if all(layer in features for layer in layers):
                 rows = [self.statistic(features, layer) for layer in layers]
                 with torch.autocast(rows[0].device.type, enabled=False):
-                    if self._is_due:
+                    if self._is_due or len(self._assignments[name]) != len(rows[0]):
                         self._assignments[name] = self._assign(name, [part.detach() for part in rows])
                         self._forget_nearest(layers)
                     distance = cosine_distance(rows, self._assigned(name), self._factors(layers))

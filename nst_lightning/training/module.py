@@ -24,7 +24,7 @@ from nst_lightning.training.evaluation.cuda_graphs import record_graph
 from nst_lightning.training.initialization import check_initialization, initial_image
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
-from nst_lightning.training.resume import read_objectives, read_position, write_position
+from nst_lightning.training.resume import read_objectives, read_position, select_extra_states, write_position
 from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
 
 
@@ -338,6 +338,7 @@ class StyleTransfer(pl.LightningModule):
         if position.step:
             self.stage_step, self.objectives = position.step, StageObjectives(read_objectives(checkpoint))
         self.set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
+        select_extra_states(checkpoint["state_dict"], self.state_dict())
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:
         """Returns the position at which a checkpoint resumes: within a stage of the plan, or at the start of one.

@@ -15,6 +15,9 @@ from nst_lightning.data.plan import Position
 from nst_lightning.errors import InputError
 from nst_lightning.version import __version__
 
+# How torch ends the names of states that are not tensors, such as the assignments of a NeighborLoss.
+EXTRA_STATE = "_extra_state"
+
 # The entry of a checkpoint that this package adds.
 CHECKPOINT_KEY = "nst_lightning"
 
@@ -64,6 +67,20 @@ def read_threads(checkpoint: Mapping[str, Any]) -> int | None:
     """
     threads: int | None = checkpoint.get(CHECKPOINT_KEY, {}).get("threads")
     return threads
+
+
+def select_extra_states(saved: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Keeps those states of terms in a checkpoint that the run has too, so that a run can resume with other terms.
+
+    Args:
+        saved: state dict of the checkpoint, changed in place. States that it lacks become empty.
+        own: state dict of the run.
+    """
+    for name in [name for name in saved if name.endswith(EXTRA_STATE) and name not in own]:
+        del saved[name]
+    for name in own:
+        if name.endswith(EXTRA_STATE):
+            saved.setdefault(name, {})
 
 
 def read_objectives(checkpoint: Mapping[str, Any]) -> list[float]:

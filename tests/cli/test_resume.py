@@ -46,6 +46,30 @@ def test_resumed_run_with_neighbors_equals_the_whole_run_bitwise(run_transfer: A
     assert torch.equal(read_checkpoint(1)["state_dict"]["image"], read_checkpoint(0)["state_dict"]["image"])
 
 
+NEIGHBOR = ["--model.losses.lines=NeighborLoss", "--model.losses.lines.layers=[conv_1,relu_3]"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], NEIGHBOR),
+        (NEIGHBOR, []),
+        (NEIGHBOR, [*NEIGHBOR, "--model.losses.lines.per_layer=true"]),
+        (NEIGHBOR, [*NEIGHBOR, "--model.losses.lines.stride=2"]),
+        (NEIGHBOR, [*NEIGHBOR, "--data.style_scale=0.5"]),
+    ],
+    ids=["added", "removed", "per layer", "other stride", "smaller style"],
+)
+def test_run_resumes_with_other_neighbors(run_transfer: Any, before: list[str], after: list[str]) -> None:
+    assert run_transfer(*before, "--data.plan.steps=6", "--trainer.max_steps=3") == 0
+    assert run_transfer(*after, "--data.plan.steps=6", "--ckpt_path=last") == 0
+    saved = read_checkpoint()
+    assert saved["global_step"] == 6
+    assert torch.isfinite(saved["state_dict"]["image"]).all()
+    states = [name for name in saved["state_dict"] if name.endswith("_extra_state")]
+    assert states == (["objective.losses.lines._extra_state"] if after else [])
+
+
 @pytest.mark.parametrize("optimizer", ["CompactLBFGS", "Adam"])
 @pytest.mark.parametrize(("cut", "then"), [(3, 3), (4, 3), (5, 2), (7, 1), (2, 9)])
 def test_iterations_per_step_keep_the_result_bitwise(run_transfer: Any, optimizer: str, cut: int, then: int) -> None:

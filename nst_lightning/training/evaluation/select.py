@@ -23,7 +23,8 @@ def select_evaluation(objective: Objective) -> Evaluate:
     """
     layerwise = all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in objective.named_losses.values())
     if not objective.layers or not layerwise:
-        return objective
+        # Not the objective itself: a module that keeps it would register it a second time.
+        return objective.__call__
     network = objective.backbone.network if isinstance(objective.backbone, MultiScale) else objective.backbone
     if isinstance(network, BlockNetwork) and network.checkpointing:
         return partial(evaluate_checkpointed, objective, network)

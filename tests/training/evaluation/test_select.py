@@ -127,10 +127,10 @@ def test_checkpointed_evaluation_saves_only_the_input_of_each_block() -> None:
 
 
 def find_selected_function(backbone: Backbone, losses: dict[str, Loss]) -> object:
-    """Returns the function that evaluates an objective, or the objective itself if it is evaluated plainly."""
+    """Returns the function that evaluates an objective, or "plain" if it is the call of the objective itself."""
     objective = Objective(backbone, losses)
     selected = select_evaluation(objective)
-    return selected.func if isinstance(selected, partial) else "plain" if selected is objective else selected
+    return selected.func if isinstance(selected, partial) else "plain" if selected == objective.__call__ else selected
 
 
 @pytest.mark.parametrize("slim", [False, True], ids=["vgg19", "slim"])
