@@ -84,6 +84,18 @@ class StyleSet:
             self._resized = shape, images
         return self._resized[1]
 
+    def image_weights(self, shape: Shape, frame: int = 0) -> list[Tensor | None]:
+        """Returns how much each of :attr:`sources` counts at each pixel of the image.
+
+        Args:
+            shape: height and width of the image in px.
+            frame: number of the frame, in a film.
+
+        Returns:
+            ``(1, 1, height, width)`` in [0, 1] for each source, or None for 1 everywhere.
+        """
+        return [None] * len(self.sources)
+
     def measure_colors(self, shape: Shape, palette: Palette) -> StyleColors:
         """Measures the colors of the styles for an image, once for each of its sizes.
 
