@@ -1,7 +1,7 @@
 """Features of an image by layer name; some are linear readouts of the computed values."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
-from nst_lightning.functional.gram import gram_matrix, moments
+from nst_lightning.backbones.position_mask import PositionMask
+from nst_lightning.functional.gram import PositionWeights, gram_matrix, moments
 from nst_lightning.functional.sampling import sample_bilinear
 
 # The image itself is among its features under this name.
@@ -47,13 +48,13 @@ class Readout:
         """``L`` such that ``L M L^T`` is the Gram matrix of :meth:`features`, with ``M`` the moments of the value."""
         return self.affine[:-1] / math.sqrt(len(self.affine) - 1)
 
-    def gram_matrix(self, value: Tensor) -> Tensor:
+    def gram_matrix(self, value: Tensor, weights: PositionWeights | None = None) -> Tensor:
         """Computes the Gram matrix of :meth:`features` without computing the features."""
-        return _sandwich(moments(value), self.gram_factor)
+        return _sandwich(moments(value, weights), self.gram_factor)
 
-    def moments(self, value: Tensor) -> Tensor:
+    def moments(self, value: Tensor, weights: PositionWeights | None = None) -> Tensor:
         """Computes the moments of :meth:`features` without computing the features."""
-        return _sandwich(moments(value), self.affine)
+        return _sandwich(moments(value, weights), self.affine)
 
     def gram_map(self, metric: Tensor | None = None) -> ChannelMap:
         """Returns the map for :meth:`Features.gram_error`, optionally followed by a metric.
@@ -79,32 +80,62 @@ class Features(Mapping[str, Tensor]):
 
     A readout is applied when its layer is requested; statistics of readouts are computed without applying them.
 
+    Features may be restricted to a part of the image (:meth:`within`). Everything except :meth:`whole` then concerns
+    the positions of that part, each with its weight.
+
     Args:
         values: what a network computed, by layer name.
         readouts: readouts of some of the layers.
+        mask: the part of the image; all of it by default. Requires a batch of one.
     """
 
-    def __init__(self, values: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Tensor],
+        readouts: Mapping[str, Readout] | None = None,
+        mask: PositionMask | None = None,
+    ) -> None:
         self._values = values
         self._readouts = readouts or {}
+        self.mask = mask
 
     def with_layer(self, name: str, value: Tensor) -> "Features":
         """Returns these features and one more."""
-        return Features({name: value, **self._values}, self._readouts)
+        return Features({name: value, **self._values}, self._readouts, self.mask)
+
+    def without(self, layers: Collection[str]) -> "Features":
+        """Returns these features without some layers."""
+        values = {layer: value for layer, value in self._values.items() if layer not in layers}
+        return Features(values, self._readouts, self.mask)
 
     def renamed(self, rename: Callable[[str], str]) -> "Features":
         """Returns these features under other names."""
         values = {rename(layer): value for layer, value in self._values.items()}
-        return Features(values, {rename(layer): readout for layer, readout in self._readouts.items()})
+        return Features(values, {rename(layer): readout for layer, readout in self._readouts.items()}, self.mask)
 
     @classmethod
     def join(cls, parts: "Sequence[Features]") -> "Features":
-        """Joins features of different layers."""
+        """Joins features of different layers of one image."""
         values = {layer: value for part in parts for layer, value in part._values.items()}
-        return cls(values, {layer: readout for part in parts for layer, readout in part._readouts.items()})
+        readouts = {layer: readout for part in parts for layer, readout in part._readouts.items()}
+        return cls(values, readouts, parts[0].mask if parts else None)
+
+    def within(self, mask: PositionMask | None) -> "Features":
+        """Returns the features of a part of the image, in addition to the restriction that these features have.
+
+        Args:
+            mask: the part; None for all of it. It must overlap with the present restriction.
+        """
+        if mask is None:
+            return self
+        if self.mask is not None:
+            product = self.mask.times(mask)
+            assert product is not None, "both parts must overlap"
+            mask = product
+        return Features(self._values, self._readouts, mask)
 
     def at_positions(self, mask: Tensor) -> "Features":
-        """Returns the features of those positions that lie in a part of the picture.
+        """Returns the features of those positions that lie in a part of the picture, all with the same weight.
 
         Args:
             mask: share of each part of the picture that is selected, ``(1, 1, any, any)`` in [0, 1], not 0 everywhere.
@@ -116,7 +147,10 @@ class Features(Mapping[str, Tensor]):
         values = {}
         for layer, value in self._values.items():
             size = (value.shape[-2], value.shape[-1])
-            share = functional.interpolate(mask.float(), size=size, mode="bilinear", antialias=True).flatten()
+            share = functional.interpolate(mask.float(), size=size, mode="bilinear", antialias=True)
+            if self.mask is not None:
+                value, share = self.mask.select(value), self.mask.select(share)
+            share = share.flatten()
             selected = share >= min(0.5, float(share.max()))
             values[layer] = value.flatten(2)[..., selected][..., None]
         return Features(values, self._readouts)
@@ -124,20 +158,58 @@ class Features(Mapping[str, Tensor]):
     def select(self, number: int) -> "Features":
         """Returns the features of one picture of the batch."""
         values = {layer: value[number : number + 1] for layer, value in self._values.items()}
-        return Features(values, self._readouts)
+        return Features(values, self._readouts, self.mask)
+
+    def size(self, layer: str) -> tuple[int, int]:
+        """Returns height and width of the whole map of a layer."""
+        height, width = self._values[layer].shape[-2:]
+        return height, width
+
+    def whole(self, layer: str) -> Tensor:
+        """Returns the whole map of a layer, ``(batch, channels, height, width)``, whatever the restriction."""
+        return self._read(layer, self._values[layer])
+
+    def weights(self, layer: str) -> PositionWeights | None:
+        """Returns the weights of the positions of a layer, in the order of ``features[layer]``; None if all are 1."""
+        return self.weights_at(*self.size(layer))
+
+    def weights_at(self, height: int, width: int) -> PositionWeights | None:
+        """Returns the weights of the positions of a feature map of any size; see :meth:`weights`."""
+        return None if self.mask is None else self.mask.weights((height, width))
+
+    def place(self, positions: Tensor) -> Tensor:
+        """Moves evenly spread positions into the part of the image; see :meth:`PositionMask.place`."""
+        return positions if self.mask is None else self.mask.place(positions)
 
     def gram_matrix(self, layer: str) -> Tensor:
         """Computes the Gram matrix of a layer, ``(batch, channels, channels)``."""
-        value = self._values[layer]
-        return self._readouts[layer].gram_matrix(value) if layer in self._readouts else gram_matrix(value)
+        value, weights = self._positions(layer), self.weights(layer)
+        readout = self._readouts.get(layer)
+        return gram_matrix(value, weights) if readout is None else readout.gram_matrix(value, weights)
 
     def moments(self, layer: str) -> Tensor:
         """Computes the moments of a layer; see :func:`nst_lightning.functional.gram.moments`."""
-        value = self._values[layer]
-        return self._readouts[layer].moments(value) if layer in self._readouts else moments(value)
+        value, weights = self._positions(layer), self.weights(layer)
+        readout = self._readouts.get(layer)
+        return moments(value, weights) if readout is None else readout.moments(value, weights)
+
+    def gram_error(
+        self, layer: str, target: Tensor, channel_map: ChannelMap | None = None, weight: float = 1.0
+    ) -> Tensor:
+        """Computes the weighted mean squared error of a layer's Gram matrix; a scalar.
+
+        The plain implementation is ``weight * mse_loss(gram_matrix(layer), target)``.
+
+        Args:
+            layer: name of the layer.
+            target: what the mapped Gram matrix is compared with, ``(1 or batch, n, n)``.
+            channel_map: map of the values that the network computes; required for a layer with a readout.
+            weight: a factor.
+        """
+        return gram_squared_error(self._positions(layer), target, channel_map, self.weights(layer), weight)
 
     def resampled(self, layer: str, height: int, width: int) -> Tensor:
-        """Returns the features of a layer at another size, ``(batch, channels, height, width)``.
+        """Returns the features of a layer at another size.
 
         Values are averaged where the map shrinks and interpolated linearly where it grows.
 
@@ -145,53 +217,32 @@ class Features(Mapping[str, Tensor]):
             layer: name of the layer.
             height: number of rows.
             width: number of columns.
+
+        Returns:
+            ``(batch, channels, height, width)``, or ``(1, channels, positions, 1)`` of a part of the image.
         """
         value = _resample(self._values[layer], height, width)
         # A readout is affine, so it may follow the averaging, where there are fewer positions.
-        return self._readouts[layer].features(value) if layer in self._readouts else value
+        return self._read(layer, value if self.mask is None else self.mask.select(value))
 
     def sample(self, layer: str, positions: Tensor) -> Tensor:
         """Reads the vectors of a layer at positions; a readout is applied to these vectors only.
 
         Args:
             layer: name of the layer.
-            positions: ``(count, 2)``; see :func:`nst_lightning.functional.sampling.draw_positions`.
+            positions: evenly spread, ``(count, 2)``; see :func:`nst_lightning.functional.sampling.draw_positions`. They
+                are moved into the part of the image.
 
         Returns:
             ``(batch, count, channels)``, in float32 or float64.
         """
         value = self._values[layer]
         with torch.autocast(value.device.type, enabled=False):
-            rows = sample_bilinear(value, positions)
+            rows = sample_bilinear(value, self.place(positions))
             return self._readouts[layer].vectors(rows) if layer in self._readouts else rows
 
-    def gram_error(
-        self,
-        layer: str,
-        target: Tensor,
-        channel_map: ChannelMap | None = None,
-        mask: "PositionMask | None" = None,
-        weight: float = 1.0,
-    ) -> Tensor:
-        """Computes the weighted mean squared error of a layer's Gram matrix; a scalar.
-
-        The plain implementation is ``weight * mse_loss(gram_matrix(features[layer]), target)``.
-
-        Args:
-            layer: name of the layer.
-            target: what the mapped Gram matrix is compared with, ``(1 or batch, n, n)``.
-            channel_map: map of the values that the network computes; required for a layer with a readout.
-            mask: restricts the Gram matrix to some positions.
-            weight: a factor.
-        """
-        value, weights = self._values[layer], None
-        if mask is not None:
-            value, weights = mask.select(value)
-        return gram_squared_error(value, target, channel_map, weights, weight)
-
     def __getitem__(self, layer: str) -> Tensor:
-        value = self._values[layer]
-        return self._readouts[layer].features(value) if layer in self._readouts else value
+        return self._read(layer, self._positions(layer))
 
     def __contains__(self, layer: object) -> bool:
         return layer in self._values
@@ -201,6 +252,14 @@ class Features(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def _positions(self, layer: str) -> Tensor:
+        """Returns what the network computed at the positions that count."""
+        value = self._values[layer]
+        return value if self.mask is None else self.mask.select(value)
+
+    def _read(self, layer: str, value: Tensor) -> Tensor:
+        return self._readouts[layer].features(value) if layer in self._readouts else value
 
 
 def _resample(value: Tensor, height: int, width: int) -> Tensor:
@@ -216,36 +275,3 @@ def _resample(value: Tensor, height: int, width: int) -> Tensor:
 def as_features(features: Mapping[str, Tensor]) -> Features:
     """Returns features as they are, or wraps plain tensors by layer name."""
     return features if isinstance(features, Features) else Features(features)
-
-
-class PositionMask:
-    """The positions of feature maps that lie in a part of an image.
-
-    Args:
-        mask: share of each pixel that counts, ``(1, 1, height, width)`` in [0, 1], not 0 everywhere.
-    """
-
-    def __init__(self, mask: Tensor) -> None:
-        self._mask = mask
-        self._positions: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    def select(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Selects the features of the masked positions.
-
-        Args:
-            value: ``(1, channels, height, width)``, smaller than the image as a layer is.
-
-        Returns:
-            The features, ``(1, channels, positions, 1)``, and the weights of the positions, ``(1, 1, positions, 1)``
-            with mean 1.
-        """
-        size = (value.shape[-2], value.shape[-1])
-        # The mask of a frame is the same in every step.
-        if size not in self._positions:
-            weights = functional.adaptive_avg_pool2d(self._mask.float(), size).flatten()
-            index = weights.nonzero()[:, 0]
-            self._positions[size] = (index, (weights[index] / weights[index].mean())[None, None, :, None])
-        index, weights = self._positions[size]
-        # Channels-last networks store positions in this order.
-        rows = value.permute(0, 2, 3, 1).reshape(size[0] * size[1], -1)[index]
-        return rows.t()[None, :, :, None], weights

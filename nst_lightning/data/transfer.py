@@ -38,6 +38,11 @@ class StagePictures:
             ``(1, 3, height, width)``, with the reliability of the warp, ``(1, 1, height, width)`` in [0, 1].
         start: image that the stage starts from, ``(1, 3, height, width)``, if it follows a painted frame; else None.
         recolored: the content with the colors of the start, ``(1, 3, height, width)``, or None if they are its own.
+        style_numbers: number of the style that each of `styles` is a variant of; each its own by default.
+        style_regions: weight of each pixel of each of `styles`, ``(1, 1, any, any)`` of its size, or None for all.
+        shares: share of each style at each pixel of the image, ``(1, styles, height, width)``, at most 1 in sum; None
+            if the styles are blended equally everywhere.
+        hold: factor on the terms of the content at each pixel, ``(1, 1, height, width)``, or None for 1.
     """
 
     content: Tensor | None
@@ -46,6 +51,15 @@ class StagePictures:
     previous: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     start: Tensor | None = None
     recolored: Tensor | None = None
+    style_numbers: Sequence[int] = ()
+    style_regions: Sequence[Tensor | None] = ()
+    shares: Tensor | None = None
+    hold: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, default in (("style_numbers", range(len(self.styles))), ("style_regions", [None] * len(self.styles))):
+            if not getattr(self, name):
+                object.__setattr__(self, name, list(default))
 
     @property
     def start_content(self) -> Tensor | None:
@@ -61,6 +75,10 @@ class StagePictures:
             previous={offset: (image.to(device), mask.to(device)) for offset, (image, mask) in self.previous.items()},
             start=None if self.start is None else self.start.to(device),
             recolored=None if self.recolored is None else self.recolored.to(device),
+            style_numbers=self.style_numbers,
+            style_regions=[None if region is None else region.to(device) for region in self.style_regions],
+            shares=None if self.shares is None else self.shares.to(device),
+            hold=None if self.hold is None else self.hold.to(device),
         )
 
 

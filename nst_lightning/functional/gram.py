@@ -8,7 +8,7 @@ features with at most :data:`EXACT_POSITIONS` positions are converted to float32
 """
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,22 +24,38 @@ MIN_PARTIAL_SUMS, MAX_POSITIONS_PER_SUM = 64, 1024
 COLUMN_BLOCKS, MIN_BLOCK_CHANNELS = 4, 64
 
 
-def gram_matrix(features: Tensor) -> Tensor:
+class PositionWeights(NamedTuple):
+    """How much each position of a feature map counts in its statistics.
+
+    Attributes:
+        values: ``(1, 1, height, width)``, at least 0, float32 or float64; no gradient.
+        total: their sum, positive.
+    """
+
+    values: Tensor
+    total: float
+
+
+def gram_matrix(features: Tensor, weights: PositionWeights | None = None) -> Tensor:
     """Computes the Gram matrix of a feature map, normalized by its number of values.
 
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
-    eq. 3, with the normalization of the PyTorch tutorial. Each image of a batch has its own matrix.
+    eq. 3, with the normalization of the PyTorch tutorial. Each image of a batch has its own matrix. With weights,
+    ``G = sum_i w_i F_i F_i^T / (channels * sum_i w_i)`` over the positions ``i`` (guided Gram matrix of Gatys et al.
+    2017, with a sum of weights of 1).
 
     Args:
         features: ``(batch, channels, height, width)``.
+        weights: of the positions; equal by default.
 
     Returns:
         ``(batch, channels, channels)``, symmetric and positive semi-definite, in float32 or float64.
     """
-    return _scaled_products(features, False, features[0].numel())
+    positions = features.shape[2] * features.shape[3] if weights is None else weights.total
+    return _scaled_products(weight_positions(features, weights), False, features.shape[1] * positions)
 
 
-def moments(features: Tensor) -> Tensor:
+def moments(features: Tensor, weights: PositionWeights | None = None) -> Tensor:
     """Computes the means of a feature map's channels and of their products, in one matrix.
 
     The matrix is ``M = E[x x^T]`` with ``x`` the channels at one position followed by a constant 1. The last row and
@@ -48,11 +64,26 @@ def moments(features: Tensor) -> Tensor:
 
     Args:
         features: ``(batch, channels, height, width)``.
+        weights: of the positions; equal by default.
 
     Returns:
         ``(batch, channels + 1, channels + 1)``, in float32 or float64.
     """
-    return _scaled_products(features, True, features.shape[2] * features.shape[3])
+    if weights is None:
+        return _scaled_products(features, True, features.shape[2] * features.shape[3])
+    root = weights.values.sqrt().to(features.dtype).expand(len(features), -1, -1, -1)
+    # The constant channel is weighted as well, so it becomes one more channel.
+    return _scaled_products(torch.cat([features * root, root], dim=1), False, weights.total)
+
+
+def weight_positions(features: Tensor, weights: PositionWeights | None) -> Tensor:
+    """Multiplies the features at each position by the root of its weight, so that their products have the weight.
+
+    Args:
+        features: ``(batch, channels, height, width)``.
+        weights: of the positions; None returns the features themselves.
+    """
+    return features if weights is None else features * weights.values.sqrt().to(features.dtype)
 
 
 def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +98,7 @@ def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return matrix[:, -1, :-1], matrix[:, :-1, :-1]
 
 
-def _scaled_products(features: Tensor, with_ones: bool, divisor: int) -> Tensor:
+def _scaled_products(features: Tensor, with_ones: bool, divisor: float) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         result: Tensor = _ScaledProducts.apply(to_summable(features), with_ones, divisor)
     return result
@@ -80,7 +111,7 @@ class _ScaledProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, with_ones: bool, divisor: int) -> Tensor:
+    def forward(ctx: Any, features: Tensor, with_ones: bool, divisor: float) -> Tensor:
         ctx.with_ones, ctx.divisor = with_ones, divisor
         ctx.save_for_backward(features)
         products, sums = sum_products(features, with_ones)

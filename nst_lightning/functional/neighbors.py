@@ -69,8 +69,10 @@ def principal_axes(rows: Tensor, count: int) -> Tensor:
     return axes
 
 
-def cosine_distance(rows: Sequence[Tensor], targets: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
-    """Computes the mean cosine distance between corresponding vectors: ``mean_i (1 - cos(x_i, t_i))``.
+def cosine_distance(
+    rows: Sequence[Tensor], targets: Sequence[Tensor], factors: Sequence[float], weights: Tensor | None = None
+) -> Tensor:
+    """Computes the mean cosine distance between corresponding vectors: ``sum_i w_i (1 - cos(x_i, t_i)) / sum_i w_i``.
 
     The vectors ``x_i`` and ``t_i`` are given in parts, which are multiplied by a factor each and joined.
 
@@ -78,13 +80,15 @@ def cosine_distance(rows: Sequence[Tensor], targets: Sequence[Tensor], factors: 
         rows: parts of the vectors ``x``, ``(positions, channels)`` each.
         targets: parts of the vectors ``t``, of the same shapes; no gradient.
         factors: factor of each part.
+        weights: ``w``, ``(positions,)``; equal by default; no gradient.
 
     Returns:
         A scalar between 0 and 2. Where all values of a vector are 0, it has no direction, and the cosine is 0.
     """
     squares = sum_squares(targets, factors)
     lengths = squares.sqrt().clamp_min(torch.finfo(squares.dtype).tiny ** 0.5)
-    result: Tensor = _CosineDistance.apply(lengths, targets, factors, *rows)
+    shares = None if weights is None else weights.to(squares) / weights.to(squares).sum()
+    result: Tensor = _CosineDistance.apply(lengths, shares, targets, factors, *rows)
     return result
 
 
@@ -105,7 +109,12 @@ class _CosineDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, lengths: Tensor, targets: Sequence[Tensor], factors: Sequence[float], *rows: Tensor
+        ctx: Any,
+        lengths: Tensor,
+        shares: Tensor | None,
+        targets: Sequence[Tensor],
+        factors: Sequence[float],
+        *rows: Tensor,
     ) -> Tensor:
         products = [
             factor**2 * torch.bmm(part[:, None], target[..., None])[:, 0, 0]
@@ -114,18 +123,18 @@ class _CosineDistance(torch.autograd.Function):
         own = sum_squares(rows, factors).sqrt().clamp_min(torch.finfo(lengths.dtype).tiny ** 0.5)
         cosines = torch.stack(products).sum(dim=0) / (own * lengths)
         ctx.factors, ctx.parts = factors, len(rows)
-        ctx.save_for_backward(own, lengths, cosines, *targets, *rows)
-        return 1 - cosines.mean()
+        ctx.save_for_backward(own, lengths, shares, cosines, *targets, *rows)
+        return 1 - (cosines.mean() if shares is None else cosines @ shares)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        own, lengths, cosines, *parts = ctx.saved_tensors
+        own, lengths, shares, cosines, *parts = ctx.saved_tensors
         targets, rows = parts[: ctx.parts], parts[ctx.parts :]
-        scale = gradients[0] / len(own)
+        scale = gradients[0] / len(own) if shares is None else gradients[0] * shares
         along, across = (scale * cosines / own.square())[:, None], (-scale / (own * lengths))[:, None]
         results = [
             (factor**2 * along * part).addcmul_(target, factor**2 * across)
             for part, target, factor in zip(rows, targets, ctx.factors, strict=True)
         ]
-        return None, None, None, *results
+        return None, None, None, None, *results

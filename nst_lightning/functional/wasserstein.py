@@ -183,8 +183,8 @@ def draw_directions(channels: int, seed: int) -> Tensor:
     return functional.normalize(torch.randn(channels, channels, generator=generator), dim=1)
 
 
-def sorted_projections(features: Tensor, axes: Tensor) -> Tensor:
-    """Projects a feature map onto directions and sorts the projections of each in ascending order.
+def project(features: Tensor, axes: Tensor) -> Tensor:
+    """Projects a feature map onto directions.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -193,33 +193,10 @@ def sorted_projections(features: Tensor, axes: Tensor) -> Tensor:
     Returns:
         ``(batch, directions, height * width)``, in float32 or float64.
     """
-    exact = features if features.dtype == torch.float64 else features.float()
-    return (axes.to(exact) @ exact.flatten(2)).sort(dim=-1).values
+    values = flatten_positions(features)
+    return axes.to(values) @ values
 
 
-def sort_channels(features: Tensor) -> Tensor:
-    """Sorts the values of each channel of a feature map in ascending order.
-
-    Args:
-        features: ``(batch, channels, height, width)``.
-
-    Returns:
-        ``(batch, channels, height * width)``, in float32 or float64.
-    """
-    exact = features if features.dtype == torch.float64 else features.float()
-    return exact.flatten(2).sort(dim=-1).values
-
-
-def quantiles(ordered: Tensor, count: int) -> Tensor:
-    """Resamples sorted values to a number of equally spaced quantiles, by linear interpolation.
-
-    Args:
-        ordered: sorted values, ``(batch, directions, values)``.
-        count: number of quantiles; the first is the minimum, the last the maximum.
-
-    Returns:
-        ``(batch, directions, count)``; the input itself if it has that many values.
-    """
-    if ordered.shape[-1] == count:
-        return ordered
-    return functional.interpolate(ordered, size=count, mode="linear", align_corners=True)
+def flatten_positions(features: Tensor) -> Tensor:
+    """Returns a feature map as ``(batch, channels, height * width)``, in float32 or float64."""
+    return (features if features.dtype == torch.float64 else features.float()).flatten(2)

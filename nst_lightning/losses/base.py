@@ -129,6 +129,7 @@ class FeatureLoss(Loss):
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         at: scales of the image at which the loss is evaluated, in (0, 1]; the term is their mean. [1, 0.5, 0.25] also
             compares the image at a half and a quarter of its size, which keeps large shapes. By default [1].
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     layerwise = True
@@ -144,6 +145,7 @@ class FeatureLoss(Loss):
         weight: float = 1.0,
         layer_weights: Sequence[float] | None = None,
         at: Sequence[float] | None = None,
+        styles: Sequence[int] | None = None,
     ) -> None:
         super().__init__(weight)
         if not layers:
@@ -161,6 +163,7 @@ class FeatureLoss(Loss):
         self.layers = tuple(join_layer(layer, scale) for scale in scales for layer in layers)
         factors = [check_weight("layer_weights", w) for w in layer_weights or [1.0] * len(layers)]
         self.layer_weights = tuple(factor / len(scales) for _ in scales for factor in factors)
+        self.styles = None if styles is None else _check_styles(styles)
         # Factors that compensate for the width of a thin network; set by losses that depend on it.
         self._ratio_factors: dict[str, float] = {}
 
@@ -222,6 +225,27 @@ class FeatureLoss(Loss):
         for layer, statistic in statistics.items():
             self.set_buffer("target", layer, statistic)
 
+    def set_blended_target(
+        self,
+        statistics: Mapping[str, Sequence[Tensor | None]],
+        weights: Sequence[float],
+        readouts: Mapping[str, Readout] | None = None,
+    ) -> None:
+        """Blends the statistics of several reference pictures and sets the target.
+
+        Args:
+            statistics: by layer, those of each picture; None for a picture that has none in this layer.
+            weights: blend weight of each picture; they sum to 1.
+            readouts: see :meth:`set_target`.
+        """
+        blended = {}
+        for layer, values in statistics.items():
+            known = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None]
+            whole = sum(weight for _, weight in known) if len(known) < len(values) else 1.0
+            parts, shares = [value for value, _ in known], [weight / whole for _, weight in known]
+            blended[layer] = self.blend_statistics(parts, shares)
+        self.set_target(blended, readouts)
+
     def target(self, layer: str) -> Tensor:
         """Returns the target of a layer."""
         return self.require_buffer("target", layer)
@@ -254,6 +278,12 @@ class FeatureLoss(Loss):
 def _buffer_name(name: str, layer: str) -> str:
     # torch permits no dots, which scales of layers contain.
     return f"{name}_{layer}".replace(".", "_")
+
+
+def _check_styles(styles: Sequence[int]) -> tuple[int, ...]:
+    if not styles or len(set(styles)) != len(styles) or min(styles) < 0:
+        raise InputError(f"Expected `styles` to be different numbers of styles, from 0, but got {list(styles)}.")
+    return tuple(styles)
 
 
 def check_weight(name: str, value: float) -> float:

@@ -9,7 +9,8 @@ from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.pixels import mean_squared_error
-from nst_lightning.functional.wasserstein import ChannelNormal, channel_wasserstein_2, quantiles, sort_channels
+from nst_lightning.functional.quantiles import quantiles, weighted_quantile_error, weighted_quantiles
+from nst_lightning.functional.wasserstein import ChannelNormal, channel_wasserstein_2, flatten_positions
 from nst_lightning.losses.base import FeatureLoss
 
 # The members of a ChannelNormal, each a buffer of every layer.
@@ -29,6 +30,7 @@ class MeanStdLoss(FeatureLoss):
         weight: factor on the whole term.
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
@@ -65,6 +67,7 @@ class HistogramLoss(FeatureLoss):
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         points: number of quantiles of the style's channels; more than the image has positions are of no use.
         at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
@@ -76,20 +79,41 @@ class HistogramLoss(FeatureLoss):
         layer_weights: Sequence[float] | None = None,
         points: int = 16384,
         at: Sequence[float] | None = None,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights, at)
+        super().__init__(layers, weight, layer_weights, at, styles=styles)
         if points < 2:
             raise InputError(f"Expected `points` to be 2 or more, but got {points}.")
         self.points = points
 
+    def values(self, features: Features, layer: str) -> Tensor:
+        """Computes the values whose distributions are compared, by channel: ``(batch, channels, positions)``."""
+        return flatten_positions(features[layer])
+
     def statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes the sorted values of each channel, ``(batch, channels, positions)``."""
-        return sort_channels(features[layer])
+        """Computes the sorted values, ``(batch, channels, positions)``."""
+        return self.values(features, layer).sort(dim=-1).values
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes quantiles of the sorted values, so that styles of any size can be blended."""
-        return quantiles(self.statistic(features, layer).detach(), self.points)
+        """Computes quantiles of the values, so that styles of any size can be blended."""
+        weights = features.weights(layer)
+        if weights is None:
+            return quantiles(self.statistic(features, layer).detach(), self.points)
+        return weighted_quantiles(self.values(features, layer), weights.values.flatten(), self.points)
 
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """Computes the mean squared difference from the target, resampled to the number of positions of the image."""
         return mean_squared_error(statistic, quantiles(self.target(layer), statistic.shape[-1]))
+
+    def layer_distances(self, features: Features) -> dict[str, Tensor]:
+        """See :meth:`Loss.layer_distances`; positions with weights are compared at the levels of their values."""
+        distances = {}
+        for layer in self.layers_in(features):
+            weights = features.weights(layer)
+            if weights is None:
+                distance = self.distance(self.statistic(features, layer), layer)
+            else:
+                values = self.values(features, layer)
+                distance = weighted_quantile_error(values, weights.values.flatten(), self.target(layer))
+            distances[layer] = self.weight_of(layer) * distance
+        return distances

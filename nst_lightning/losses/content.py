@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nst_lightning.backbones.features import Features
 from nst_lightning.errors import InputError
+from nst_lightning.functional.gram import PositionWeights, weight_positions
 from nst_lightning.functional.pixels import average_pool, laplacian
 from nst_lightning.functional.sampling import draw_positions
 from nst_lightning.functional.similarity import scale_to_unit_length, self_similarity
@@ -44,18 +45,31 @@ class ContentLoss(FeatureLoss):
         self.normalized = normalized
 
     def statistic(self, features: Features, layer: str) -> Tensor:
-        """Returns the features themselves, scaled to unit length if requested."""
+        """Returns the features themselves, scaled to unit length if requested, times the roots of their weights."""
         value = features[layer]
-        if not self.normalized:
-            return value
-        with torch.autocast(value.device.type, enabled=False):
-            return scale_to_unit_length(value if value.dtype == torch.float64 else value.float(), dim=1)
+        if self.normalized:
+            with torch.autocast(value.device.type, enabled=False):
+                value = scale_to_unit_length(value if value.dtype == torch.float64 else value.float(), dim=1)
+        return _weight_errors(value, features.weights(layer))
 
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """Computes the mean squared error, or the mean of ``1 - cos``."""
         error = super().distance(statistic, layer)
         # Half the squared distance of two unit vectors is 1 - cos.
         return error * (statistic.shape[1] / 2) if self.normalized else error
+
+
+def _weight_errors(value: Tensor, weights: PositionWeights | None) -> Tensor:
+    """Multiplies values so that the mean of their squared differences is a weighted mean.
+
+    Args:
+        value: ``(batch, channels, height, width)``.
+        weights: of the positions; None returns the values themselves.
+    """
+    if weights is None:
+        return value
+    count = weights.values.numel()
+    return weight_positions(value, PositionWeights(weights.values * (count / weights.total), count))
 
 
 class SelfSimilarityLoss(FeatureLoss):
@@ -133,7 +147,12 @@ class LaplacianLoss(FeatureLoss):
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes the Laplacians of all pools as one row of values for each image, ``(batch, values)``."""
-        maps = [laplacian(average_pool(features[layer], length)).flatten(1) for length in self.pool]
+        image = features.whole(layer)
+        maps = []
+        for length in self.pool:
+            edges = laplacian(average_pool(image, length))
+            value = edges if features.mask is None else features.mask.select(edges)
+            maps.append(_weight_errors(value, features.weights_at(*edges.shape[-2:])).flatten(1))
         # With these factors, the sum of squares of the row is the weighted sum of mean squares of the maps.
         factors = [math.sqrt(w / values.shape[1]) for w, values in zip(self.pool_weights, maps, strict=True)]
         return torch.cat([factor * values for factor, values in zip(factors, maps, strict=True)], dim=1)

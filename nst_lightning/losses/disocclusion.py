@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from nst_lightning.backbones.features import Features, PositionMask
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.errors import InputError
 from nst_lightning.losses.gram import GramLoss
 
@@ -25,6 +25,7 @@ class DisocclusionGramLoss(GramLoss):
         layer_weights: a factor for each layer, in the order of the layers; 1 each by default.
         whitening: see :class:`GramLoss`.
         frames: number of frames for which an area counts as disoccluded.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     def __init__(
@@ -34,30 +35,36 @@ class DisocclusionGramLoss(GramLoss):
         layer_weights: Sequence[float] | None = None,
         whitening: float | None = None,
         frames: int = 8,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights, whitening)
+        super().__init__(layers, weight, layer_weights, whitening, styles=styles)
         if frames < 1:
             raise InputError(f"Expected `frames` to be 1 or more, but got {frames}.")
         self.offsets = (frames,)
         self.register_buffer("disoccluded", None, persistent=False)
-        self._area = 0.0
-        self._mask: tuple[torch.device, PositionMask] | None = None
+        self._mask: PositionMask | None = None
 
     def set_previous_frames(self, frames: Mapping[int, tuple[Tensor, Tensor]]) -> None:
         """Sets the disoccluded area; near the start of a shot it is what the first frame of the shot does not show."""
         visible = [mask for offset, (_, mask) in sorted(frames.items()) if offset <= self.offsets[0]]
         disoccluded = 1 - visible[-1] if visible else None
-        self._area = 0.0 if disoccluded is None else float(disoccluded.mean())
         self.disoccluded = disoccluded if disoccluded is not None and bool(disoccluded.any()) else None
         self._mask = None
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
-        if self.disoccluded is None:
+        mask = self._find_mask(features)
+        if mask is None:
             return {layer: self.target(layer).new_zeros(()) for layer in self.layers_in(features)}
-        device = self.disoccluded.device
+        area = mask.share / (1.0 if features.mask is None else features.mask.share)
+        distances = super().layer_distances(features.within(self._mask))
+        return {layer: area * distance for layer, distance in distances.items()}
+
+    def _find_mask(self, features: Features) -> PositionMask | None:
+        """Returns the disoccluded part of what the features are restricted to, or None if there is none."""
+        if self.disoccluded is None:
+            return None
         # The mask caches its positions for each layer size, so it is created once per frame and device.
-        if self._mask is None or self._mask[0] != device:
-            self._mask = device, PositionMask(self.disoccluded)
-        distances = self.masked_distances(features, self._mask[1])
-        return {layer: self._area * distance for layer, distance in distances.items()}
+        if self._mask is None or self._mask.mask.device != self.disoccluded.device:
+            self._mask = PositionMask(self.disoccluded)
+        return self._mask if features.mask is None else features.mask.times(self._mask)

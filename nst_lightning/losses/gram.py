@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from nst_lightning.backbones.features import Features, PositionMask, Readout
+from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.backbones.ops.gram_error import ChannelMap
 from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import matrix_power
@@ -37,6 +37,7 @@ class GramLoss(FeatureLoss):
         matched: share of the target that describes only those parts of the style that resemble a part of the content
             (Luan et al. 2018), from 0 to 1: a sky is painted like a sky. 0.5 is a good value; at 1, parts of the style
             that resemble nothing do not appear.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
@@ -49,8 +50,9 @@ class GramLoss(FeatureLoss):
         whitening: float | None = None,
         at: Sequence[float] | None = None,
         matched: float = 0.0,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights, at)
+        super().__init__(layers, weight, layer_weights, at, styles=styles)
         self.matched = check_share("matched", matched)
         if whitening is not None and not 0 <= whitening <= 1:
             raise InputError(f"Expected `whitening` to be between 0 and 1, or null, but got {whitening}.")
@@ -69,13 +71,9 @@ class GramLoss(FeatureLoss):
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
-        return self.masked_distances(features, None)
-
-    def masked_distances(self, features: Features, mask: PositionMask | None) -> dict[str, Tensor]:
-        """Computes the distances of the Gram matrices of some positions, or of all of them."""
         return {
             layer: features.gram_error(
-                layer, self.target(layer), self._channel_map(layer), mask, self._distance_weights[layer]
+                layer, self.target(layer), self._channel_map(layer), self._distance_weights[layer]
             )
             for layer in self.layers_in(features)
         }

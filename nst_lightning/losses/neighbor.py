@@ -47,6 +47,7 @@ class NeighborLoss(FeatureLoss):
         stride: distance of neighboring hypercolumns in px.
         dimensions: number of principal components that the search compares; more are slower and more exact.
         style_positions: largest number of positions of each style that are compared with.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
@@ -63,8 +64,9 @@ class NeighborLoss(FeatureLoss):
         stride: int = 4,
         dimensions: int = 128,
         style_positions: int = 65536,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights)
+        super().__init__(layers, weight, layer_weights, styles=styles)
         for name, value in (
             ("every", every),
             ("stride", stride),
@@ -98,17 +100,24 @@ class NeighborLoss(FeatureLoss):
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Returns the features of a layer on the grid of its group, ``(positions, channels)``."""
-        if self.layerwise:
-            value = features[layer]
-        else:
-            height, width = features[IMAGE].shape[-2:]
-            value = features.resampled(layer, max(1, height // self.stride), max(1, width // self.stride))
+        value = features[layer] if self.layerwise else features.resampled(layer, *self._grid(features, layer))
         rows = value[0].permute(1, 2, 0).flatten(0, 1)
         return rows if rows.dtype == torch.float64 else rows.float()
 
+    def _grid(self, features: Features, layer: str) -> tuple[int, int]:
+        """Returns height and width of the grid on which the features of a layer are compared."""
+        if self.layerwise:
+            return features.size(layer)
+        height, width = features.size(IMAGE)
+        return max(1, height // self.stride), max(1, width // self.stride)
+
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Returns :meth:`statistic` at no more than `style_positions` positions, evenly spread."""
-        rows = self.statistic(features, layer)
+        rows, weights = self.statistic(features, layer), features.weights_at(*self._grid(features, layer))
+        if weights is not None:
+            # At the border of a region of the style, only positions that lie mainly inside are chosen from.
+            shares = weights.values.flatten()
+            rows = rows[shares >= min(0.5, float(shares.max()))]
         return rows[:: -(-len(rows) // self.style_positions)]
 
     def _factors(self, layers: Sequence[str]) -> list[float]:
@@ -170,7 +179,9 @@ class NeighborLoss(FeatureLoss):
                     if self._is_due or len(self._assignments[name]) != len(rows[0]):
                         self._assignments[name] = self._assign(name, [part.detach() for part in rows])
                         self._forget_nearest(layers)
-                    distance = cosine_distance(rows, self._assigned(name), self._factors(layers))
+                    weights = features.weights_at(*self._grid(features, layers[0]))
+                    own = None if weights is None else weights.values.flatten()
+                    distance = cosine_distance(rows, self._assigned(name), self._factors(layers), own)
                     distances[name] = self._group_weight(layers) * distance
         return distances
 

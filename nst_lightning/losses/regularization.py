@@ -1,5 +1,7 @@
 """Losses that smooth the image."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features
@@ -39,21 +41,22 @@ class GrainAwareTotalVariationLoss(FeatureLoss):
     Args:
         weight: factor on the term for a style without grain.
         exponent: power of the differences between neighboring pixels, 1 or more: 2 smooths, 1 keeps edges.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
 
-    def __init__(self, weight: float = 1.0, exponent: float = 2.0) -> None:
-        super().__init__([IMAGE], weight)
+    def __init__(self, weight: float = 1.0, exponent: float = 2.0, styles: Sequence[int] | None = None) -> None:
+        super().__init__([IMAGE], weight, styles=styles)
         self.exponent = _check_exponent(exponent)
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes the total variation, a scalar."""
-        return total_variation(features[layer], self.exponent)
+        return total_variation(features.whole(layer), self.exponent)
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Measures how free of grain a style is, a scalar."""
-        return measure_smoothness(features[layer])
+        return measure_smoothness(features.whole(layer))
 
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """Multiplies the total variation by the factor of the style."""

@@ -44,6 +44,7 @@ class RelaxedEMDLoss(FeatureLoss):
         seed: seed of the positions.
         pool: length in px of the blocks of pixels that are averaged before the layer ``image`` is read. With 1, the
             loss moves single pixels and leaves colored dots.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
@@ -60,8 +61,9 @@ class RelaxedEMDLoss(FeatureLoss):
         style_samples: int = 5000,
         seed: int = 0,
         pool: int = 4,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights)
+        super().__init__(layers, weight, layer_weights, styles=styles)
         if min(samples, style_samples) < 1:
             raise InputError(
                 f"Expected `samples` and `style_samples` to be 1 or more, but got {samples} and {style_samples}."
@@ -87,7 +89,7 @@ class RelaxedEMDLoss(FeatureLoss):
 
     def _read(self, features: Features, layer: str, positions: Tensor) -> Tensor:
         if layer == IMAGE:
-            return sample_bilinear(average_pool(features[layer], self.pool), positions)
+            return sample_bilinear(average_pool(features.whole(layer), self.pool), features.place(positions))
         return features.sample(layer, positions)
 
     def blend_statistics(self, statistics: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.functional.gram import mean_and_products
-from nst_lightning.functional.wasserstein import Normal, draw_directions, sorted_projections, wasserstein_2
+from nst_lightning.functional.wasserstein import Normal, draw_directions, project, wasserstein_2
 from nst_lightning.losses.base import FeatureLoss, check_share
 from nst_lightning.losses.channels import HistogramLoss
 
@@ -31,6 +31,7 @@ class WassersteinLoss(FeatureLoss):
         matched: share of the target that describes only those parts of the style that resemble a part of the content
             (Luan et al. 2018), from 0 to 1: a sky is painted like a sky. 0.5 is a good value; at 1, parts of the style
             that resemble nothing do not appear.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     reference = "style"
@@ -42,8 +43,9 @@ class WassersteinLoss(FeatureLoss):
         layer_weights: Sequence[float] | None = None,
         at: Sequence[float] | None = None,
         matched: float = 0.0,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights, at)
+        super().__init__(layers, weight, layer_weights, at, styles=styles)
         self.matched = check_share("matched", matched)
 
     def statistic(self, features: Features, layer: str) -> Tensor:
@@ -80,6 +82,7 @@ class SlicedWassersteinLoss(HistogramLoss):
         seed: seed of the directions.
         points: number of quantiles of the style's projections; more than the image has positions are of no use.
         at: scales of the image at which the loss is evaluated; see :class:`FeatureLoss`.
+        styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
     def __init__(
@@ -90,13 +93,14 @@ class SlicedWassersteinLoss(HistogramLoss):
         seed: int = 0,
         points: int = 16384,
         at: Sequence[float] | None = None,
+        styles: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(layers, weight, layer_weights, points, at)
+        super().__init__(layers, weight, layer_weights, points, at, styles=styles)
         self.seed = seed
 
-    def statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes sorted projections, ``(batch, channels, positions)``."""
+    def values(self, features: Features, layer: str) -> Tensor:
+        """Computes projections, ``(batch, channels, positions)``."""
         value = features[layer]
         with torch.autocast(value.device.type, enabled=False):
             # The generator is seeded again each time, so these are the same directions in every evaluation.
-            return sorted_projections(value, draw_directions(value.shape[1], self.seed).to(value.device))
+            return project(value, draw_directions(value.shape[1], self.seed).to(value.device))

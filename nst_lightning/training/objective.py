@@ -1,6 +1,7 @@
 """The objective of a run: a weighted sum of losses on the features of an image."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +9,19 @@ from torch import Tensor, nn
 from nst_lightning.backbones.base import Backbone, disable_autocast
 from nst_lightning.backbones.features import Features, Readout, as_features
 from nst_lightning.backbones.multi_scale import AT, MultiScale
+from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
 from nst_lightning.functional.neighbors import mark_matches
+from nst_lightning.functional.regions import divide_regions
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
+from nst_lightning.losses.regional import ImagePart, RegionalLoss
 
 # The weighted distances of each term by layer, scalars.
 Terms = dict[str, dict[str, Tensor]]
+
+# A loss that compares with the content or the styles.
+Comparison = FeatureLoss | RegionalLoss
 
 
 class Objective(nn.Module):
@@ -36,7 +43,7 @@ class Objective(nn.Module):
         self.backbone = MultiScale(backbone) if has_scales else backbone
         self.losses = nn.ModuleDict(losses)
         # The loop over layers ends at the deepest one, so no deeper weights are loaded.
-        self.backbone.build(self.layers + [loss.matched_layer for loss in self._feature_losses if loss.matched])
+        self.backbone.build(self.layers + [loss.matched_layer for loss in self._comparisons if loss.matched])
         for loss in losses.values():
             loss.set_channel_ratios(self.backbone.channel_ratio)
 
@@ -80,52 +87,79 @@ class Objective(nn.Module):
             InputError: a loss needs a picture that is missing, or a picture is too small for the deepest layer.
         """
         self.check(pictures)
-        for reference, weighted_pictures in _references(pictures).items():
+        keep_style = self._set_parts(pictures, keep_style)
+        for reference, examples in _references(pictures).items():
             # Matched targets change with the content.
-            if weighted_pictures and (reference == "content" or not keep_style or self._matched_losses):
-                self._set_targets(reference, weighted_pictures, pictures.content)
+            if examples and (reference == "content" or not keep_style or self._matched_losses):
+                self._set_targets(reference, examples, pictures.content)
         if pictures.content is not None:
             self._set_content(pictures.content)
         for loss in self.named_losses.values():
             loss.set_previous_frames(pictures.previous)
 
-    def _set_targets(
-        self, reference: Reference, weighted_pictures: list[tuple[Tensor, float]], content: Tensor | None
-    ) -> None:
-        """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
-        losses = [loss for loss in self._feature_losses if loss.reference == reference]
-        statistics: list[dict[str, list[Tensor]]] = [{} for _ in losses]
-        for picture, _ in weighted_pictures:
-            marks = {} if content is None or reference == "content" else self._mark_matches(picture, content)
-            for features, readers in self._read(picture, losses):
-                for loss, by_layer in zip(losses, statistics, strict=True):
-                    found = loss.target_statistics(features) if loss in readers else {}
-                    if found and loss.matched and marks:
-                        matched = loss.target_statistics(features.at_positions(marks[loss.matched_layer]))
-                        found = {layer: value.lerp(matched[layer], loss.matched) for layer, value in found.items()}
-                    for layer, statistic in found.items():
-                        by_layer.setdefault(layer, []).append(statistic)
-        weights = [weight for _, weight in weighted_pictures]
-        for loss, by_layer in zip(losses, statistics, strict=True):
-            blended = {layer: loss.blend_statistics(values, weights) for layer, values in by_layer.items()}
-            loss.set_target(blended, self._readouts(layers_of_backbone(loss.layers)))
+    def _set_parts(self, pictures: StagePictures, keep_style: bool) -> bool:
+        """Divides the losses into parts of the image where the pictures demand it.
 
-    def _mark_matches(self, style: Tensor, content: Tensor) -> dict[str, Tensor]:
+        Returns:
+            Whether the targets of the styles may stay as they are.
+        """
+        self._wrap_losses(pictures)
+        parts: dict[tuple[int, ...] | None, list[ImagePart]] = {}
+        for loss in self._comparisons:
+            if isinstance(loss, RegionalLoss):
+                if loss.reference == "content":
+                    mask = None if pictures.hold is None else PositionMask(pictures.hold)
+                    loss.set_parts([ImagePart(mask, (1.0,))])
+                else:
+                    if loss.styles not in parts:
+                        parts[loss.styles] = divide_image(pictures, loss.styles)
+                    keep_style = loss.set_parts(parts[loss.styles], keep_style) and keep_style
+        return keep_style
+
+    def _wrap_losses(self, pictures: StagePictures) -> None:
+        """Replaces losses that have parts by a :class:`RegionalLoss`."""
+        has_parts = pictures.shares is not None or any(region is not None for region in pictures.style_regions)
+        for name, loss in self.named_losses.items():
+            if isinstance(loss, FeatureLoss) and (
+                (loss.reference == "content" and pictures.hold is not None)
+                or (loss.reference == "style" and (has_parts or loss.styles is not None))
+            ):
+                self.losses[name] = RegionalLoss(loss)
+
+    def _set_targets(self, reference: Reference, examples: "list[_Example]", content: Tensor | None) -> None:
+        """Sets the targets of the losses that compare with one kind of picture to blended statistics."""
+        losses = [loss for loss in self._comparisons if loss.reference == reference]
+        statistics: list[dict[str, list[Tensor | None]]] = [{} for _ in losses]
+        for example in examples:
+            marks = {} if content is None or reference == "content" else self._mark_matches(example, content)
+            for features, readers in self._read(example.picture, losses):
+                features = features.within(example.region)
+                for loss, by_layer in zip(losses, statistics, strict=True):
+                    if loss in readers:
+                        found = _target_statistics(loss, features, marks)
+                        for layer in loss.layers:
+                            if layer in features:
+                                by_layer.setdefault(layer, []).append(found.get(layer))
+        weights = [example.weight for example in examples]
+        for loss, by_layer in zip(losses, statistics, strict=True):
+            loss.set_blended_target(by_layer, weights, self._readouts(layers_of_backbone(loss.layers)))
+
+    def _mark_matches(self, style: "_Example", content: Tensor) -> dict[str, Tensor]:
         """Marks the parts of a style that resemble a part of the content, by the layer that is compared."""
         layers = list(dict.fromkeys(loss.matched_layer for loss in self._matched_losses))
         if not layers:
             return {}
-        own, other = self.backbone(style, layers), self.backbone(content, layers)
-        with disable_autocast(style.device.type):
+        own, other = self.backbone(style.picture, layers), self.backbone(content, layers)
+        with disable_autocast(content.device.type):
             return {layer: mark_matches(other[layer], own[layer]) for layer in layers}
 
     @property
-    def _matched_losses(self) -> list[FeatureLoss]:
-        return [loss for loss in self._feature_losses if loss.matched]
+    def _matched_losses(self) -> list[Comparison]:
+        return [loss for loss in self._comparisons if loss.matched]
 
     def _set_content(self, content: Tensor) -> None:
         """Gives the content to the losses that use it in addition to their reference."""
-        losses = [loss for loss in self._feature_losses if loss.uses_content]
+        losses = [loss for loss in self._comparisons if loss.uses_content]
         statistics: list[dict[str, Tensor]] = [{} for _ in losses]
         for features, readers in self._read(content, losses):
             for loss, by_layer in zip(losses, statistics, strict=True):
@@ -133,7 +167,7 @@ class Objective(nn.Module):
         for loss, by_layer in zip(losses, statistics, strict=True):
             loss.set_content(by_layer)
 
-    def _read(self, picture: Tensor, losses: Sequence[FeatureLoss]) -> Iterator[tuple[Features, list[FeatureLoss]]]:
+    def _read(self, picture: Tensor, losses: Sequence[Comparison]) -> Iterator[tuple[Features, list[Comparison]]]:
         """Yields the features of a picture in parts, each with those losses that read it."""
         # Layer by layer where possible, so that the features of only one layer are in memory at a time.
         layerwise = [loss for loss in losses if loss.layerwise]
@@ -148,8 +182,9 @@ class Objective(nn.Module):
             yield features.with_layer(IMAGE, picture), joint
 
     @property
-    def _feature_losses(self) -> list[FeatureLoss]:
-        return [loss for loss in self.losses.values() if isinstance(loss, FeatureLoss)]
+    def _comparisons(self) -> list[Comparison]:
+        """The losses that compare with the content or the styles."""
+        return [loss for loss in self.losses.values() if isinstance(loss, FeatureLoss | RegionalLoss)]
 
     def _readouts(self, layers: Iterable[str]) -> dict[str, Readout]:
         readouts = {layer: self.backbone.readout(layer) for layer in layers}
@@ -161,15 +196,22 @@ class Objective(nn.Module):
         Raises:
             InputError: a loss needs a picture that is missing, or a picture is too small for the deepest layer.
         """
-        for reference, weighted_pictures in _references(pictures).items():
+        for reference, examples in _references(pictures).items():
             for name, loss in self.named_losses.items():
-                if loss.reference == reference and not weighted_pictures:
+                if loss.reference == reference and not examples:
                     raise InputError(
                         f"Expected a {reference} picture for the term {name!r}, but got none: "
                         f"add --data.{reference} FILE."
                     )
-                for picture, _ in weighted_pictures if loss.reference == reference else []:
-                    self._check_size(reference, picture, loss.layers)
+                for example in examples if loss.reference == reference else []:
+                    self._check_size(reference, example.picture, loss.layers)
+        for name, loss in self.named_losses.items():
+            numbers = loss.styles if isinstance(loss, FeatureLoss | RegionalLoss) else None
+            if numbers is not None and max(numbers) > max(pictures.style_numbers, default=-1):
+                raise InputError(
+                    f"Expected `styles` of the term {name!r} to be numbers of styles from 0 to "
+                    f"{max(pictures.style_numbers, default=0)}, but got {list(numbers)}."
+                )
 
     def check_image(self, image: Tensor) -> None:
         """Checks that an image is large enough.
@@ -194,10 +236,58 @@ def layers_of_backbone(layers: Iterable[str]) -> list[str]:
     return [layer for layer in dict.fromkeys(layers) if layer != IMAGE]
 
 
-def _references(pictures: StagePictures) -> dict[Reference, list[tuple[Tensor, float]]]:
-    """Returns the pictures that losses compare with and their blend weights."""
-    content = [] if pictures.content is None else [(pictures.content, 1.0)]
-    return {"content": content, "style": list(zip(pictures.styles, pictures.blend_weights, strict=True))}
+def divide_image(pictures: StagePictures, styles: Sequence[int] | None = None) -> list[ImagePart]:
+    """Divides the image into parts with one blend of styles each.
+
+    Args:
+        pictures: the pictures of a stage.
+        styles: numbers of the styles that count; all by default. Their shares are then scaled so that the largest sum
+            of their shares is 1.
+    """
+    numbers, weights = list(pictures.style_numbers), list(pictures.blend_weights)
+    own = [sum(w for w, n in zip(weights, numbers, strict=True) if n == style) for style in range(max(numbers) + 1)]
+    shares = torch.tensor(own, dtype=torch.float64).view(1, -1, 1, 1) if pictures.shares is None else pictures.shares
+    if styles is not None:
+        shares = shares * torch.tensor([float(style in styles) for style in range(len(own))]).to(shares).view(-1, 1, 1)
+        if not bool(shares.any()):
+            raise InputError(
+                f"Expected one of `styles` {list(styles)} of a term to have a weight over 0 in `data.style`."
+            )
+        shares = shares / shares.sum(1).max()
+    parts = []
+    for region in divide_regions(shares):
+        # The variants of a style share its blend weight as they do without parts.
+        counts = [numbers.count(number) for number in numbers]
+        within = [w / own[n] if own[n] else 1 / c for w, n, c in zip(weights, numbers, counts, strict=True)]
+        blend = tuple(region.blend[n] * share for n, share in zip(numbers, within, strict=True))
+        is_whole = pictures.shares is None or bool((region.weights == 1).all())
+        parts.append(ImagePart(None if is_whole else PositionMask(region.weights), blend))
+    return parts
+
+
+class _Example(NamedTuple):
+    """A picture that losses compare with, its blend weight, and the part of it that counts."""
+
+    picture: Tensor
+    weight: float = 1.0
+    region: PositionMask | None = None
+
+
+def _references(pictures: StagePictures) -> dict[Reference, list[_Example]]:
+    """Returns the pictures that losses compare with."""
+    content = [] if pictures.content is None else [_Example(pictures.content)]
+    regions = [None if region is None else PositionMask(region) for region in pictures.style_regions]
+    styles = zip(pictures.styles, pictures.blend_weights, regions, strict=True)
+    return {"content": content, "style": [_Example(*style) for style in styles]}
+
+
+def _target_statistics(loss: Comparison, features: Features, marks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Computes what a picture contributes to the target of a loss, by layer."""
+    found = loss.target_statistics(features)
+    if found and loss.matched and marks:
+        matched = loss.target_statistics(features.at_positions(marks[loss.matched_layer]))
+        return {layer: value.lerp(matched[layer], loss.matched) for layer, value in found.items()}
+    return found
 
 
 def _check_names(losses: Mapping[str, Loss]) -> None:

@@ -12,9 +12,7 @@ from nst_lightning.functional.wasserstein import (
     channel_wasserstein_2,
     covariance,
     draw_directions,
-    quantiles,
-    sort_channels,
-    sorted_projections,
+    project,
     wasserstein_2,
 )
 
@@ -136,22 +134,17 @@ def test_wasserstein_2_accepts_fewer_positions_than_channels() -> None:
     assert bool(thin.grad.isfinite().all())
 
 
-def test_sorted_projections_of_a_known_example() -> None:
+def test_project_multiplies_each_position_by_each_direction() -> None:
     features, unit_vectors = create_features(11), draw_directions(5, seed=3).double()
-    rows = [sorted(float(v) for v in unit_vectors[k] @ features[0].flatten(1)) for k in range(5)]
-    torch.testing.assert_close(sorted_projections(features, unit_vectors)[0], torch.tensor(rows, dtype=torch.float64))
+    rows = [[float(unit_vectors[k] @ position) for position in features[0].flatten(1).T] for k in range(5)]
+    torch.testing.assert_close(project(features, unit_vectors)[0], torch.tensor(rows, dtype=torch.float64))
+    assert project(features.bfloat16(), unit_vectors).dtype == torch.float32
 
 
 def test_directions_are_seeded_unit_vectors() -> None:
     torch.testing.assert_close(draw_directions(7, 0).square().sum(1), torch.ones(7))
     assert torch.equal(draw_directions(7, 0), draw_directions(7, 0))
     assert not torch.equal(draw_directions(7, 0), draw_directions(7, 1))
-
-
-def test_quantiles_keep_ends_and_order() -> None:
-    ordered = torch.tensor([[[0.0, 1.0, 4.0]]])
-    torch.testing.assert_close(quantiles(ordered, 5), torch.tensor([[[0.0, 0.5, 1.0, 2.5, 4.0]]]))
-    assert quantiles(ordered, 3) is ordered
 
 
 def compute_channel_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -192,11 +185,3 @@ def test_channel_variances_equal_torch() -> None:
     features = create_features(24)
     expected = features[0].flatten(1).var(dim=1, correction=0)
     torch.testing.assert_close(channel_variances(*mean_and_products(moments(features)))[0], expected)
-
-
-def test_sort_channels_sorts_each_channel() -> None:
-    features = create_features(25)
-    rows = [sorted(channel.flatten().tolist()) for channel in features[0]]
-    torch.testing.assert_close(sort_channels(features)[0], torch.tensor(rows, dtype=torch.float64))
-    assert sort_channels(features.bfloat16()).dtype == torch.float32
-    assert torch.autograd.gradcheck(sort_channels, (features.requires_grad_(),))

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nst_lightning.functional.gram import apply_channel_matrix, sum_products, to_summable
+from nst_lightning.functional.gram import (
+    PositionWeights,
+    apply_channel_matrix,
+    sum_products,
+    to_summable,
+    weight_positions,
+)
 
 
 class ChannelMap(NamedTuple):
@@ -34,7 +40,7 @@ def gram_squared_error(
     features: Tensor,
     target: Tensor,
     channel_map: ChannelMap | None = None,
-    position_weights: Tensor | None = None,
+    weights: PositionWeights | None = None,
     weight: float = 1.0,
 ) -> Tensor:
     """Computes ``weight * mean((G - target)^2)`` in few operations.
@@ -47,21 +53,20 @@ def gram_squared_error(
         features: ``(batch, channels, height, width)``.
         target: ``(1 or batch, n, n)``, symmetric; receives no gradient.
         channel_map: the map to ``n`` channels; receives no gradient.
-        position_weights: weight of each position, ``(batch, 1, height, width)``, float32, with mean 1.
+        weights: of the positions; equal by default.
         weight: a factor.
 
     Returns:
         A scalar, float32 or float64.
     """
-    positions = features.shape[2] * features.shape[3]
+    positions = features.shape[2] * features.shape[3] if weights is None else weights.total
     divisor = positions if channel_map is not None else features.shape[1] * positions
-    if position_weights is not None:
-        root = position_weights.sqrt().to(features.dtype)
-        features = features * root
-        if channel_map is not None and channel_map.offset is not None:
-            # The constant channel is weighted as well, so the offset becomes the weight of one more channel.
-            features = torch.cat([features, root], 1)
-            channel_map = ChannelMap(torch.cat([channel_map.weight, channel_map.offset], 2))
+    features = weight_positions(features, weights)
+    if weights is not None and channel_map is not None and channel_map.offset is not None:
+        # The constant channel is weighted as well, so the offset becomes the weight of one more channel.
+        root = weights.values.sqrt().to(features.dtype).expand(len(features), -1, -1, -1)
+        features = torch.cat([features, root], 1)
+        channel_map = ChannelMap(torch.cat([channel_map.weight, channel_map.offset], 2))
     with torch.autocast(features.device.type, enabled=False):
         result: Tensor = _GramSquaredError.apply(to_summable(features), target, channel_map, divisor, weight)
     return result
@@ -71,16 +76,17 @@ def plain_gram_squared_error(
     features: Tensor,
     target: Tensor,
     channel_map: ChannelMap | None = None,
-    position_weights: Tensor | None = None,
+    weights: PositionWeights | None = None,
     weight: float = 1.0,
 ) -> Tensor:
     """Plain implementation of :func:`gram_squared_error`."""
     rows = features.flatten(2)
-    divisor = rows.shape[1] * rows.shape[2]
+    positions = rows.shape[2] if weights is None else weights.total
+    divisor = rows.shape[1] * positions
     if channel_map is not None:
         rows = channel_map.weight @ rows + (0 if channel_map.offset is None else channel_map.offset)
-        divisor = rows.shape[2]
-    weighted = rows if position_weights is None else rows * position_weights.flatten(2)
+        divisor = positions
+    weighted = rows if weights is None else rows * weights.values.flatten(2)
     return weight * (weighted @ rows.mT / divisor - target).square().mean()
 
 
@@ -89,7 +95,7 @@ class _GramSquaredError(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, target: Tensor, channel_map: ChannelMap | None, divisor: int, weight: float
+        ctx: Any, features: Tensor, target: Tensor, channel_map: ChannelMap | None, divisor: float, weight: float
     ) -> Tensor:
         products, sums = sum_products(features, channel_map is not None and channel_map.offset is not None)
         if channel_map is not None:
@@ -114,7 +120,7 @@ class _GramSquaredError(torch.autograd.Function):
 
 
 def _residual(
-    target: Tensor, products: Tensor, sums: Tensor | None, channel_map: ChannelMap | None, divisor: int
+    target: Tensor, products: Tensor, sums: Tensor | None, channel_map: ChannelMap | None, divisor: float
 ) -> Tensor:
     """Computes target minus mapped means.
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error, plain_gram_squared_error
-from nst_lightning.functional.gram import gram_matrix, moments
+from nst_lightning.functional.gram import PositionWeights, gram_matrix, moments
 
 
 def create_features_with_means() -> Tensor:
@@ -48,17 +48,20 @@ def test_gram_error_equals_squared_error_of_mapped_moments(name: str) -> None:
 @pytest.mark.parametrize("name", list(create_channel_maps()))
 def test_gram_error_weights_positions_by_a_mask(name: str) -> None:
     features, channel_map = create_features_with_means(), create_channel_maps()[name]
-    share = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
-    share = share / share.mean((2, 3), keepdim=True)
+    share = torch.rand(1, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
+    weights = PositionWeights(share, float(share.sum()))
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-    whole = torch.einsum("bchw,bdhw,bhw->bcd", ones, ones, share[:, 0]) / 35
+    whole = torch.einsum("bchw,bdhw,hw->bcd", ones, ones, share[0, 0]) / weights.total
     gram = whole[:, :6, :6] / 6 if channel_map is None else apply_channel_map(whole, channel_map)
     target = gram[:1].flip(1).flip(2)
     torch.testing.assert_close(
-        gram_squared_error(features, target, channel_map, share), (gram - target).square().mean()
+        gram_squared_error(features, target, channel_map, weights), (gram - target).square().mean()
+    )
+    torch.testing.assert_close(
+        plain_gram_squared_error(features, target, channel_map, weights), (gram - target).square().mean()
     )
     leaf = features.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, channel_map, share), leaf)
+    assert torch.autograd.gradcheck(lambda x: gram_squared_error(x, target, channel_map, weights), leaf)
 
 
 def test_gram_error_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> None:
@@ -83,8 +86,8 @@ def test_gram_error_gradient_in_bfloat16_is_the_rounded_exact_gradient() -> None
 @pytest.mark.parametrize("name", list(create_channel_maps()))
 def test_gram_error_equals_the_plain_implementation(name: str, weighted: bool) -> None:
     features, channel_map = create_features_with_means().requires_grad_(), create_channel_maps()[name]
-    weights = torch.rand(2, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
-    weights = weights / weights.mean((2, 3), keepdim=True)
+    values = torch.rand(1, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 0.1
+    weights = PositionWeights(values, float(values.sum()))
     size = 6 if channel_map is None else 3
     target = torch.eye(size, dtype=torch.float64)[None]
     results, gradients = [], []
