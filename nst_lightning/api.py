@@ -1,6 +1,6 @@
 """Style transfer from notebooks and scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,7 +12,10 @@ from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.label_maps import MapSource
+from nst_lightning.data.masks import MaskSource
 from nst_lightning.data.palette import Palette
+from nst_lightning.data.placement import Rest
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.style_source import PictureSource, StyleMatch, StyleSource, parse_styles, read_picture
 from nst_lightning.data.transfer import TransferData
@@ -24,10 +27,13 @@ from nst_lightning.system.precision import Precision
 from nst_lightning.system.threads import Threads, restore_threads
 from nst_lightning.training.console import quiet_lightning
 
+# A style: its picture, or its picture with options, as an object or as a mapping.
+StyleChoice = PictureSource | StyleSource | Mapping[str, Any]
+
 
 def stylize(
     content: PictureSource | None,
-    style: PictureSource | StyleSource | Sequence[PictureSource | StyleSource] | None,
+    style: StyleChoice | Sequence[StyleChoice] | None,
     size: int | None = None,
     steps: int | None = None,
     *,
@@ -41,6 +47,12 @@ def stylize(
     palette_start: float | None = None,
     palette_result: float | None = None,
     palette_space: ColorSpace | None = None,
+    content_map: MapSource | None = None,
+    rest: Rest = None,
+    hold: MaskSource | None = None,
+    hold_weight: float | None = None,
+    style_strength: MaskSource | None = None,
+    move_masks: bool | None = None,
     content_layers: Sequence[str] | None = None,
     style_layers: Sequence[str] | None = None,
     losses: dict[str, Loss] | None = None,
@@ -63,7 +75,7 @@ def stylize(
     Args:
         content: path or PIL image whose shapes are kept, or None.
         style: path or PIL image, or several of them, whose colors and texture are used, or None. A
-            :class:`nst_lightning.StyleSource` also has a weight, sizes and rotations of its own.
+            :class:`nst_lightning.StyleSource`, or a mapping, also has a weight, sizes, rotations and masks of its own.
         size: long edge of the result in px.
         steps: evaluations of the objective at each size but the first one, which has those of the recipe.
         content_weight: factor on the content term.
@@ -77,6 +89,13 @@ def stylize(
         palette_start: strength from 0 to 1 with which the start image is matched to the colors of the styles.
         palette_result: strength with which the result is matched to them.
         palette_space: color space of the matching, ``oklab`` or ``rgb``.
+        content_map: color-coded picture of the content. An area gets the styles that have its color in their ``map``.
+        rest: what happens where no mask of a style applies: ``content``, which stays as it is, or the number of a
+            style, from 0. By default it is an error.
+        hold: mask, white where the content is held more strongly: path, PIL image, or ``(height, width)`` values.
+        hold_weight: factor of the content term where `hold` is white.
+        style_strength: mask that lowers the style where it is darker than white.
+        move_masks: without effect on a picture; in films, masks follow the motion.
         content_layers: layers of the content term.
         style_layers: layers of the style term.
         losses: losses by name that replace those that the five arguments above describe.
@@ -114,6 +133,8 @@ def stylize(
         "data.palette.start": palette_start,
         "data.palette.result": palette_result,
         "data.palette.space": palette_space,
+        "data.hold_weight": hold_weight,
+        "data.move_masks": move_masks,
         "model.losses.content.weight": content_weight,
         "model.losses.content.layers": content_layers,
         "model.losses.style.weight": style_weight,
@@ -142,6 +163,12 @@ def stylize(
         style_match=config.style_match,
         style_rotation=config.style_rotation,
         palette=Palette(**config.palette.as_dict()),
+        content_map=content_map,
+        rest=rest,
+        hold=hold,
+        hold_weight=config.hold_weight,
+        style_strength=style_strength,
+        move_masks=config.move_masks,
     )
     with quiet_lightning(), restore_threads():
         run = cli.build(

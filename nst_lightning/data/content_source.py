@@ -45,6 +45,11 @@ class ContentSource(ABC):
         self.width = width
         self.picture = picture
 
+    @property
+    def frame_count(self) -> int:
+        """Number of frames to paint."""
+        return 1
+
     def shape(self, size: int) -> tuple[int, int]:
         """Computes height and width in px of an image with a long edge of ``size`` px."""
         return fit_long_edge(self.height, self.width, size)
@@ -79,6 +84,18 @@ class ContentSource(ABC):
             image: the painted frame itself.
         """
         return image
+
+    def shot_flow(self, frame: int) -> Tensor | None:
+        """Returns the motion since the first frame in the shot of a frame.
+
+        Args:
+            frame: number of the frame.
+
+        Returns:
+            ``(1, 2, height, width)`` in px, from each pixel of the frame to its place in that first frame, or None if
+            nothing has moved.
+        """
+        return None
 
     def require_previous_frames(self, offsets: Collection[int]) -> None:  # noqa: B027 (stills need nothing)
         """Announces which previous frames the losses compare with; a still has none.

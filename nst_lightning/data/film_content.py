@@ -72,6 +72,17 @@ class FilmContent(ContentSource):
         self._frames: PaintedFrames | None = None
         # The first frame of the current shot and its number.
         self._shot: tuple[int, Tensor] | None = None
+        # The last frame whose motion since the start of its shot is known, and that motion.
+        self._shot_flow: tuple[int, Tensor] | None = None
+
+    @property
+    def frame_count(self) -> int:
+        """See :attr:`ContentSource.frame_count`."""
+        return len(self.film)
+
+    def count_all_frames(self) -> int:
+        """Counts the frames of the whole film, selected or not; the film is decoded for it."""
+        return sum(1 for _ in self.film.reader.decode())
 
     def stages(self, plan: Plan) -> list[Stage]:
         """See :meth:`ContentSource.stages`."""
@@ -110,6 +121,22 @@ class FilmContent(ContentSource):
         """See :meth:`ContentSource.shot_image`; the first frame is read from its file."""
         first = self.film.shot_start(frame)
         return image if frame == first else self.frames.read(first)
+
+    def shot_flow(self, frame: int) -> Tensor | None:
+        """See :meth:`ContentSource.shot_flow`; the motions from frame to frame are joined.
+
+        A run that resumes within a shot computes them again from the start of the shot, and so has the same bits.
+        """
+        first = self.film.shot_start(frame)
+        if frame == first:
+            return None
+        known = self._shot_flow if self._shot_flow is not None and first < self._shot_flow[0] <= frame else None
+        for number in range(first + 1 if known is None else known[0] + 1, frame + 1):
+            step = self._prepare().get(number).motions[1].flow
+            known = number, step if known is None else step + warp(known[1], step, "linear")
+        assert known is not None
+        self._shot_flow = known
+        return known[1]
 
     def _blend_start(self, content: Tensor, previous: Mapping[int, tuple[Tensor, Tensor]]) -> Tensor:
         """Blends the warped previous frame with the content.

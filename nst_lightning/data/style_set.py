@@ -1,11 +1,14 @@
 """The styles of a run: their pictures, blend weights and colors at the size of a stage."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
 from torch import Tensor
 
+from nst_lightning.data.content_source import ContentSource
 from nst_lightning.data.palette import Palette, StyleColors
+from nst_lightning.data.placement import MaskOptions, Placement, list_parts
 from nst_lightning.data.style_source import (
     StyleMatch,
     StyleSource,
@@ -49,10 +52,14 @@ class StyleSet:
         self.sources = list(sources)
         self.match = match
         self.blend_weights = _normalize(weights, self.sources)
-        scales, rotations = check_scales("style_scale", scale), check_rotations("style_rotation", rotation)
-        self.variants: list[StyleVariant] = list_variants(self.sources, self.blend_weights, scales, rotations)
+        self._scales = check_scales("style_scale", scale)
+        self._rotations = check_rotations("style_rotation", rotation)
+        self.variants: list[StyleVariant] = self._list_variants()
         self._pictures: list[Picture] = []
+        self._placement: Placement | None = None
+        self._regions: list[Tensor | None] = [None] * len(self.sources)
         self._resized: tuple[Shape, list[Tensor]] = (0, 0), []
+        self._resized_regions: tuple[Shape, list[Tensor | None]] = (0, 0), []
         self._colors: dict[tuple[Shape, Palette], StyleColors] = {}
 
     @property
@@ -66,6 +73,35 @@ class StyleSet:
             self._pictures = [source.read() for source in self.sources]
         return self._pictures
 
+    def place(self, content: ContentSource, options: MaskOptions, shape: Shape) -> None:
+        """Reads masks, regions and maps. A style with a map becomes one of :attr:`sources` for each color of the map.
+
+        The parts of a style share its blend weight equally.
+
+        Args:
+            content: the content.
+            options: the options of the masks.
+            shape: height and width in px of the image at its final size.
+
+        Raises:
+            InputError: a mask cannot be used, or a part of the content has no style.
+        """
+        parts = list_parts(self.sources, self.pictures, content, options)
+        counts = Counter(part.number for part in parts)
+        if any(part.mask is not None for part in parts):
+            # Where it applies, a part has the weight of its style.
+            weights = [self.blend_weights[part.number] for part in parts]
+            self._placement = Placement(parts, weights, options.rest)
+            self._placement.check_coverage(shape, content.frame_count)
+        self._regions = [part.region for part in parts]
+        self._pictures = [self.pictures[part.number] for part in parts]
+        self.blend_weights = [self.blend_weights[part.number] / counts[part.number] for part in parts]
+        self.sources = [self.sources[part.number] for part in parts]
+        self.variants = self._list_variants()
+
+    def _list_variants(self) -> list[StyleVariant]:
+        return list_variants(self.sources, self.blend_weights, self._scales, self._rotations)
+
     def resize(self, shape: Shape) -> list[Tensor]:
         """Resizes and rotates the styles for an image.
 
@@ -77,8 +113,15 @@ class StyleSet:
         """
         # Consecutive frames of a film have the same size.
         if self._resized[0] != shape:
+            # The parts of one style have one picture.
+            done: dict[tuple[int, float, int], Tensor] = {}
+            for variant in self.variants:
+                image = self.pictures[variant.number].image
+                key = id(image), variant.scale, variant.rotation
+                if key not in done:
+                    done[key] = transform_style(image, shape, variant, self.match)
             images = [
-                transform_style(self.pictures[variant.number].image, shape, variant, self.match)
+                done[id(self.pictures[variant.number].image), variant.scale, variant.rotation]
                 for variant in self.variants
             ]
             self._resized = shape, images
@@ -87,28 +130,51 @@ class StyleSet:
     def image_weights(self, shape: Shape, frame: int = 0) -> list[Tensor | None]:
         """Returns how much each of :attr:`sources` counts at each pixel of the image.
 
+        The shares of a pixel sum to 1, or to less where `rest: content` keeps the content. They are those of
+        :func:`nst_lightning.functional.shares.share_pixels`, for the masks and weights of the styles.
+
         Args:
             shape: height and width of the image in px.
             frame: number of the frame, in a film.
 
         Returns:
-            ``(1, 1, height, width)`` in [0, 1] for each source, or None for 1 everywhere.
+            ``(1, 1, height, width)`` in [0, 1] for each source, or None for each if no style has a mask.
         """
-        return [None] * len(self.sources)
+        return [None] * len(self.sources) if self._placement is None else [*self._placement.shares(shape, frame)]
+
+    def regions(self, shape: Shape) -> list[Tensor | None]:
+        """Returns which part of each of :attr:`variants` is used.
+
+        Args:
+            shape: height and width of the image in px.
+
+        Returns:
+            ``(1, 1, any, any)`` in [0, 1] for each variant, of the size in :meth:`resize`, or None for all of it.
+        """
+        if self._resized_regions[0] != shape:
+            regions = []
+            for variant in self.variants:
+                region, picture = self._regions[variant.number], self.pictures[variant.number]
+                original = picture.image.shape[-2], picture.image.shape[-1]
+                regions.append(
+                    None if region is None else transform_style(region, shape, variant, self.match, original)
+                )
+            self._resized_regions = shape, regions
+        return self._resized_regions[1]
 
     def measure_colors(self, shape: Shape, palette: Palette) -> StyleColors:
-        """Measures the colors of the styles for an image, once for each of its sizes.
+        """Measures the colors of the styles, within their regions, for an image, once for each of its sizes.
 
         Args:
             shape: height and width of the image in px.
             palette: measures the colors.
         """
         if (shape, palette) not in self._colors:
-            alphas = [self.pictures[variant.number].alpha for variant in self.variants]
-            opacities = [
-                None if alpha is None else transform_style(alpha, shape, variant, self.match)
-                for alpha, variant in zip(alphas, self.variants, strict=True)
-            ]
+            opacities = []
+            for variant, region in zip(self.variants, self.regions(shape), strict=True):
+                alpha = self.pictures[variant.number].alpha
+                opacity = None if alpha is None else transform_style(alpha, shape, variant, self.match)
+                opacities.append(opacity if region is None else region if opacity is None else opacity * region)
             weights = [variant.weight for variant in self.variants]
             self._colors[shape, palette] = palette.measure_styles(self.resize(shape), opacities, weights)
         return self._colors[shape, palette]

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nst_lightning.data.label_maps import MapSource
+from nst_lightning.data.masks import MaskSource, check_mask_source
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, from_pil, read_image
 from nst_lightning.images.resize import fit_long_edge, resize
@@ -44,6 +46,8 @@ class StyleVariant:
 class StyleSource:
     """A style and how it is used: a mapping in ``data.style``.
 
+    Masks are files or, in Python, pictures or arrays; :func:`nst_lightning.data.masks.read_mask` lists their forms.
+
     Attributes:
         file: image file or `sample:NAME`; in Python also a picture.
         weight: its share among several styles; only the ratio of the weights matters.
@@ -51,6 +55,11 @@ class StyleSource:
             default.
         rotation: degrees counterclockwise, a multiple of 90, or several that are averaged; `data.style_rotation` by
             default.
+        mask: where the style goes in the image: white where it applies. By default it applies everywhere.
+        region: part of the style that is used, white where it is. By default all of it.
+        map: color-coded picture of the style, instead of `mask` and `region`: each area goes to the area of
+            `data.content_map` with the same color.
+        invert: whether to exchange black and white in `mask`.
 
     Raises:
         InputError: a value cannot be used.
@@ -60,6 +69,10 @@ class StyleSource:
     weight: float = 1.0
     scale: float | Sequence[float] | None = None
     rotation: int | Sequence[int] | None = None
+    mask: MaskSource | None = None
+    region: MaskSource | None = None
+    map: MapSource | None = None
+    invert: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.file, str | os.PathLike | Image.Image | Picture):
@@ -70,6 +83,22 @@ class StyleSource:
             check_scales("scale", self.scale)
         if self.rotation is not None:
             check_rotations("rotation", self.rotation)
+        self._check_masks()
+
+    def _check_masks(self) -> None:
+        for name, source in (("mask", self.mask), ("region", self.region), ("map", self.map)):
+            check_mask_source(name, source)
+        if self.map is not None and (self.mask is not None or self.region is not None):
+            raise InputError("Expected `map` or `mask` and `region` in a style, but got both: remove one of them.")
+        if not isinstance(self.invert, bool):
+            raise InputError(f"Expected `invert` of a style to be true or false, but got {self.invert!r}.")
+        if self.invert and self.mask is None:
+            raise InputError("Expected a `mask` in a style with `invert`, but got none: add the mask.")
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the style has a mask, a region or a map."""
+        return self.mask is not None or self.region is not None or self.map is not None
 
     def read(self) -> Picture:
         """Reads the picture.
@@ -202,7 +231,13 @@ def fit_style(style: tuple[int, int], image: tuple[int, int], scale: float, matc
     return max(1, round(style[0] * factor)), max(1, round(style[1] * factor))
 
 
-def transform_style(values: Tensor, image: tuple[int, int], variant: StyleVariant, match: StyleMatch) -> Tensor:
+def transform_style(
+    values: Tensor,
+    image: tuple[int, int],
+    variant: StyleVariant,
+    match: StyleMatch,
+    original: tuple[int, int] | None = None,
+) -> Tensor:
     """Resizes and rotates a style, or a map of its pixels, for an image.
 
     Args:
@@ -210,8 +245,9 @@ def transform_style(values: Tensor, image: tuple[int, int], variant: StyleVarian
         image: height and width of the image in px.
         variant: size and direction.
         match: see :func:`fit_style`.
+        original: height and width of the style in px, if `values` is a map of another size.
     """
-    height, width = values.shape[-2:]
+    height, width = original or values.shape[-2:]
     turned = variant.rotation // 90 % 4
     # The long and the short edge of a picture do not depend on its direction.
     resized = resize(values, *fit_style((height, width), image, variant.scale, match))

@@ -12,6 +12,7 @@ from torch import Tensor
 from nst_lightning.data.content_source import ContentSource, NoContent, StillContent
 from nst_lightning.data.film_content import FilmContent, FilmOptions
 from nst_lightning.data.palette import Palette
+from nst_lightning.data.placement import ImageMasks, MaskOptions, Rest
 from nst_lightning.data.plan import Plan, Position, Stage
 from nst_lightning.data.style_set import StyleSet
 from nst_lightning.data.style_source import StyleMatch, StyleSource, parse_styles
@@ -119,7 +120,8 @@ class TransferData(pl.LightningDataModule):
         content: image file, film, or `sample:NAME`, whose shapes are kept; omit it for texture synthesis.
         style: image file, `sample:NAME`, or a list of them, whose colors and texture are transferred; several styles
             are blended. Omit it for content reconstruction. Instead of a file, a mapping with `file` and options of
-            this style: `weight`, `scale` and `rotation`.
+            this style: `weight`, `scale` and `rotation`; `mask`, the picture that says where the style goes, with
+            `invert`; `region`, the part of the style that is used; or `map`, see `content_map`.
         style_weights: weights of several styles, in their order; only their ratio matters. Equal by default.
         plan: sizes and numbers of steps.
         first: number of the first frame to paint, from 0.
@@ -139,6 +141,13 @@ class TransferData(pl.LightningDataModule):
         style_rotation: degrees counterclockwise by which the styles are rotated, a multiple of 90, or several whose
             statistics are averaged.
         palette: how far colors are matched to those of the styles.
+        content_map: color-coded picture of the content. An area gets the styles that have its color in their `map`.
+        rest: what happens where no mask applies: `content` (the content stays as it is), or a number: that style goes
+            there, from 0. By default it is an error.
+        hold: mask, white where the content is held more strongly.
+        hold_weight: factor of the content terms where `hold` is white.
+        style_strength: gray picture that lowers the style where it is darker than white.
+        move_masks: whether still masks of a film follow the motion since the first frame of each shot.
     """
 
     def __init__(
@@ -158,9 +167,17 @@ class TransferData(pl.LightningDataModule):
         style_match: StyleMatch = "long",
         style_rotation: int | list[int] = 0,
         palette: Palette = DEFAULT_PALETTE,
+        content_map: str | None = None,
+        rest: Rest = None,
+        hold: str | None = None,
+        hold_weight: float = 10.0,
+        style_strength: str | None = None,
+        move_masks: bool = False,
     ) -> None:
         super().__init__()
         self.styles = StyleSet(parse_styles(style), style_weights, style_scale, style_rotation, style_match)
+        self.mask_options = MaskOptions(content_map, rest, hold, hold_weight, style_strength, move_masks)
+        self.mask_options.check_styles(self.styles.sources)
         self.palette = palette
         self.content_file = content
         selection = FrameSelection(first, last, stride)
@@ -169,6 +186,7 @@ class TransferData(pl.LightningDataModule):
         self.iterations_per_step = plan.iterations_per_step
         self.stages = plan.stages()
         self.source: ContentSource | None = None
+        self._masks: ImageMasks | None = None
         self._resumed_at = Position(0, 0)
 
     @classmethod
@@ -195,6 +213,8 @@ class TransferData(pl.LightningDataModule):
             data.source = StillContent(content)
         elif styles:
             data.source = NoContent(*data.styles.pictures[0].image.shape[-2:])
+        if data.source is not None:
+            data._read_masks()
         return data
 
     @property
@@ -226,6 +246,13 @@ class TransferData(pl.LightningDataModule):
         if self.source is None:
             self.source = self._open_content()
             self.stages = self.source.stages(self.plan)
+        self._read_masks()
+
+    def _read_masks(self) -> None:
+        if self._masks is None:
+            source = self._require_source()
+            self._masks = ImageMasks(source, self.mask_options)
+            self.styles.place(source, self.mask_options, source.shape(self.plan.size))
 
     def _open_content(self) -> ContentSource:
         if self.content_file is not None:
@@ -296,6 +323,37 @@ class TransferData(pl.LightningDataModule):
         if self.content is None or self.content.alpha is None:
             return None
         return resize(self.content.alpha, height, width)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a style has a mask, a region or a map, or the content or the style has another weight somewhere."""
+        options = self.mask_options
+        has_maps = options.hold is not None or options.style_strength is not None
+        return has_maps or any(style.is_masked for style in self.styles.sources)
+
+    def hold_map(self, shape: tuple[int, int], frame: int = 0) -> Tensor | None:
+        """Returns the factor on the content terms at each pixel.
+
+        Args:
+            shape: height and width of the image in px.
+            frame: number of the frame, in a film.
+
+        Returns:
+            ``(1, 1, height, width)``, from 1 to `hold_weight`, or None for 1 everywhere.
+        """
+        return None if self._masks is None else self._masks.hold_map(shape, frame)
+
+    def strength_map(self, shape: tuple[int, int], frame: int = 0) -> Tensor | None:
+        """Returns how strong the style is at each pixel.
+
+        Args:
+            shape: height and width of the image in px.
+            frame: number of the frame, in a film.
+
+        Returns:
+            ``(1, 1, height, width)`` in [0, 1], or None for 1 everywhere.
+        """
+        return None if self._masks is None else self._masks.strength_map(shape, frame)
 
     def resume_at(self, position: Position) -> None:
         """Makes :meth:`train_dataloader` start at a position inside a stage."""

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 # Without the creation time in bytes 24 to 35, so that equal pictures are equal files.
 SRGB_BYTES = SRGB.tobytes()[:24] + bytes(12) + SRGB.tobytes()[36:]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ def read_image(path: str | Path) -> Picture:
     Raises:
         InputError: the file does not exist or is not an image.
     """
+    return read_file(path, from_pil)
+
+
+def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
+    """Opens a picture file and converts it.
+
+    Args:
+        path: see :func:`read_image`.
+        convert: reads the opened picture; a ValueError that it raises means that the picture cannot be read.
+
+    Raises:
+        InputError: the file does not exist or is not an image.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"Expected an image file, but {path} is a directory.")
@@ -55,7 +71,9 @@ def read_image(path: str | Path) -> Picture:
         raise InputError(f"Expected an image file, but there is none at {path}.")
     try:
         with Image.open(path) as opened:
-            return from_pil(opened)
+            return convert(opened)
+    except InputError:
+        raise
     except UnidentifiedImageError as error:
         raise InputError(f"Expected an image file, but {path} is not an image that can be read.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

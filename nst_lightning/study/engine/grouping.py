@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_lightning.data.plan import Plan
+from nst_lightning.data.style_source import parse_styles
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.samples import locate
@@ -45,6 +46,9 @@ def _group_key(run: StudyRun) -> str:
     # The dot products of torch's L-BFGS are over all images of a batch, so that each step would depend on the others.
     if optimizer.startswith("torch.") and optimizer.endswith(".LBFGS"):
         return run.key
+    # Masks are resized for one picture at a time, and few studies have runs with equal masks.
+    if _has_masks(run.configuration["data"]):
+        return run.key
     # A stage would end for all runs of a batch at once.
     if run.configuration["data"]["plan"]["tolerance"] is not None:
         return run.key
@@ -55,6 +59,11 @@ def _group_key(run: StudyRun) -> str:
     common = {name: value for name, value in run.configuration.items() if name not in ("seed_everything", "snapshots")}
     common["data"] = {name: value for name, value in common["data"].items() if name not in _PICTURE_NAMES}
     return json.dumps([_drop_weights(common), shapes], sort_keys=True)
+
+
+def _has_masks(options: dict[str, Any]) -> bool:
+    has_maps = any(options.get(name) is not None for name in ("content_map", "hold", "style_strength"))
+    return has_maps or any(style.is_masked for style in parse_styles(options["style"]))
 
 
 def _drop_weights(value: Any) -> Any:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nst_lightning.data.masks import split_label
 from nst_lightning.errors import InputError
 from nst_lightning.samples import locate
 from nst_lightning.study.spec.declaration import flatten_options
@@ -30,13 +31,19 @@ _KEYED_CLASS_PATHS = {
 # Options that are newer than the first keys, with their defaults; `*` is the name of a term. A key contains them only
 # where they have other values, so that runs that were painted before are recognized.
 _LATER_OPTIONS: dict[str, Any] = {
+    "data.content_map": None,
+    "data.hold": None,
+    "data.hold_weight": 10.0,
+    "data.move_masks": False,
     "data.palette": {},
     "data.palette.result": 0,
     "data.palette.space": "oklab",
     "data.palette.start": 0,
     "data.plan.tolerance": None,
+    "data.rest": None,
     "data.style_match": "long",
     "data.style_rotation": 0,
+    "data.style_strength": None,
     "model.strength": 0.5,
     "model.losses.*.init_args.at": None,
     "model.losses.*.init_args.matched": 0.0,
@@ -118,7 +125,9 @@ def _restore_first_names(value: Any) -> Any:
 def input_files(configuration: Configuration) -> set[str]:
     """Returns every value below ``data`` and ``model`` that names an existing file or a sample."""
     values = flatten_options(_replace_lists({group: configuration[group] for group in ("data", "model")}))
-    return {value for value in values.values() if isinstance(value, str) and _is_path(value)}
+    # The name of a mask may end with the label of an area, as in seg.png#3.
+    files = {split_label(value)[0] for value in values.values() if isinstance(value, str)}
+    return {file for file in files if _is_path(file)}
 
 
 def _replace_lists(value: Any) -> Any:
