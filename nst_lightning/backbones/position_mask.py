@@ -12,21 +12,31 @@ from nst_lightning.functional.gram import PositionWeights
 # Height and width.
 Size = tuple[int, int]
 
+# Layers with positions this many pixels apart, or more, are deep: their features describe much more than that.
+DEEP_STEP = 3
+
+# Parts that would keep fewer positions of a layer are not eroded in it.
+LEAST_POSITIONS = 4.0
+
 
 class PositionMask:
     """How much each pixel of an image counts, and from it how much each position of a feature map counts.
 
-    The weight of a position is the mean over the pixels that its cell covers.
+    The weight of a position is the mean over the pixels that its cell covers. With erosion, in deep layers it is the
+    least of these means among the position and its eight neighbors. A position sees far beyond its cell: without
+    erosion, features at a border describe a mixture of both sides, and each side is painted a little like the other.
 
     Args:
         mask: weight of each pixel, ``(1, 1, height, width)``, at least 0, not 0 everywhere.
+        is_eroded: whether the part is eroded by one position in deep layers.
 
     Attributes:
         share: mean of the mask; if no weight exceeds 1, the share of the image that it covers.
     """
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, mask: Tensor, is_eroded: bool = False) -> None:
         self.mask = mask
+        self.is_eroded = is_eroded
         self.share = _sum(mask) / mask.numel()
         # By size of the feature map; the mask is the same in every step.
         self._index: dict[Size, Tensor | None] = {}
@@ -36,7 +46,7 @@ class PositionMask:
 
     def to(self, device: torch.device) -> "PositionMask":
         """Returns this mask on a device."""
-        return self if self.mask.device == device else PositionMask(self.mask.to(device))
+        return self if self.mask.device == device else PositionMask(self.mask.to(device), self.is_eroded)
 
     def times(self, other: "PositionMask") -> "PositionMask | None":
         """Returns the product with another mask of the image, the same object each time; None if it is 0 everywhere."""
@@ -46,7 +56,7 @@ class PositionMask:
         values = self.mask * other.mask
         if not bool(values.any()):
             return None
-        self._products.append((other, PositionMask(values)))
+        self._products.append((other, PositionMask(values, self.is_eroded and other.is_eroded)))
         return self._products[-1][1]
 
     def count(self, size: Size) -> float:
@@ -87,13 +97,22 @@ class PositionMask:
             Weights of shape ``(1, 1, positions, 1)``.
         """
         if size not in self._weights:
-            shares = functional.adaptive_avg_pool2d(self.mask, size).flatten()
+            shares = self._shrink(size).flatten()
             index = shares.nonzero()[:, 0]
             self._index[size] = None if len(index) == len(shares) else index
             chosen = shares[index][None, None, :, None]
             is_one = len(index) == len(shares) and bool((shares == 1).all())
             self._weights[size] = None if is_one else PositionWeights(chosen, _sum(chosen))
         return self._weights[size]
+
+    def _shrink(self, size: Size) -> Tensor:
+        """Returns the weights of all positions of a feature map, ``(1, 1, height, width)``."""
+        shares = functional.adaptive_avg_pool2d(self.mask, size)
+        if not self.is_eroded or self.mask.shape[-2] < DEEP_STEP * size[0]:
+            return shares
+        eroded = -functional.max_pool2d(-shares, 3, stride=1, padding=1)
+        # A part that would nearly vanish stays as it is.
+        return eroded if float(eroded.sum()) >= LEAST_POSITIONS * float(shares.max()) else shares
 
     def place(self, positions: Tensor) -> Tensor:
         """Moves evenly spread positions so that their density is proportional to the mask.

@@ -67,6 +67,16 @@ class ContentSource(ABC):
             recolor: gives the content the colors of the start.
         """
 
+    def frame_content(self, frame: int, height: int, width: int) -> Tensor | None:
+        """Returns a frame at a size, ``(1, 3, height, width)`` in [0, 1], or None if there is no content.
+
+        Args:
+            frame: number of the frame; 0 for a still.
+            height: height in px.
+            width: width in px.
+        """
+        return None
+
     def shot_content(self, stage: Stage, content: Tensor) -> Tensor:
         """Returns the first frame in the shot of a frame; the colors of both are changed in the same way.
 
@@ -122,6 +132,10 @@ class StillContent(ContentSource):
         height, width = picture.image.shape[-2:]
         super().__init__(height, width, picture)
         self._image = picture.image
+
+    def frame_content(self, frame: int, height: int, width: int) -> Tensor:
+        """See :meth:`ContentSource.frame_content`."""
+        return resize(self._image, height, width)
 
     def pictures(self, stage: Stage, recolor: Recolor | None = None) -> ContentPictures:
         """See :meth:`ContentSource.pictures`."""

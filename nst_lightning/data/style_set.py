@@ -55,6 +55,8 @@ class StyleSet:
         self._scales = check_scales("style_scale", scale)
         self._rotations = check_rotations("style_rotation", rotation)
         self.variants: list[StyleVariant] = self._list_variants()
+        # Number in `data.style` of each source; a style with a map becomes several sources.
+        self.declared_numbers = list(range(len(self.sources)))
         self._pictures: list[Picture] = []
         self._placement: Placement | None = None
         self._regions: list[Tensor | None] = [None] * len(self.sources)
@@ -97,6 +99,7 @@ class StyleSet:
         self._pictures = [self.pictures[part.number] for part in parts]
         self.blend_weights = [self.blend_weights[part.number] / counts[part.number] for part in parts]
         self.sources = [self.sources[part.number] for part in parts]
+        self.declared_numbers = [part.number for part in parts]
         self.variants = self._list_variants()
 
     def _list_variants(self) -> list[StyleVariant]:

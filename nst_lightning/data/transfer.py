@@ -41,6 +41,8 @@ class StagePictures:
         recolored: the content with the colors of the start, ``(1, 3, height, width)``, or None if they are its own.
         style_numbers: number of the style that each of `styles` is a variant of; each its own by default.
         style_regions: weight of each pixel of each of `styles`, ``(1, 1, any, any)`` of its size, or None for all.
+        declared_numbers: number in ``data.style`` of each style, where styles with a map count once for each of its
+            colors; each its own by default.
         shares: share of each style at each pixel of the image, ``(1, styles, height, width)``, at most 1 in sum; None
             if the styles are blended equally everywhere.
         hold: factor on the terms of the content at each pixel, ``(1, 1, height, width)``, or None for 1.
@@ -54,13 +56,19 @@ class StagePictures:
     recolored: Tensor | None = None
     style_numbers: Sequence[int] = ()
     style_regions: Sequence[Tensor | None] = ()
+    declared_numbers: Sequence[int] = ()
     shares: Tensor | None = None
     hold: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name, default in (("style_numbers", range(len(self.styles))), ("style_regions", [None] * len(self.styles))):
-            if not getattr(self, name):
-                object.__setattr__(self, name, list(default))
+        count = len(self.styles)
+        defaults = {
+            "style_numbers": self.style_numbers or range(count),
+            "style_regions": self.style_regions or [None] * count,
+            "declared_numbers": self.declared_numbers or range(max(self.style_numbers, default=count - 1) + 1),
+        }
+        for name, value in defaults.items():
+            object.__setattr__(self, name, list(value))
 
     @property
     def start_content(self) -> Tensor | None:
@@ -77,6 +85,7 @@ class StagePictures:
             start=None if self.start is None else self.start.to(device),
             recolored=None if self.recolored is None else self.recolored.to(device),
             style_numbers=self.style_numbers,
+            declared_numbers=self.declared_numbers,
             style_regions=[None if region is None else region.to(device) for region in self.style_regions],
             shares=None if self.shares is None else self.shares.to(device),
             hold=None if self.hold is None else self.hold.to(device),
@@ -280,11 +289,37 @@ class TransferData(pl.LightningDataModule):
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
         recolor = partial(self._recolor, stage) if self.palette.start else None
-        pictures, styles = self._require_source().pictures(stage, recolor), self.styles.resize(self.shape(stage))
-        blend_weights = [variant.weight for variant in self.styles.variants]
+        pictures, shape = self._require_source().pictures(stage, recolor), self.shape(stage)
         return StagePictures(
-            pictures.content, styles, blend_weights, pictures.previous, pictures.start, pictures.recolored
+            pictures.content,
+            self.styles.resize(shape),
+            [variant.weight for variant in self.styles.variants],
+            pictures.previous,
+            pictures.start,
+            pictures.recolored,
+            style_numbers=[variant.number for variant in self.styles.variants],
+            style_regions=self.styles.regions(shape),
+            declared_numbers=self.styles.declared_numbers,
+            shares=self.style_shares(shape, stage.frame),
+            hold=self.hold_map(shape, stage.frame),
         )
+
+    def style_shares(self, shape: tuple[int, int], frame: int = 0) -> Tensor | None:
+        """Returns how much each style counts at each pixel of the image, with the strength map included.
+
+        Args:
+            shape: height and width of the image in px.
+            frame: number of the frame, in a film.
+
+        Returns:
+            ``(1, styles, height, width)``, at most 1 in sum, or None if the styles are blended equally everywhere.
+        """
+        shares = [share for share in self.styles.image_weights(shape, frame) if share is not None]
+        strength = self.strength_map(shape, frame)
+        if not shares and (strength is None or not self.styles.sources):
+            return None
+        weights = torch.cat(shares, 1) if shares else torch.tensor(self.styles.blend_weights).view(1, -1, 1, 1)
+        return weights if strength is None else weights * strength
 
     def _recolor(self, stage: Stage, content: Tensor) -> Tensor:
         """Gives a content the colors that the stage starts with."""
@@ -302,10 +337,22 @@ class TransferData(pl.LightningDataModule):
         Returns:
             ``(1, 3, height, width)``; `image` itself if no colors are matched.
         """
-        if not self.palette.result:
+        finished = image
+        if self.palette.result:
+            shown = image.detach().clamp(0, 1)
+            first = self._require_source().shot_image(frame, shown)
+            finished = self._match_colors(shown, first, self.palette.result)
+        return self._keep_rest(finished, frame)
+
+    def _keep_rest(self, image: Tensor, frame: int) -> Tensor:
+        """Returns the content itself where `rest: content` keeps it."""
+        shape = (image.shape[-2], image.shape[-1])
+        shares = [share for share in self.styles.image_weights(shape, frame) if share is not None]
+        if self.mask_options.rest != "content" or not shares:
             return image
-        shown = image.detach().clamp(0, 1)
-        return self._match_colors(shown, self._require_source().shot_image(frame, shown), self.palette.result)
+        content = self._require_source().frame_content(frame, *shape)
+        assert content is not None, "`rest: content` requires a content"
+        return torch.lerp(content.to(image), image.detach().clamp(0, 1), torch.cat(shares, 1).sum(1).to(image))
 
     def _match_colors(self, image: Tensor, first: Tensor, strength: float) -> Tensor:
         """Matches the colors of a frame with the map of the first frame in its shot."""

@@ -9,11 +9,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
-from nst_lightning.backbones.position_mask import PositionMask
+from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.losses.base import FeatureLoss, Loss
-
-# A part of an image, or of a style, that covers fewer positions of a layer is left out in that layer.
-LEAST_POSITIONS = 4.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class RegionalLoss(Loss):
 
     A part's statistic is taken over its positions, each with its weight, and so is that of the reference picture
     (guided Gram matrices of Gatys et al. 2017). The weight of a part is its share of the image, so that each pixel is
-    pulled equally (Luan et al. 2017). Where a layer has too few positions of a part, the part has no distance there.
+    pulled equally (Luan et al. 2017). Where a layer has fewer positions of a part than LEAST_POSITIONS, the part has no distance there.
 
     Args:
         loss: the loss; its weight, layers and options apply to all parts.

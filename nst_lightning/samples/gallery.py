@@ -10,7 +10,9 @@ from nst_lightning.images.atomic import write_bytes
 
 CONTENTS: tuple[str, ...] = ("harbour", "landscape", "still_life", "cat")
 STYLES: tuple[str, ...] = ("swirl", "waves", "glass", "mosaic", "ink", "geometric")
-SAMPLES: tuple[str, ...] = CONTENTS + STYLES
+# Masks of contents: white where the animal is.
+MASKS: tuple[str, ...] = ("cat_mask",)
+SAMPLES: tuple[str, ...] = CONTENTS + STYLES + MASKS
 CLIPS: tuple[str, ...] = ("clip",)
 
 FILES = Path(__file__).parent / "files"

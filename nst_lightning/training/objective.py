@@ -207,10 +207,11 @@ class Objective(nn.Module):
                     self._check_size(reference, example.picture, loss.layers)
         for name, loss in self.named_losses.items():
             numbers = loss.styles if isinstance(loss, FeatureLoss | RegionalLoss) else None
-            if numbers is not None and max(numbers) > max(pictures.style_numbers, default=-1):
+            last = max(pictures.declared_numbers, default=-1)
+            if numbers is not None and max(numbers) > last:
                 raise InputError(
-                    f"Expected `styles` of the term {name!r} to be numbers of styles from 0 to "
-                    f"{max(pictures.style_numbers, default=0)}, but got {list(numbers)}."
+                    f"Expected `styles` of the term {name!r} to be numbers of styles from 0 to {max(0, last)}, "
+                    f"but got {list(numbers)}."
                 )
 
     def check_image(self, image: Tensor) -> None:
@@ -241,14 +242,15 @@ def divide_image(pictures: StagePictures, styles: Sequence[int] | None = None) -
 
     Args:
         pictures: the pictures of a stage.
-        styles: numbers of the styles that count; all by default. Their shares are then scaled so that the largest sum
-            of their shares is 1.
+        styles: numbers in ``data.style`` of those styles that count; all by default. Their shares are scaled so that
+            the largest sum of their shares is 1.
     """
     numbers, weights = list(pictures.style_numbers), list(pictures.blend_weights)
     own = [sum(w for w, n in zip(weights, numbers, strict=True) if n == style) for style in range(max(numbers) + 1)]
     shares = torch.tensor(own, dtype=torch.float64).view(1, -1, 1, 1) if pictures.shares is None else pictures.shares
     if styles is not None:
-        shares = shares * torch.tensor([float(style in styles) for style in range(len(own))]).to(shares).view(-1, 1, 1)
+        counts = [float(number in styles) for number in pictures.declared_numbers]
+        shares = shares * torch.tensor(counts).to(shares).view(-1, 1, 1)
         if not bool(shares.any()):
             raise InputError(
                 f"Expected one of `styles` {list(styles)} of a term to have a weight over 0 in `data.style`."
@@ -261,7 +263,7 @@ def divide_image(pictures: StagePictures, styles: Sequence[int] | None = None) -
         within = [w / own[n] if own[n] else 1 / c for w, n, c in zip(weights, numbers, counts, strict=True)]
         blend = tuple(region.blend[n] * share for n, share in zip(numbers, within, strict=True))
         is_whole = pictures.shares is None or bool((region.weights == 1).all())
-        parts.append(ImagePart(None if is_whole else PositionMask(region.weights), blend))
+        parts.append(ImagePart(None if is_whole else PositionMask(region.weights, is_eroded=True), blend))
     return parts
 
 
@@ -276,7 +278,7 @@ class _Example(NamedTuple):
 def _references(pictures: StagePictures) -> dict[Reference, list[_Example]]:
     """Returns the pictures that losses compare with."""
     content = [] if pictures.content is None else [_Example(pictures.content)]
-    regions = [None if region is None else PositionMask(region) for region in pictures.style_regions]
+    regions = [None if region is None else PositionMask(region, is_eroded=True) for region in pictures.style_regions]
     styles = zip(pictures.styles, pictures.blend_weights, regions, strict=True)
     return {"content": content, "style": [_Example(*style) for style in styles]}
 

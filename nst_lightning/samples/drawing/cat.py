@@ -145,11 +145,9 @@ def _face(image: Image.Image, rng: np.random.Generator, x: Array, y: Array) -> N
     draw_fur(ImageDraw.Draw(image), hairs, _shade(rng, coat, light, roots), SCALE)
 
 
-def cat() -> Image.Image:
-    """Draw the cat."""
-    rng = np.random.default_rng(3)
+def _draw(room: Image.Image, rng: np.random.Generator) -> Array:
+    """Return the cat in front of a room, before light falls off towards the corners."""
     x, y = grid(WIDTH, HEIGHT, 1)
-    room = finish(_backdrop(rng, x, y), WIDTH, HEIGHT)
     image = room.resize((WIDTH * SCALE, HEIGHT * SCALE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
     _body(draw, rng, x, y)
@@ -162,6 +160,28 @@ def cat() -> Image.Image:
     nose(canvas, rng, fine_x, fine_y, (MIDDLE, NOSE))
     mouth(canvas, (MIDDLE, NOSE), SCALE)
     whiskers(canvas, rng, (MIDDLE, NOSE), SCALE)
+    return canvas
+
+
+def cat() -> Image.Image:
+    """Draw the cat."""
+    rng = np.random.default_rng(3)
+    canvas = _draw(finish(_backdrop(rng, *grid(WIDTH, HEIGHT, 1)), WIDTH, HEIGHT), rng)
+    fine_x, fine_y = grid(WIDTH, HEIGHT, SCALE)
     corner = smooth(300, 560, np.hypot(fine_x - MIDDLE, (fine_y - 370) * 0.9))
     over(canvas, 0.35 * corner, (0.04, 0.06, 0.07))
     return finish(canvas + 0.005 * fractal(rng, fine_x.shape, 3, 2)[..., None], WIDTH, HEIGHT)
+
+
+def cat_mask() -> Image.Image:
+    """Draw the mask of the cat: white where it is, black in the room."""
+    canvases = []
+    for brightness in (0, 255):
+        rng = np.random.default_rng(3)
+        _backdrop(rng, *grid(WIDTH, HEIGHT, 1))  # leaves the generator as it is when the cat is drawn
+        canvases.append(_draw(Image.new("RGB", (WIDTH, HEIGHT), (brightness,) * 3), rng))
+    # The brightness of the room shows through where the cat is not.
+    opacity = 1 - (canvases[1] - canvases[0]).mean(axis=2)
+    return Image.fromarray((255 * opacity.clip(0, 1)).round().astype(np.uint8)).resize(
+        (WIDTH, HEIGHT), Image.Resampling.BOX
+    )

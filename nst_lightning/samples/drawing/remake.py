@@ -8,7 +8,7 @@ from PIL import Image
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
-from nst_lightning.samples.gallery import SAMPLES, sample_path
+from nst_lightning.samples.gallery import MASKS, SAMPLES, sample_path
 
 # WebP quality: the fine strokes of the styles smear below it.
 QUALITY = 86
@@ -25,7 +25,7 @@ def draw(name: str) -> Image.Image:
     """
     if name not in SAMPLES:
         raise InputError(f"Expected a sample among {', '.join(SAMPLES)}, but got {name!r}.")
-    module = importlib.import_module(f"nst_lightning.samples.drawing.{name}")
+    module = importlib.import_module(f"nst_lightning.samples.drawing.{name.removesuffix('_mask')}")
     picture: Image.Image = getattr(module, name)()
     return picture
 
@@ -43,7 +43,8 @@ def remake(name: str) -> int:
         InputError: there is no such picture.
     """
     encoded = io.BytesIO()
-    draw(name).save(encoded, "WEBP", quality=QUALITY, method=6)
+    # Lossless files of masks are smaller, and have no gray around their edges.
+    draw(name).save(encoded, "WEBP", quality=QUALITY, method=6, lossless=name in MASKS)
     write_bytes(sample_path(name), encoded.getvalue())
     return len(encoded.getvalue())
 
