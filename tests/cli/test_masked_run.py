@@ -10,6 +10,7 @@ from PIL import Image
 
 from nst_lightning.__main__ import main
 from nst_lightning.images.io import read_image
+from tests.cli.film_run import assert_same_films
 from tests.cli.transfer_run import run_folder
 
 # The pictures of the fixture `run_transfer`: a content of 40x30 px and a style of 30x36 px.
@@ -88,3 +89,16 @@ def test_unusable_mask_is_an_error_of_one_line(
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
     assert not Path("logs").exists()
+
+
+@pytest.mark.parametrize("cut", [3, 8])
+def test_resumed_film_has_the_same_moved_masks(run_film: Any, cut: int) -> None:
+    mask = Image.new("L", (320, 256))
+    mask.paste(255, (60, 40, 200, 200))
+    mask.save("mask.png")
+    styles = "{file: style.png, mask: mask.png}"
+    options = [f"--data.style={styles}", "--data.rest=content", "--data.hold=mask.png", "--data.move_masks=true"]
+    assert run_film(*options) == 0
+    assert run_film(*options, f"--trainer.max_steps={cut}") == 0
+    assert run_film(*options, "--ckpt_path=last") == 0
+    assert_same_films()
