@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -189,3 +190,21 @@ def test_stylize_uses_the_threads_during_the_call_alone(
 def test_stylize_rejects_no_threads(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="threads"):
         stylize_quickly(*write_pair(tmp_path), threads=0)
+
+
+def test_stylize_accepts_masks_as_files_pictures_and_arrays(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    left = np.zeros((30, 40), np.uint8)
+    left[:, :20] = 255
+    Image.fromarray(left).save(tmp_path / "left.png")
+    for mask in (left, left > 0, Image.fromarray(left), tmp_path / "left.png"):
+        own = StyleSource(style, mask=mask)
+        result = stylize_quickly(
+            content, [own, {"file": style, "scale": 0.5}], rest=1, hold=mask, hold_weight=2, style_strength=mask
+        )
+        assert result.size == (24, 18)
+    labels = (left > 0).astype(np.uint8)
+    mapped = {"file": style, "map": np.zeros((36, 30), np.uint8)}
+    assert stylize_quickly(content, mapped, content_map=labels, rest="content").size == (24, 18)
+    with pytest.raises(InputError, match=r"50.0 % of the picture has none"):
+        stylize_quickly(content, StyleSource(style, mask=left))

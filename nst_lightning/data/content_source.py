@@ -102,8 +102,8 @@ class ContentSource(ABC):
             frame: number of the frame.
 
         Returns:
-            ``(1, 2, height, width)`` in px, from each pixel of the frame to its place in that first frame, or None if
-            nothing has moved.
+            ``(1, 2, height, width)`` in px, from each pixel of the frame to its place inside of that first frame, or
+            None if nothing has moved.
         """
         return None
 

@@ -18,7 +18,7 @@ from nst_lightning.video.flow import DIS, Flow
 from nst_lightning.video.frames import PaintedFrames
 from nst_lightning.video.lookahead import Lookahead, Motion
 from nst_lightning.video.sound import Sound
-from nst_lightning.video.warp import warp
+from nst_lightning.video.warp import point_inside, warp
 from nst_lightning.video.writer import Timing
 
 
@@ -132,7 +132,8 @@ class FilmContent(ContentSource):
             return None
         known = self._shot_flow if self._shot_flow is not None and first < self._shot_flow[0] <= frame else None
         for number in range(first + 1 if known is None else known[0] + 1, frame + 1):
-            step = self._prepare().get(number).motions[1].flow
+            # What enters the picture belongs to its edge; a mirrored mask would enter from there too.
+            step = point_inside(self._prepare().get(number).motions[1].flow)
             known = number, step if known is None else step + warp(known[1], step, "linear")
         assert known is not None
         self._shot_flow = known

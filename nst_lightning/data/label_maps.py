@@ -101,7 +101,7 @@ def read_label_map(source: MapSource, name: str) -> LabelMap:
         InputError: the file cannot be read, is a JPEG, or has too many colors for a map.
     """
     if isinstance(source, np.ndarray | Tensor):
-        values = np.asarray(source)
+        values = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
         if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() > 255:
             raise InputError(
                 f"Expected {name} to be (height, width) integers from 0 to 255, but got {values.dtype} of shape "

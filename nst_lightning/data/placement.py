@@ -32,6 +32,9 @@ Rest = Literal["content"] | int | None
 # Share of the picture that may have no style.
 MAX_UNCOVERED = 1e-3
 
+# Longest edge in px at which it is measured.
+LARGEST_CHECK = 1024
+
 
 @dataclass(frozen=True)
 class MaskOptions:
@@ -213,12 +216,11 @@ class Placement:
         masks = torch.cat(planes)
         return masks if self.filling is None else fill_rest(masks, self.filling)
 
-    def check_coverage(self, shape: tuple[int, int], frame_count: int) -> None:
+    def check_coverage(self, content: ContentSource) -> None:
         """Checks that some style applies everywhere, unless the content stays there.
 
         Args:
-            shape: height and width of the image in px.
-            frame_count: number of frames; they are looked at if a mask is a film.
+            content: the content; all of its frames are checked if a mask is a film.
 
         Raises:
             InputError: a noticeable part of the picture has no style.
@@ -227,7 +229,9 @@ class Placement:
             return
         has_films = any(isinstance(mask, FilmMask) for mask in self.masks)
         counts = torch.tensor(self.weights)[:, None, None, None] > 0
-        for frame in range(frame_count if has_films else 1):
+        # At the size of the content, where resizing does not widen the masks, as far as that is quick.
+        shape = content.shape(min(max(content.height, content.width), LARGEST_CHECK))
+        for frame in range(content.frame_count if has_films else 1):
             covered = (self._read_masks(shape, frame) * counts).amax(0) >= FAINTEST
             missing = 1 - float(covered.float().mean())
             if missing > MAX_UNCOVERED:

@@ -75,7 +75,7 @@ class StyleSet:
             self._pictures = [source.read() for source in self.sources]
         return self._pictures
 
-    def place(self, content: ContentSource, options: MaskOptions, shape: Shape) -> None:
+    def place(self, content: ContentSource, options: MaskOptions) -> None:
         """Reads masks, regions and maps. A style with a map becomes one of :attr:`sources` for each color of the map.
 
         The parts of a style share its blend weight equally.
@@ -83,7 +83,6 @@ class StyleSet:
         Args:
             content: the content.
             options: the options of the masks.
-            shape: height and width in px of the image at its final size.
 
         Raises:
             InputError: a mask cannot be used, or a part of the content has no style.
@@ -94,7 +93,7 @@ class StyleSet:
             # Where it applies, a part has the weight of its style.
             weights = [self.blend_weights[part.number] for part in parts]
             self._placement = Placement(parts, weights, options.rest)
-            self._placement.check_coverage(shape, content.frame_count)
+            self._placement.check_coverage(content)
         self._regions = [part.region for part in parts]
         self._pictures = [self.pictures[part.number] for part in parts]
         self.blend_weights = [self.blend_weights[part.number] / counts[part.number] for part in parts]

@@ -261,7 +261,7 @@ class TransferData(pl.LightningDataModule):
         if self._masks is None:
             source = self._require_source()
             self._masks = ImageMasks(source, self.mask_options)
-            self.styles.place(source, self.mask_options, source.shape(self.plan.size))
+            self.styles.place(source, self.mask_options)
 
     def _open_content(self) -> ContentSource:
         if self.content_file is not None:

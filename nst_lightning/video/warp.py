@@ -34,6 +34,27 @@ def warp(image: Tensor, flow: Tensor, kernel: Literal["linear", "cubic"] = "cubi
     return result
 
 
+def point_inside(flow: Tensor) -> Tensor:
+    """Shortens a flow so that it points inside of the picture: :func:`warp` then repeats the edges.
+
+    Args:
+        flow: ``(batch, 2, height, width)`` in px.
+
+    Returns:
+        ``(batch, 2, height, width)`` in px.
+    """
+    height, width = flow.shape[-2:]
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
+    return torch.stack(
+        [
+            (columns + flow[:, 0]).clamp(0, width - 1) - columns,
+            (rows + flow[:, 1]).clamp(0, height - 1) - rows,
+        ],
+        dim=1,
+    )
+
+
 def find_inside(flow: Tensor) -> Tensor:
     """Finds pixels whose flow points inside of the picture.
 

@@ -39,7 +39,7 @@ def test_labels_are_exact_colors(tmp_path: Path) -> None:
     assert labels.shape == (24, 24)
     mask = labels.mask(0xFF0000FF)
     assert torch.equal(mask[0, 0, 0], torch.tensor([1.0] * 8 + [0.0] * 8 + [1.0] * 8))
-    total = sum(labels.mask(label) for label in labels.labels())
+    total = torch.stack([labels.mask(label) for label in labels.labels()]).sum(0)
     assert torch.equal(total, torch.ones(1, 1, 24, 24)), "every pixel has one label"
 
 
@@ -144,3 +144,9 @@ def test_palettes_are_compared_by_color_unless_a_color_repeats() -> None:
     assert match_labels(content, [repeating], has_rest=False)
     with pytest.raises(InputError, match="Expected a palette in plain, as that of repeating has a color twice"):
         match_labels(read_label_map(draw(RED, BLUE), "plain"), [repeating], has_rest=False)
+
+
+def test_integers_of_numpy_and_torch_are_maps() -> None:
+    values = np.array([[0, 3]], np.int64)
+    assert set(read_label_map(values, "`map`").labels(by_index=True)) == {0, 3}
+    assert torch.equal(read_label_map(torch.from_numpy(values), "`map`").select("3"), torch.tensor([[[[0.0, 1.0]]]]))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.video.warp import find_inside, warp
+from nst_lightning.video.warp import find_inside, point_inside, warp
 from tests.video.motion import CLIP, create_exact_flow, read_clip_frame
 
 
@@ -52,3 +52,14 @@ def test_warp_with_exact_flow_reproduces_the_next_frame() -> None:
 def test_warp_marks_positions_inside_the_picture() -> None:
     actual = find_inside(create_constant_flow(4, 6, 2, 0))
     assert torch.equal(actual[0, 0], torch.tensor([1.0, 1, 1, 1, 0, 0]).expand(4, 6))
+
+
+def test_flow_that_points_inside_repeats_the_edges() -> None:
+    image = torch.arange(20.0).reshape(1, 1, 4, 5)
+    flow = torch.zeros(1, 2, 4, 5)
+    flow[:, 0], flow[:, 1] = -2, 3
+    expected = torch.tensor([15.0, 15, 15, 16, 17]).expand(1, 1, 4, 5)
+    assert torch.equal(warp(image, point_inside(flow), "linear"), expected)
+    inside = point_inside(flow)
+    assert torch.equal(point_inside(inside), inside)
+    assert bool((find_inside(inside) == 1).all())

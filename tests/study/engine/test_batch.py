@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from nst_lightning.backbones import SlimVGG19
 from nst_lightning.losses import GramLoss
@@ -59,6 +60,20 @@ def test_batch_of_styles_with_options_and_a_palette_equals_single_runs(tmp_path:
         assert (image - batch[name]).abs().max() < 4 / 255, name
     page = Path("single/index.html").read_text()
     assert "style rotation 0, 90" in page
+
+
+def test_runs_with_masks_are_painted_one_by_one(tmp_path: Path) -> None:
+    for name, column in (("left", 0), ("right", 20)):
+        mask = Image.new("L", (40, 30))
+        mask.paste(255, (column, 0, column + 20, 30))
+        mask.save(tmp_path / f"{name}.png")
+    styles = [{"file": "style.png", "mask": f"{name}.png"} for name in ("left", "right")]
+    axes: dict[str, list[Any]] = {"data.style": styles, "data.rest": ["content", 0], "data.hold_weight": [2.0]}
+    data = {"content": "content.png", "hold": "left.png", "plan": {"size": 32, "steps": 2}}
+    write_study(tmp_path, create_section(axes=axes, data=data))
+    assert run_study("--batch=4") == 0
+    assert len(read_results()) == 4
+    assert not list(Path().glob("*/batches"))
 
 
 def test_batch_uses_the_options_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,3 +172,37 @@ def test_run_key_follows_the_files_of_styles_with_options() -> None:
     assert run_key(configuration) != first
     single = configuration | {"data": configuration["data"] | {"style": {"file": "style.png"}}}
     assert input_files(single) == {"sample:harbour", "style.png"}
+
+
+def test_run_key_follows_the_files_of_masks() -> None:
+    files = ["style.png", "mask.png", "region.png", "seg.png", "hold.png"]
+    for name in files:
+        Path(name).write_bytes(b"first")
+    styles = [
+        {"file": "style.png", "mask": "mask.png", "region": "region.png"},
+        {"file": "style.png", "mask": "seg.png#3"},
+    ]
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {"data.style": styles, "data.hold": "hold.png"})
+    assert input_files(configuration) == {"sample:harbour", *files}
+    keys = {run_key(configuration)}
+    for name in files[1:]:
+        Path(name).write_bytes(b"second")
+        keys.add(run_key(configuration))
+    assert len(keys) == len(files)
+
+
+def test_run_key_contains_options_of_masks_only_if_they_are_set() -> None:
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
+    data = configuration["data"]
+    changes = {
+        "content_map": "a.png",
+        "rest": "content",
+        "hold": "a.png",
+        "hold_weight": 2.0,
+        "style_strength": "a.png",
+    }
+    changes["move_masks"] = True
+    before = {name: value for name, value in data.items() if name not in changes}
+    assert run_key(configuration | {"data": before}) == run_key(configuration)
+    keys = {run_key(configuration | {"data": data | {name: value}}) for name, value in changes.items()}
+    assert len({*keys, run_key(configuration)}) == 1 + len(changes)
