@@ -48,6 +48,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "model.losses.*.init_args.at": None,
     "model.losses.*.init_args.matched": 0.0,
     "model.losses.*.init_args.normalized": False,
+    "model.losses.*.init_args.styles": None,
 }
 
 # The default optimizer as the recipe names it, and the losses of the recipe.
