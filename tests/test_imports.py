@@ -22,7 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "losses": {"backbones", "functional"},
     "data": {"functional", "images", "samples", "video"},
     "training": {"backbones", "data", "functional", "images", "losses", "optim", "samples", "system"},
-    "callbacks": {"data", "images", "system", "training", "video"},
+    "callbacks": {"data", "images", "losses", "system", "training", "video"},
     "cli": {"backbones", "callbacks", "data", "images", "losses", "samples", "system", "training", "video"},
     "api": {"backbones", "callbacks", "cli", "data", "functional", "images", "losses", "system", "training"},
     "study": {

@@ -8,6 +8,7 @@ from nst_lightning.callbacks.interrupt import GracefulInterrupt
 from nst_lightning.callbacks.previews import ImageLogger
 from nst_lightning.callbacks.progress_bar import StageProgressBar
 from nst_lightning.callbacks.result import ResultWriter
+from nst_lightning.callbacks.small_parts import SmallPartReporter
 from nst_lightning.callbacks.snapshots import SnapshotWriter
 from nst_lightning.callbacks.summary import RunSummary
 
@@ -20,6 +21,7 @@ __all__ = [
     "ImageLogger",
     "ResultWriter",
     "RunSummary",
+    "SmallPartReporter",
     "SnapshotWriter",
     "StageProgressBar",
 ]

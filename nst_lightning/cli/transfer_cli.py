@@ -21,6 +21,7 @@ from nst_lightning.callbacks import (
     ImageLogger,
     ResultWriter,
     RunSummary,
+    SmallPartReporter,
     SnapshotWriter,
 )
 from nst_lightning.callbacks.config import RunConfig
@@ -185,7 +186,8 @@ class TransferCLI(LightningCLI):
         )
         if callbacks is None:
             options = self.config_init.trainer
-            callbacks = choose_progress_bar(options.callbacks, options.enable_progress_bar)
+            bar = choose_progress_bar(options.callbacks, options.enable_progress_bar)
+            callbacks = [*bar, SmallPartReporter()]
         has_bar = prints or any(isinstance(callback, ProgressBar) for callback in callbacks)
         # The writer is last, so that it prints below the finished bar.
         self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}

@@ -12,8 +12,9 @@ STEPS = 4
 # A constant blend that covers at least this share of the painted area is a region of its own.
 PLATEAU_SHARE = 0.05
 
-# Steps of a transition that cover less than this share are painted by the pure styles instead: soft edges of masks.
-LEAST_STEP_SHARE = 0.02
+# Steps of a transition that cover less than this share, or are nowhere wider than twice this number of px, are painted
+# by the pure styles instead: soft edges of masks.
+LEAST_STEP_SHARE, LEAST_STEP_RADIUS = 0.02, 4
 
 # Shares of styles are compared with this resolution.
 LEVELS = 256
@@ -58,10 +59,9 @@ def divide_regions(shares: Tensor) -> list[Region]:
         weights[plateau] = torch.where(members, left, 0)
         left[members] = 0
     _add_steps(weights, blends, left)
-    _dissolve_small_steps(weights, float(coverage.sum()))
-    result = [
-        Region(blend, weights[blend].view(1, 1, height, width).to(shares)) for blend in sorted(weights, reverse=True)
-    ]
+    maps = {blend: values.view(1, 1, height, width) for blend, values in weights.items()}
+    _dissolve_small_steps(maps, float(coverage.sum()))
+    result = [Region(blend, maps[blend].to(shares)) for blend in sorted(maps, reverse=True)]
     return [region for region in result if bool(region.weights.any())]
 
 
@@ -131,11 +131,18 @@ def _add_steps(weights: dict[tuple[float, ...], Tensor], blends: Tensor, left: T
 
 
 def _dissolve_small_steps(weights: dict[tuple[float, ...], Tensor], total: float) -> None:
-    """Replaces regions that cover little by the single styles that they consist of, in place."""
+    """Replaces small or narrow regions by the single styles that they consist of, in place."""
     for blend in [blend for blend in weights if max(blend) < 1]:
-        if float(weights[blend].sum()) < LEAST_STEP_SHARE * total:
+        if float(weights[blend].sum()) < LEAST_STEP_SHARE * total or _is_narrow(weights[blend]):
             region = weights.pop(blend)
             for style, share in enumerate(blend):
                 if share > 0:
                     key = tuple(float(number == style) for number in range(len(blend)))
                     weights[key] = weights.get(key, torch.zeros_like(region)) + share * region
+
+
+def _is_narrow(weights: Tensor) -> bool:
+    """Whether no square of twice LEAST_STEP_RADIUS px lies inside the region, ``(1, 1, height, width)``."""
+    outside = (weights <= 0).double()
+    grown = functional.max_pool2d(outside, 2 * LEAST_STEP_RADIUS + 1, stride=1, padding=LEAST_STEP_RADIUS)
+    return bool(grown.all())
