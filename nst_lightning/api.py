@@ -12,6 +12,7 @@ from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.colors import ColorMode
 from nst_lightning.data.palette import Palette
 from nst_lightning.data.plan import Plan
 from nst_lightning.data.style_source import PictureSource, StyleMatch, StyleSource, parse_styles, read_picture
@@ -41,6 +42,8 @@ def stylize(
     palette_start: float | None = None,
     palette_result: float | None = None,
     palette_space: ColorSpace | None = None,
+    colors: ColorMode | None = None,
+    color_strength: float | None = None,
     content_layers: Sequence[str] | None = None,
     style_layers: Sequence[str] | None = None,
     losses: dict[str, Loss] | None = None,
@@ -77,6 +80,9 @@ def stylize(
         palette_start: strength from 0 to 1 with which the start image is matched to the colors of the styles.
         palette_result: strength with which the result is matched to them.
         palette_space: color space of the matching, ``oklab`` or ``rgb``.
+        colors: whose colors the result has: ``style``, ``content``, ``luminance`` or ``match``; see
+            :class:`nst_lightning.data.transfer.TransferData`.
+        color_strength: how far `colors` goes, from 0 to 1.
         content_layers: layers of the content term.
         style_layers: layers of the style term.
         losses: losses by name that replace those that the five arguments above describe.
@@ -114,6 +120,8 @@ def stylize(
         "data.palette.start": palette_start,
         "data.palette.result": palette_result,
         "data.palette.space": palette_space,
+        "data.colors": colors,
+        "data.color_strength": color_strength,
         "model.losses.content.weight": content_weight,
         "model.losses.content.layers": content_layers,
         "model.losses.style.weight": style_weight,
@@ -142,6 +150,8 @@ def stylize(
         style_match=config.style_match,
         style_rotation=config.style_rotation,
         palette=Palette(**config.palette.as_dict()),
+        colors=config.colors,
+        color_strength=config.color_strength,
     )
     with quiet_lightning(), restore_threads():
         run = cli.build(

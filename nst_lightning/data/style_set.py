@@ -1,10 +1,11 @@
 """The styles of a run: their pictures, blend weights and colors at the size of a stage."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import get_args
 
 from torch import Tensor
 
+from nst_lightning.data.colors import ColorMode, ColorRegion, list_regions, resolve_colors
 from nst_lightning.data.palette import Palette, StyleColors
 from nst_lightning.data.style_source import (
     StyleMatch,
@@ -31,6 +32,8 @@ class StyleSet:
         scale: size relative to the image, or several, of the sources that have none.
         rotation: degrees counterclockwise, or several, of the sources that have none.
         match: what of a style is made equal to the image before its scale applies.
+        colors: whose colors the result has, for the sources that have no `colors`.
+        color_strength: strength of `colors`, for the sources that have none.
 
     Raises:
         InputError: a value cannot be used.
@@ -43,17 +46,20 @@ class StyleSet:
         scale: float | Sequence[float] = 1.0,
         rotation: int | Sequence[int] = 0,
         match: StyleMatch = "long",
+        colors: ColorMode = "style",
+        color_strength: float = 1.0,
     ) -> None:
         if match not in get_args(StyleMatch):
             raise InputError(f"Expected `style_match` to be {' or '.join(get_args(StyleMatch))}, but got {match!r}.")
         self.sources = list(sources)
         self.match = match
         self.blend_weights = _normalize(weights, self.sources)
+        own_colors = [(source.colors, source.color_strength) for source in self.sources]
+        self.colors = resolve_colors(own_colors, colors, color_strength)
         scales, rotations = check_scales("style_scale", scale), check_rotations("style_rotation", rotation)
         self.variants: list[StyleVariant] = list_variants(self.sources, self.blend_weights, scales, rotations)
         self._pictures: list[Picture] = []
         self._resized: tuple[Shape, list[Tensor]] = (0, 0), []
-        self._colors: dict[tuple[Shape, Palette], StyleColors] = {}
 
     @property
     def pictures(self) -> list[Picture]:
@@ -96,22 +102,37 @@ class StyleSet:
         """
         return [None] * len(self.sources)
 
-    def measure_colors(self, shape: Shape, palette: Palette) -> StyleColors:
-        """Measures the colors of the styles for an image, once for each of its sizes.
+    def resize_opacities(self, shape: Shape) -> list[Tensor | None]:
+        """Resizes and rotates the opacities of the styles; see :meth:`resize`. None for opaque styles."""
+        alphas = [self.pictures[variant.number].alpha for variant in self.variants]
+        return [
+            None if alpha is None else transform_style(alpha, shape, variant, self.match)
+            for alpha, variant in zip(alphas, self.variants, strict=True)
+        ]
+
+    def color_regions(self, shape: Shape, frame: int = 0) -> list[ColorRegion]:
+        """Lists the parts of an image with colors of their own; see :meth:`image_weights` for the arguments."""
+        return list_regions(self.colors, self.blend_weights, self.image_weights(shape, frame))
+
+    def measure_colors(
+        self,
+        shape: Shape,
+        palette: Palette,
+        images: Sequence[Tensor] | None = None,
+        numbers: Collection[int] | None = None,
+    ) -> StyleColors:
+        """Measures the blended colors of the styles for an image.
 
         Args:
             shape: height and width of the image in px.
             palette: measures the colors.
+            images: recolored pictures of :attr:`variants`; by default those of :meth:`resize`.
+            numbers: numbers of the styles that count; all by default.
         """
-        if (shape, palette) not in self._colors:
-            alphas = [self.pictures[variant.number].alpha for variant in self.variants]
-            opacities = [
-                None if alpha is None else transform_style(alpha, shape, variant, self.match)
-                for alpha, variant in zip(alphas, self.variants, strict=True)
-            ]
-            weights = [variant.weight for variant in self.variants]
-            self._colors[shape, palette] = palette.measure_styles(self.resize(shape), opacities, weights)
-        return self._colors[shape, palette]
+        counts = [numbers is None or variant.number in numbers for variant in self.variants]
+        weights = [variant.weight * is_counted for variant, is_counted in zip(self.variants, counts, strict=True)]
+        shares = [weight / sum(weights) for weight in weights]
+        return palette.measure_styles(images or self.resize(shape), self.resize_opacities(shape), shares)
 
 
 def _normalize(weights: Sequence[float] | None, sources: Sequence[StyleSource]) -> list[float]:

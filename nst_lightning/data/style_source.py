@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nst_lightning.data.colors import ColorMode, check_color_mode, check_color_strength
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, from_pil, read_image
 from nst_lightning.images.resize import fit_long_edge, resize
@@ -51,6 +52,8 @@ class StyleSource:
             default.
         rotation: degrees counterclockwise, a multiple of 90, or several that are averaged; `data.style_rotation` by
             default.
+        colors: whose colors the result has where this style is painted; `data.colors` by default.
+        color_strength: from 0 to 1; `data.color_strength` by default.
 
     Raises:
         InputError: a value cannot be used.
@@ -60,6 +63,8 @@ class StyleSource:
     weight: float = 1.0
     scale: float | Sequence[float] | None = None
     rotation: int | Sequence[int] | None = None
+    colors: ColorMode | None = None
+    color_strength: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.file, str | os.PathLike | Image.Image | Picture):
@@ -70,6 +75,10 @@ class StyleSource:
             check_scales("scale", self.scale)
         if self.rotation is not None:
             check_rotations("rotation", self.rotation)
+        if self.colors is not None:
+            check_color_mode(self.colors)
+        if self.color_strength is not None:
+            check_color_strength(self.color_strength)
 
     def read(self) -> Picture:
         """Reads the picture.

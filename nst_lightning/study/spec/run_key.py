@@ -30,6 +30,8 @@ _KEYED_CLASS_PATHS = {
 # Options that are newer than the first keys, with their defaults; `*` is the name of a term. A key contains them only
 # where they have other values, so that runs that were painted before are recognized.
 _LATER_OPTIONS: dict[str, Any] = {
+    "data.color_strength": 1,
+    "data.colors": "style",
     "data.palette": {},
     "data.palette.result": 0,
     "data.palette.space": "oklab",
