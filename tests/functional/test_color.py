@@ -264,7 +264,10 @@ def test_strength_of_lightness_is_the_share_of_the_way() -> None:
 
 @pytest.mark.parametrize("create", [gray, two_tone, torch.zeros_like], ids=["gray", "two_tone", "black"])
 def test_lightness_of_few_colors_stays_finite(create: Callable[[Tensor], Tensor]) -> None:
-    for first, second in ((create(create_picture(1)), create_picture(2)), (create_picture(2), create(create_picture(1)))):
+    for first, second in (
+        (create(create_picture(1)), create_picture(2)),
+        (create_picture(2), create(create_picture(1))),
+    ):
         moments = [measure_moments(srgb_to_oklab(picture)) for picture in (first, second)]
         actual = match_lightness(first, *moments, chroma=0.5)
         assert actual.isfinite().all()
