@@ -139,8 +139,9 @@ def test_styles_have_the_colors_of_the_first_frame_of_the_shot(two_shots: Path) 
 
 
 def test_styles_that_are_not_recolored_stay_for_the_whole_film(two_shots: Path) -> None:
-    for colors in ("style", "match"):
-        data = open_colors(two_shots, colors)  # type: ignore[arg-type]
+    modes: list[ColorMode] = ["style", "match"]
+    for colors in modes:
+        data = open_colors(two_shots, colors)
         assert data.has_same_styles(Stage(2, 32, 1), Stage(3, 32, 1))
         assert not data.has_same_styles(Stage(2, 16, 1), Stage(2, 32, 1))
         data.teardown("fit")

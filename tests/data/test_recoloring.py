@@ -17,6 +17,7 @@ from nst_lightning.images.io import Picture
 from tests.helpers import random_image, smooth_image
 
 CONTENT = 0.4 * smooth_image(24, 32, seed=1) + 0.2
+PHOTOGRAPH = Picture(CONTENT)
 STYLE = 0.3 + 0.4 * random_image(32, 24, seed=2) * torch.tensor([1.0, 0.6, 0.4]).view(1, 3, 1, 1)
 OTHER = 0.2 + 0.5 * random_image(24, 32, seed=3) * torch.tensor([0.3, 0.5, 1.0]).view(1, 3, 1, 1)
 PAINTED = 0.3 + 0.3 * random_image(24, 32, seed=4)
@@ -25,7 +26,7 @@ LEFT[..., :16] = 1
 
 
 def create_data(
-    *styles: Any, content: Picture | None = Picture(CONTENT), weights: Sequence[Tensor | None] = (), **options: Any
+    *styles: Any, content: Picture | None = PHOTOGRAPH, weights: Sequence[Tensor | None] = (), **options: Any
 ) -> TransferData:
     sources = styles or (Picture(STYLE),)
     data = TransferData.from_pictures(content, sources, Plan(size=32), **options)

@@ -268,8 +268,8 @@ def test_lightness_of_few_colors_stays_finite(create: Callable[[Tensor], Tensor]
         (create(create_picture(1)), create_picture(2)),
         (create_picture(2), create(create_picture(1))),
     ):
-        moments = [measure_moments(srgb_to_oklab(picture)) for picture in (first, second)]
-        actual = match_lightness(first, *moments, chroma=0.5)
+        source, target = (measure_moments(srgb_to_oklab(picture)) for picture in (first, second))
+        actual = match_lightness(first, source, target, chroma=0.5)
         assert actual.isfinite().all()
         assert 0 <= actual.min() <= actual.max() <= 1
 
@@ -317,8 +317,8 @@ def test_colors_of_srgb_are_not_limited() -> None:
 
 def test_gradients_of_changes_of_chroma() -> None:
     pictures = [pale_picture(seed)[..., :2, :3].clone().requires_grad_() for seed in (1, 2)]
-    moments = [ColorMoments(torch.full((3,), 0.5 + 0.1 * n), create_covariance(n)) for n in range(2)]
+    source, target = (ColorMoments(torch.full((3,), 0.5 + 0.1 * n), create_covariance(n)) for n in range(2))
     assert torch.autograd.gradcheck(lambda a, b: add_chroma(a, b, 0.5, 0.7), pictures)
     assert torch.autograd.gradcheck(lambda a: scale_chroma(a, 0.5), pictures[:1])
-    assert torch.autograd.gradcheck(lambda a: match_lightness(a, *moments, 0.5, 0.7), pictures[:1])
+    assert torch.autograd.gradcheck(lambda a: match_lightness(a, source, target, 0.5, 0.7), pictures[:1])
     assert torch.autograd.gradcheck(lambda a: limit_chroma(2 * srgb_to_oklab(a) - 0.5), pictures[:1])
