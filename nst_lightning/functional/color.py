@@ -87,8 +87,12 @@ def oklab_to_srgb(colors: Tensor) -> Tensor:
     Returns:
         ``(batch, 3, height, width)``; colors that sRGB does not have are outside of [0, 1].
     """
+    return linear_to_srgb(_oklab_to_linear(colors))
+
+
+def _oklab_to_linear(colors: Tensor) -> Tensor:
     cones = transform_colors(colors, torch.linalg.inv(_TO_LAB)).pow(3)
-    return linear_to_srgb(transform_colors(cones, torch.linalg.inv(_TO_CONES)))
+    return transform_colors(cones, torch.linalg.inv(_TO_CONES))
 
 
 def transform_colors(colors: Tensor, matrix: Tensor) -> Tensor:
@@ -274,18 +278,20 @@ def limit_chroma(colors: Tensor, halvings: int = 12) -> Tensor:
         ``(batch, 3, height, width)``; colors of sRGB are unchanged.
     """
     with torch.no_grad():
-        factor = _is_in_gamut(colors).to(colors)
-        outside = factor == 0
-        step = 0.5
-        for _ in range(halvings if outside.any() else 0):
-            tried = factor + step * outside
-            inside = _is_in_gamut(torch.cat([colors[:, :1], tried * colors[:, 1:]], dim=1))
-            factor = torch.where(inside, tried, factor)
+        inside = _is_in_gamut(colors.movedim(1, 0))
+        # Often few pixels: only these are tried.
+        outside = colors.movedim(1, 0)[:, ~inside]
+        found, step = torch.zeros_like(outside[0]), 0.5
+        for _ in range(halvings if outside.numel() else 0):
+            tried = found + step
+            found = torch.where(_is_in_gamut(torch.cat([outside[:1], tried * outside[1:]])), tried, found)
             step /= 2
-    return torch.cat([colors[:, :1], factor * colors[:, 1:]], dim=1)
+        factor = torch.ones_like(colors[:, 0])
+        factor[~inside] = found
+    return torch.cat([colors[:, :1], factor[:, None] * colors[:, 1:]], dim=1)
 
 
-def _is_in_gamut(colors: Tensor, tolerance: float = 1e-4) -> Tensor:
-    """Whether sRGB has colors in OkLab, up to rounding, ``(batch, 1, height, width)``."""
-    rgb = oklab_to_srgb(colors)
-    return (rgb.amin(1, keepdim=True) >= -tolerance) & (rgb.amax(1, keepdim=True) <= 1 + tolerance)
+def _is_in_gamut(colors: Tensor, tolerance: float = 1e-5) -> Tensor:
+    """Whether sRGB has colors in OkLab, ``(3, any)``, up to rounding in linear light."""
+    linear = _oklab_to_linear(colors.reshape(1, 3, -1, 1)).view_as(colors)
+    return (linear.amin(0) >= -tolerance) & (linear.amax(0) <= 1 + tolerance)
