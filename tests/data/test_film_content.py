@@ -157,3 +157,19 @@ def test_each_frame_gets_its_own_chroma_back(two_shots: Path, frames: Iterable[i
         small = data.finish(resize(gray, 12, 16), frame)
         assert torch.equal(small, add_chroma(resize(gray, 12, 16), resize(content, 12, 16), 0.0, 1.0))
     data.teardown("fit")
+
+
+def test_region_that_moves_has_the_map_of_the_first_frame(two_shots: Path) -> None:
+    data, palette = open_colors(two_shots, "match"), Palette()
+    masks = [torch.zeros(1, 1, 24, 32) for _ in range(6)]
+    for frame, mask in enumerate(masks):
+        mask[..., 4 * frame : 4 * frame + 12] = 1
+    data.styles.image_weights = lambda shape, frame=0: [masks[frame]]  # type: ignore[method-assign]
+    assert data.film is not None
+    colors = data.styles.measure_colors((24, 32), palette)
+    for frame in range(6):
+        image, first = data.film.frames.read(frame), 3 if frame >= 3 else 0
+        source = palette.measure(data.film.frames.read(first), masks[first])
+        matched = palette.match(image, source, colors, 1.0)
+        torch.testing.assert_close(data.finish(image, frame), torch.where(masks[frame] > 0, matched, image))
+    data.teardown("fit")
