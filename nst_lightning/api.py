@@ -12,6 +12,7 @@ from nst_lightning.backbones import Backbone
 from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.colors import ColorMode
 from nst_lightning.data.label_maps import MapSource
 from nst_lightning.data.masks import MaskSource
 from nst_lightning.data.palette import Palette
@@ -53,6 +54,8 @@ def stylize(
     hold_weight: float | None = None,
     style_strength: MaskSource | None = None,
     move_masks: bool | None = None,
+    colors: ColorMode | None = None,
+    color_strength: float | None = None,
     content_layers: Sequence[str] | None = None,
     style_layers: Sequence[str] | None = None,
     losses: dict[str, Loss] | None = None,
@@ -96,6 +99,9 @@ def stylize(
         hold_weight: factor of the content term where `hold` is white.
         style_strength: mask that lowers the style where it is darker than white.
         move_masks: without effect on a picture; in films, masks follow the motion.
+        colors: whose colors the result has: ``style``, ``content``, ``luminance`` or ``match``; see
+            :class:`nst_lightning.data.transfer.TransferData`.
+        color_strength: how far `colors` goes, from 0 to 1.
         content_layers: layers of the content term.
         style_layers: layers of the style term.
         losses: losses by name that replace those that the five arguments above describe.
@@ -135,6 +141,8 @@ def stylize(
         "data.palette.space": palette_space,
         "data.hold_weight": hold_weight,
         "data.move_masks": move_masks,
+        "data.colors": colors,
+        "data.color_strength": color_strength,
         "model.losses.content.weight": content_weight,
         "model.losses.content.layers": content_layers,
         "model.losses.style.weight": style_weight,
@@ -169,6 +177,8 @@ def stylize(
         hold_weight=config.hold_weight,
         style_strength=style_strength,
         move_masks=config.move_masks,
+        colors=config.colors,
+        color_strength=config.color_strength,
     )
     with quiet_lightning(), restore_threads():
         run = cli.build(

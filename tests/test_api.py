@@ -8,6 +8,7 @@ from PIL import Image
 
 import nst_lightning
 from nst_lightning import InputError, StyleSource, stylize
+from nst_lightning.functional.color import srgb_to_oklab
 from nst_lightning.functional.pixels import total_variation
 from nst_lightning.images.io import from_pil, to_pil, write_image
 from nst_lightning.images.resize import resize
@@ -138,6 +139,27 @@ def test_stylize_matches_start_and_result(tmp_path: Path) -> None:
         distance(palette_result=2)
     with pytest.raises(InputError, match="a style whose colors"):
         stylize_quickly(content, None, palette_result=1)
+
+
+def test_stylize_keeps_the_colors_of_the_content(tmp_path: Path) -> None:
+    _, style = write_pair(tmp_path)
+    # Pale enough for sRGB to have the colors of the content at most lightnesses.
+    content = to_pil(0.4 + 0.2 * smooth_image(18, 24, seed=1))
+    target = srgb_to_oklab(from_pil(content).image)[:, 1:]
+
+    def distance(**options: Any) -> float:
+        result = stylize_quickly(content, style, **options)
+        return float((srgb_to_oklab(from_pil(result).image)[:, 1:] - target).norm(dim=1).mean())
+
+    plain, mapped, exact = distance(), distance(colors="content"), distance(colors="luminance")
+    assert exact < 0.2 * plain
+    assert exact < mapped < plain
+    assert exact < distance(colors="luminance", color_strength=0.5) < plain
+    assert stylize_quickly(content, StyleSource(style, colors="luminance")).tobytes() == (
+        stylize_quickly(content, style, colors="luminance").tobytes()
+    )
+    with pytest.raises(InputError, match="Expected a content whose colors"):
+        stylize_quickly(None, style, colors="content")
 
 
 def test_stylize_rejects_missing_pictures() -> None:

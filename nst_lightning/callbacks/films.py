@@ -221,7 +221,7 @@ class FilmWriter(pl.Callback):
 
     def _pixels(self, count: int) -> Iterator[Pixels]:
         """Yields the first frames of the film as ``(height, width, 3)``, 8-bit."""
-        if not self.data.palette.result:
+        if not self.data.changes_result:
             return self.film.frames.pixels(count)
         return (np.asarray(to_pil(self._finish(number))) for number in range(count))
 

@@ -67,6 +67,12 @@ class ContentSource(ABC):
             recolor: gives the content the colors of the start.
         """
 
+    def alpha(self, height: int, width: int) -> Tensor | None:
+        """Returns the opacity of a still, ``(1, 1, height, width)`` in [0, 1], or None if it is opaque."""
+        if self.picture is None or self.picture.alpha is None:
+            return None
+        return resize(self.picture.alpha, height, width)
+
     def frame_content(self, frame: int, height: int, width: int) -> Tensor | None:
         """Returns a frame at a size, ``(1, 3, height, width)`` in [0, 1], or None if there is no content.
 
@@ -77,17 +83,12 @@ class ContentSource(ABC):
         """
         return None
 
-    def shot_content(self, stage: Stage, content: Tensor) -> Tensor:
-        """Returns the first frame in the shot of a frame; the colors of both are changed in the same way.
-
-        Args:
-            stage: stage of the frame.
-            content: the frame itself, ``(1, 3, height, width)``; the result has its size.
-        """
-        return content
+    def shot_start(self, frame: int) -> int:
+        """Returns the number of the first frame in the shot of a frame; the colors of both change in the same way."""
+        return 0
 
     def shot_image(self, frame: int, image: Tensor) -> Tensor:
-        """Returns the painted first frame in the shot of a frame; see :meth:`shot_content`.
+        """Returns the painted first frame in the shot of a frame; see :meth:`shot_start`.
 
         Args:
             frame: number of the frame.

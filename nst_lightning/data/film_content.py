@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,10 +69,11 @@ class FilmContent(ContentSource):
         self._lookahead: Lookahead | None = None
         self._scratch: TemporaryDirectory[str] | None = None
         self._frames: PaintedFrames | None = None
-        # The first frame of the current shot and its number.
-        self._shot: tuple[int, Tensor] | None = None
         # The last frame whose motion since the start of its shot is known, and that motion.
         self._shot_flow: tuple[int, Tensor] | None = None
+        # Frames whose colors are measured or put back, read apart from those that the lookahead reads in its thread.
+        self._color_film = self.film.clone()
+        self._contents: dict[int, Tensor] = {}
 
     @property
     def frame_count(self) -> int:
@@ -107,15 +107,17 @@ class FilmContent(ContentSource):
         start = self._blend_start(content if recolored is None else recolored, previous) if previous else None
         return ContentPictures(content, previous, start, recolored)
 
-    def shot_content(self, stage: Stage, content: Tensor) -> Tensor:
-        """See :meth:`ContentSource.shot_content`."""
-        first = self.film.shot_start(stage.frame)
-        if stage.frame == first:
-            self._shot = first, content
-        elif self._shot is None or self._shot[0] != first or self._shot[1].shape != content.shape:
-            # A run that resumes within a shot: decoded apart from the frames that the lookahead reads.
-            self._shot = first, next(islice(self.film.frames(*content.shape[-2:]), first, None))
-        return self._shot[1]
+    def frame_content(self, frame: int, height: int, width: int) -> Tensor:
+        """See :meth:`ContentSource.frame_content`; the latest frame and the first one of its shot stay in memory."""
+        if frame not in self._contents:
+            first = self.film.shot_start(frame)
+            self._contents = {number: content for number, content in self._contents.items() if number == first}
+            self._contents[frame] = self._color_film.frame(frame, *self._frame_shape)
+        return resize(self._contents[frame], height, width)
+
+    def shot_start(self, frame: int) -> int:
+        """See :meth:`ContentSource.shot_start`."""
+        return self.film.shot_start(frame)
 
     def shot_image(self, frame: int, image: Tensor) -> Tensor:
         """See :meth:`ContentSource.shot_image`; the first frame is read from its file."""
@@ -188,6 +190,7 @@ class FilmContent(ContentSource):
         if self._lookahead is not None:
             self._lookahead.close()
             self._lookahead = None
+        self._color_film.close()
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = self._frames = None

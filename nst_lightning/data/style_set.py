@@ -1,11 +1,12 @@
 """The styles of a run: their pictures, blend weights and colors at the size of a stage."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import get_args
 
 from torch import Tensor
 
+from nst_lightning.data.colors import ColorMode, ColorRegion, list_regions, resolve_colors
 from nst_lightning.data.content_source import ContentSource
 from nst_lightning.data.palette import Palette, StyleColors
 from nst_lightning.data.placement import MaskOptions, Placement, list_parts
@@ -34,6 +35,8 @@ class StyleSet:
         scale: size relative to the image, or several, of the sources that have none.
         rotation: degrees counterclockwise, or several, of the sources that have none.
         match: what of a style is made equal to the image before its scale applies.
+        colors: whose colors the result has, for the sources that have no `colors`.
+        color_strength: strength of `colors`, for the sources that have none.
 
     Raises:
         InputError: a value cannot be used.
@@ -46,12 +49,16 @@ class StyleSet:
         scale: float | Sequence[float] = 1.0,
         rotation: int | Sequence[int] = 0,
         match: StyleMatch = "long",
+        colors: ColorMode = "style",
+        color_strength: float = 1.0,
     ) -> None:
         if match not in get_args(StyleMatch):
             raise InputError(f"Expected `style_match` to be {' or '.join(get_args(StyleMatch))}, but got {match!r}.")
         self.sources = list(sources)
         self.match = match
         self.blend_weights = _normalize(weights, self.sources)
+        own_colors = [(source.colors, source.color_strength) for source in self.sources]
+        self.colors = resolve_colors(own_colors, colors, color_strength)
         self._scales = check_scales("style_scale", scale)
         self._rotations = check_rotations("style_rotation", rotation)
         self.variants: list[StyleVariant] = self._list_variants()
@@ -62,7 +69,6 @@ class StyleSet:
         self._regions: list[Tensor | None] = [None] * len(self.sources)
         self._resized: tuple[Shape, list[Tensor]] = (0, 0), []
         self._resized_regions: tuple[Shape, list[Tensor | None]] = (0, 0), []
-        self._colors: dict[tuple[Shape, Palette], StyleColors] = {}
 
     @property
     def pictures(self) -> list[Picture]:
@@ -99,6 +105,7 @@ class StyleSet:
         self.blend_weights = [self.blend_weights[part.number] / counts[part.number] for part in parts]
         self.sources = [self.sources[part.number] for part in parts]
         self.declared_numbers = [part.number for part in parts]
+        self.colors = [self.colors[part.number] for part in parts]
         self.variants = self._list_variants()
 
     def _list_variants(self) -> list[StyleVariant]:
@@ -164,22 +171,38 @@ class StyleSet:
             self._resized_regions = shape, regions
         return self._resized_regions[1]
 
-    def measure_colors(self, shape: Shape, palette: Palette) -> StyleColors:
-        """Measures the colors of the styles, within their regions, for an image, once for each of its sizes.
+    def color_weights(self, shape: Shape) -> list[Tensor | None]:
+        """Returns which pixels of :meth:`resize` count for the colors: opaque ones in the used part; None for all."""
+        weights = []
+        for variant, region in zip(self.variants, self.regions(shape), strict=True):
+            alpha = self.pictures[variant.number].alpha
+            opacity = None if alpha is None else transform_style(alpha, shape, variant, self.match)
+            weights.append(opacity if region is None else region if opacity is None else opacity * region)
+        return weights
+
+    def color_regions(self, shape: Shape, frame: int = 0) -> list[ColorRegion]:
+        """Lists the parts of an image with colors of their own; see :meth:`image_weights` for the arguments."""
+        return list_regions(self.colors, self.blend_weights, self.image_weights(shape, frame))
+
+    def measure_colors(
+        self,
+        shape: Shape,
+        palette: Palette,
+        images: Sequence[Tensor] | None = None,
+        numbers: Collection[int] | None = None,
+    ) -> StyleColors:
+        """Measures the blended colors of the styles, within their regions, for an image.
 
         Args:
             shape: height and width of the image in px.
             palette: measures the colors.
+            images: recolored pictures of :attr:`variants`; by default those of :meth:`resize`.
+            numbers: numbers of the styles that count; all by default.
         """
-        if (shape, palette) not in self._colors:
-            opacities = []
-            for variant, region in zip(self.variants, self.regions(shape), strict=True):
-                alpha = self.pictures[variant.number].alpha
-                opacity = None if alpha is None else transform_style(alpha, shape, variant, self.match)
-                opacities.append(opacity if region is None else region if opacity is None else opacity * region)
-            weights = [variant.weight for variant in self.variants]
-            self._colors[shape, palette] = palette.measure_styles(self.resize(shape), opacities, weights)
-        return self._colors[shape, palette]
+        counts = [numbers is None or variant.number in numbers for variant in self.variants]
+        weights = [variant.weight * is_counted for variant, is_counted in zip(self.variants, counts, strict=True)]
+        shares = [weight / sum(weights) for weight in weights]
+        return palette.measure_styles(images or self.resize(shape), self.color_weights(shape), shares)
 
 
 def _normalize(weights: Sequence[float] | None, sources: Sequence[StyleSource]) -> list[float]:

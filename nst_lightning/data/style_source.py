@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nst_lightning.data.colors import ColorMode, check_color_mode, check_color_strength
 from nst_lightning.data.label_maps import MapSource
 from nst_lightning.data.masks import MaskSource, check_mask_source
 from nst_lightning.errors import InputError
@@ -60,6 +61,8 @@ class StyleSource:
         map: color-coded picture of the style, instead of `mask` and `region`: each area goes to the area of
             `data.content_map` with the same color.
         invert: whether to exchange black and white in `mask`.
+        colors: whose colors the result has where this style is painted; `data.colors` by default.
+        color_strength: from 0 to 1; `data.color_strength` by default.
 
     Raises:
         InputError: a value cannot be used.
@@ -73,6 +76,8 @@ class StyleSource:
     region: MaskSource | None = None
     map: MapSource | None = None
     invert: bool = False
+    colors: ColorMode | None = None
+    color_strength: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.file, str | os.PathLike | Image.Image | Picture):
@@ -99,6 +104,10 @@ class StyleSource:
     def is_masked(self) -> bool:
         """Whether the style has a mask, a region or a map."""
         return self.mask is not None or self.region is not None or self.map is not None
+        if self.colors is not None:
+            check_color_mode(self.colors)
+        if self.color_strength is not None:
+            check_color_strength(self.color_strength)
 
     def read(self) -> Picture:
         """Reads the picture.

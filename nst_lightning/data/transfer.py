@@ -2,23 +2,24 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from nst_lightning.data.colors import ColorMode
 from nst_lightning.data.content_source import ContentSource, NoContent, StillContent
 from nst_lightning.data.film_content import FilmContent, FilmOptions
 from nst_lightning.data.palette import Palette
 from nst_lightning.data.placement import ImageMasks, MaskOptions, Rest
 from nst_lightning.data.plan import Plan, Position, Stage
+from nst_lightning.data.recoloring import Recoloring
 from nst_lightning.data.style_set import StyleSet
 from nst_lightning.data.style_source import StyleMatch, StyleSource, parse_styles
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture, read_image
-from nst_lightning.images.resize import resize
 from nst_lightning.samples import locate
 from nst_lightning.video.film import FrameSelection, is_film
 from nst_lightning.video.flow import Flow, resolve_flow
@@ -129,8 +130,8 @@ class TransferData(pl.LightningDataModule):
         content: image file, film, or `sample:NAME`, whose shapes are kept; omit it for texture synthesis.
         style: image file, `sample:NAME`, or a list of them, whose colors and texture are transferred; several styles
             are blended. Omit it for content reconstruction. Instead of a file, a mapping with `file` and options of
-            this style: `weight`, `scale` and `rotation`; `mask`, the picture that says where the style goes, with
-            `invert`; `region`, the part of the style that is used; or `map`, see `content_map`.
+            this style: `weight`, `scale`, `rotation`, `colors` and `color_strength`; `mask`, the picture that says
+            where the style goes, with `invert`; `region`, the part of the style that is used; or `map`, see `content_map`.
         style_weights: weights of several styles, in their order; only their ratio matters. Equal by default.
         plan: sizes and numbers of steps.
         first: number of the first frame to paint, from 0.
@@ -157,6 +158,10 @@ class TransferData(pl.LightningDataModule):
         hold_weight: factor of the content terms where `hold` is white.
         style_strength: gray picture that lowers the style where it is darker than white.
         move_masks: whether still masks of a film follow the motion since the first frame of each shot.
+        colors: whose colors the result has: those of the painting (`style`); those of the content, to which the styles
+            are recolored first (`content`); the painting's lightness with exactly the content's chroma (`luminance`);
+            or those of the painting with start and result matched to them (`match`).
+        color_strength: how far `colors` goes from `style`, 0, to 1.
     """
 
     def __init__(
@@ -182,11 +187,16 @@ class TransferData(pl.LightningDataModule):
         hold_weight: float = 10.0,
         style_strength: str | None = None,
         move_masks: bool = False,
+        colors: ColorMode = "style",
+        color_strength: float = 1.0,
     ) -> None:
         super().__init__()
-        self.styles = StyleSet(parse_styles(style), style_weights, style_scale, style_rotation, style_match)
+        self.styles = StyleSet(
+            parse_styles(style), style_weights, style_scale, style_rotation, style_match, colors, color_strength
+        )
         self.mask_options = MaskOptions(content_map, rest, hold, hold_weight, style_strength, move_masks)
         self.mask_options.check_styles(self.styles.sources)
+        self._colors = colors
         self.palette = palette
         self.content_file = content
         selection = FrameSelection(first, last, stride)
@@ -243,8 +253,8 @@ class TransferData(pl.LightningDataModule):
             stage: ignored; the argument is Lightning's.
 
         Raises:
-            InputError: neither content nor style is given, a file cannot be read, or there are no styles whose colors
-                could be matched.
+            InputError: neither content nor style is given, a file cannot be read, there are no styles whose colors
+                could be matched or changed, or no content whose colors should be kept.
         """
         pictures = self.styles.pictures
         if self.palette.is_used and not pictures:
@@ -252,10 +262,13 @@ class TransferData(pl.LightningDataModule):
                 "Expected a style whose colors `palette` matches, but got none: add --data.style FILE, or set "
                 "`palette.start` and `palette.result` to 0."
             )
+        if self._colors != "style" and not pictures:
+            raise InputError(f"Expected a style for `colors: {self._colors}`, but got none: add --data.style FILE.")
         if self.source is None:
             self.source = self._open_content()
             self.stages = self.source.stages(self.plan)
         self._read_masks()
+        _ = self._recoloring  # checks the options against the pictures
 
     def _read_masks(self) -> None:
         if self._masks is None:
@@ -288,11 +301,14 @@ class TransferData(pl.LightningDataModule):
 
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
-        recolor = partial(self._recolor, stage) if self.palette.start else None
-        pictures, shape = self._require_source().pictures(stage, recolor), self.shape(stage)
+        recoloring, frame = self._recoloring, stage.frame
+        recolor = partial(recoloring.recolor_start, frame=frame) if recoloring.changes_start else None
+        pictures = self._require_source().pictures(stage, recolor)
+        content = None if pictures.content is None else recoloring.recolor_content(pictures.content, frame)
+        shape = self.shape(stage)
         return StagePictures(
-            pictures.content,
-            self.styles.resize(shape),
+            content,
+            recoloring.recolor_styles(shape, frame),
             [variant.weight for variant in self.styles.variants],
             pictures.previous,
             pictures.start,
@@ -300,8 +316,8 @@ class TransferData(pl.LightningDataModule):
             style_numbers=[variant.number for variant in self.styles.variants],
             style_regions=self.styles.regions(shape),
             declared_numbers=self.styles.declared_numbers,
-            shares=self.style_shares(shape, stage.frame),
-            hold=self.hold_map(shape, stage.frame),
+            shares=self.style_shares(shape, frame),
+            hold=self.hold_map(shape, frame),
         )
 
     def style_shares(self, shape: tuple[int, int], frame: int = 0) -> Tensor | None:
@@ -321,12 +337,30 @@ class TransferData(pl.LightningDataModule):
         weights = torch.cat(shares, 1) if shares else torch.tensor(self.styles.blend_weights).view(1, -1, 1, 1)
         return weights if strength is None else weights * strength
 
-    def _recolor(self, stage: Stage, content: Tensor) -> Tensor:
-        """Gives a content the colors that the stage starts with."""
-        return self._match_colors(content, self._require_source().shot_content(stage, content), self.palette.start)
+    def has_same_styles(self, first: Stage, second: Stage) -> bool:
+        """Whether the styles of two stages are the same pictures: of one size, and recolored for the same shot."""
+        if first.size != second.size or not self._recoloring.changes_styles:
+            return first.size == second.size
+        source = self._require_source()
+        return source.shot_start(first.frame) == source.shot_start(second.frame)
+
+    @cached_property
+    def _recoloring(self) -> Recoloring:
+        return Recoloring(self.styles, self.palette, self._require_source())
+
+    @property
+    def changes_result(self) -> bool:
+        """Whether a result differs from the image that is optimized; see :meth:`finish`."""
+        return self._recoloring.changes_result or self._keeps_rest
+
+    @property
+    def _keeps_rest(self) -> bool:
+        return self.mask_options.rest == "content"
 
     def finish(self, image: Tensor, frame: int = 0) -> Tensor:
-        """Returns an image as a user sees it: with the colors of the styles, as far as ``palette.result`` says.
+        """Returns an image as a user sees it: with the colors that `colors` and ``palette.result`` ask for.
+
+        Where `rest: content` keeps the content, it is the content itself.
 
         All frames of a shot have the map of its first frame, because maps of their own would flicker.
 
@@ -335,30 +369,16 @@ class TransferData(pl.LightningDataModule):
             frame: number of the frame, in a film.
 
         Returns:
-            ``(1, 3, height, width)``; `image` itself if no colors are matched.
+            ``(1, 3, height, width)``; `image` itself if nothing is changed.
         """
-        finished = image
-        if self.palette.result:
-            shown = image.detach().clamp(0, 1)
-            first = self._require_source().shot_image(frame, shown)
-            finished = self._match_colors(shown, first, self.palette.result)
-        return self._keep_rest(finished, frame)
-
-    def _keep_rest(self, image: Tensor, frame: int) -> Tensor:
-        """Returns the content itself where `rest: content` keeps it."""
+        finished = self._recoloring.finish(image, frame)
+        if not self._keeps_rest:
+            return finished
         shape = (image.shape[-2], image.shape[-1])
-        shares = [share for share in self.styles.image_weights(shape, frame) if share is not None]
-        if self.mask_options.rest != "content" or not shares:
-            return image
         content = self._require_source().frame_content(frame, *shape)
         assert content is not None, "`rest: content` requires a content"
-        return torch.lerp(content.to(image), image.detach().clamp(0, 1), torch.cat(shares, 1).sum(1).to(image))
-
-    def _match_colors(self, image: Tensor, first: Tensor, strength: float) -> Tensor:
-        """Matches the colors of a frame with the map of the first frame in its shot."""
-        height, width = image.shape[-2:]
-        source = self.palette.measure(first, self.alpha(height, width))
-        return self.palette.match(image, source, self.styles.measure_colors((height, width), self.palette), strength)
+        shares = [share for share in self.styles.image_weights(shape, frame) if share is not None]
+        return torch.lerp(content.to(image), finished.detach().clamp(0, 1), torch.cat(shares, 1).sum(1).to(image))
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -367,9 +387,7 @@ class TransferData(pl.LightningDataModule):
 
     def alpha(self, height: int, width: int) -> Tensor | None:
         """Returns the opacity of the content, ``(1, 1, height, width)`` in [0, 1], or None if it is opaque."""
-        if self.content is None or self.content.alpha is None:
-            return None
-        return resize(self.content.alpha, height, width)
+        return None if self.source is None else self.source.alpha(height, width)
 
     @property
     def is_masked(self) -> bool:

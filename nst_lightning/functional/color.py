@@ -87,8 +87,12 @@ def oklab_to_srgb(colors: Tensor) -> Tensor:
     Returns:
         ``(batch, 3, height, width)``; colors that sRGB does not have are outside of [0, 1].
     """
+    return linear_to_srgb(_oklab_to_linear(colors))
+
+
+def _oklab_to_linear(colors: Tensor) -> Tensor:
     cones = transform_colors(colors, torch.linalg.inv(_TO_LAB)).pow(3)
-    return linear_to_srgb(transform_colors(cones, torch.linalg.inv(_TO_CONES)))
+    return transform_colors(cones, torch.linalg.inv(_TO_CONES))
 
 
 def transform_colors(colors: Tensor, matrix: Tensor) -> Tensor:
@@ -199,3 +203,95 @@ def match_colors(
 def to_space(image: Tensor, space: ColorSpace) -> Tensor:
     """Converts an sRGB image to a color space; `image` itself for ``rgb``."""
     return srgb_to_oklab(image) if space == "oklab" else image
+
+
+def match_lightness(
+    image: Tensor, source: ColorMoments, target: ColorMoments, chroma: float, strength: float = 1.0
+) -> Tensor:
+    """Gives an image the lightness of another one, in mean and deviation, and less chroma.
+
+    Args:
+        image: ``(batch, 3, height, width)`` in [0, 1].
+        source: moments of the image in OkLab.
+        target: moments in OkLab of the picture whose lightness it gets.
+        chroma: factor on the chroma; 0 gives gray.
+        strength: share of the change of lightness, from 0 to 1.
+
+    Returns:
+        ``(batch, 3, height, width)`` in [0, 1].
+    """
+    lab = srgb_to_oklab(image)
+    lightness, colors = lab[:, :1], lab[:, 1:]
+    # Limited from below, as in `match_covariance`: a flat picture has only noise to amplify.
+    variances = [moments.covariance[0, 0].clamp(min=SMALLEST_VARIANCE) for moments in (source, target)]
+    ratio = (variances[1] / variances[0]).sqrt().to(lightness)
+    mapped = (lightness - source.mean[0].to(lightness)) * ratio + target.mean[0].to(lightness)
+    lightness = torch.lerp(lightness, mapped.clamp(0, 1), strength)
+    return oklab_to_srgb(limit_chroma(torch.cat([lightness, chroma * colors], dim=1))).clamp(0, 1)
+
+
+def scale_chroma(image: Tensor, factor: Tensor | float) -> Tensor:
+    """Multiplies the chroma of an image in OkLab; lightness and hue stay.
+
+    Args:
+        image: ``(batch, 3, height, width)`` in [0, 1].
+        factor: from 0, which gives gray, to 1; a number, or ``(batch, 1, height, width)``.
+
+    Returns:
+        ``(batch, 3, height, width)`` in [0, 1].
+    """
+    lab = srgb_to_oklab(image)
+    lightness, colors = lab[:, :1], lab[:, 1:]
+    return oklab_to_srgb(torch.cat([lightness, factor * colors], dim=1)).clamp(0, 1)
+
+
+def add_chroma(image: Tensor, other: Tensor, factor: float, strength: float) -> Tensor:
+    """Adds the chroma of another image to that of an image, whose lightness stays.
+
+    The chroma is ``factor`` times that of the image plus ``strength`` times that of the other one, in OkLab. Where sRGB
+    does not have this color, :func:`limit_chroma` keeps lightness and hue.
+
+    Args:
+        image: ``(batch, 3, height, width)`` in [0, 1].
+        other: ``(batch, 3, height, width)`` in [0, 1].
+        factor: factor on the chroma of `image`.
+        strength: factor on the chroma of `other`.
+
+    Returns:
+        ``(batch, 3, height, width)`` in [0, 1].
+    """
+    own, added = srgb_to_oklab(image), srgb_to_oklab(other)
+    colors = factor * own[:, 1:] + strength * added[:, 1:]
+    return oklab_to_srgb(limit_chroma(torch.cat([own[:, :1], colors], dim=1))).clamp(0, 1)
+
+
+def limit_chroma(colors: Tensor, halvings: int = 12) -> Tensor:
+    """Reduces the chroma of colors that sRGB does not have until it does; lightness and hue stay.
+
+    Clipping each channel to [0, 1] instead would change all three. The greatest chroma is found by bisection.
+
+    Args:
+        colors: in OkLab, ``(batch, 3, height, width)``, with lightness in [0, 1].
+        halvings: number of steps of the bisection; the factor on the chroma has an error of at most ``2 ** -halvings``.
+
+    Returns:
+        ``(batch, 3, height, width)``; colors of sRGB are unchanged.
+    """
+    with torch.no_grad():
+        inside = _is_in_gamut(colors.movedim(1, 0))
+        # Often few pixels: only these are tried.
+        outside = colors.movedim(1, 0)[:, ~inside]
+        found, step = torch.zeros_like(outside[0]), 0.5
+        for _ in range(halvings if outside.numel() else 0):
+            tried = found + step
+            found = torch.where(_is_in_gamut(torch.cat([outside[:1], tried * outside[1:]])), tried, found)
+            step /= 2
+        factor = torch.ones_like(colors[:, 0])
+        factor[~inside] = found
+    return torch.cat([colors[:, :1], factor[:, None] * colors[:, 1:]], dim=1)
+
+
+def _is_in_gamut(colors: Tensor, tolerance: float = 1e-5) -> Tensor:
+    """Whether sRGB has colors in OkLab, ``(3, any)``, up to rounding in linear light."""
+    linear = _oklab_to_linear(colors.reshape(1, 3, -1, 1)).view_as(colors)
+    return (linear.amin(0) >= -tolerance) & (linear.amax(0) <= 1 + tolerance)

@@ -36,8 +36,8 @@ class RegionalLoss(Loss):
 
     A part's statistic is taken over its positions, each with its weight, and so is that of the reference picture
     (guided Gram matrices of Gatys et al. 2017). The weight of a part is its share of the image, so that each pixel is
-    pulled equally (Luan et al. 2017). Where a layer has fewer positions of a part than ``LEAST_POSITIONS``, the part has
-    no distance there.
+    pulled equally (Luan et al. 2017). Where a layer has fewer positions of a part than ``LEAST_POSITIONS``, the part
+    has no distance there.
 
     Args:
         loss: the loss; its weight, layers and options apply to all parts.

@@ -260,7 +260,7 @@ class StyleTransfer(pl.LightningModule):
 
     def set_stage_targets(self, data: TransferData, stage: Stage, pictures: StagePictures) -> None:
         """Sets the targets of a stage; the style's stay if they are the same as in the previous stage."""
-        self.set_targets(pictures, keep_style=self._stage is not None and self._stage.size == stage.size)
+        self.set_targets(pictures, keep_style=self._stage is not None and data.has_same_styles(self._stage, stage))
 
     def _replace_image(self, image: Tensor) -> None:
         """Replaces the image and creates a new optimizer for it."""

@@ -1,6 +1,7 @@
 """A film as input: the selected frames, their times, and the cuts between shots."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -161,6 +162,12 @@ class Film:
     def shot_start(self, number: int) -> int:
         """Returns the number of the first frame in the shot of a frame."""
         return max(cut for cut in self.info.cuts if cut <= number)
+
+    def clone(self) -> "Film":
+        """Returns the same film with a position of its own, so that both can be read at the same time."""
+        other = copy(self)
+        other.close()
+        return other
 
     def close(self) -> None:
         """Closes the file; the next access opens it again."""

@@ -8,12 +8,16 @@ from nst_lightning.functional.color import (
     SMALLEST_VARIANCE,
     ColorMoments,
     ColorSpace,
+    add_chroma,
+    limit_chroma,
     linear_to_srgb,
     map_colors,
     match_colors,
     match_covariance,
+    match_lightness,
     measure_moments,
     oklab_to_srgb,
+    scale_chroma,
     srgb_to_linear,
     srgb_to_oklab,
     to_space,
@@ -233,3 +237,88 @@ def test_moments_are_float64_whatever_the_picture() -> None:
     moments = measure_moments(create_picture(1).half())
     assert isinstance(moments, ColorMoments)
     assert {value.dtype for value in moments} == {torch.float64}
+
+
+def pale_picture(seed: int) -> Tensor:
+    """Colors near gray, whose chroma fits into sRGB at many lightnesses."""
+    return 0.4 + 0.2 * create_picture(seed)
+
+
+def test_lightness_has_the_moments_of_the_target_and_no_chroma() -> None:
+    source, target = (srgb_to_oklab(create_picture(seed)) for seed in (1, 2))
+    first, second = measure_moments(source), measure_moments(target)
+    actual = srgb_to_oklab(match_lightness(create_picture(1), first, second, chroma=0.0))
+    moments = measure_moments(actual)
+    torch.testing.assert_close(moments.mean[0], second.mean[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(moments.covariance[0, 0], second.covariance[0, 0], rtol=1e-4, atol=0)
+    assert actual[:, 1:].abs().max() < 1e-6
+
+
+def test_strength_of_lightness_is_the_share_of_the_way() -> None:
+    picture, target = pale_picture(1), measure_moments(srgb_to_oklab(pale_picture(2) + 0.1))
+    source = measure_moments(srgb_to_oklab(picture))
+    none, half, full = (srgb_to_oklab(match_lightness(picture, source, target, 1.0, s)) for s in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(none, srgb_to_oklab(picture), rtol=0, atol=1e-6)
+    torch.testing.assert_close(half, (none + full) / 2, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("create", [gray, two_tone, torch.zeros_like], ids=["gray", "two_tone", "black"])
+def test_lightness_of_few_colors_stays_finite(create: Callable[[Tensor], Tensor]) -> None:
+    for first, second in (
+        (create(create_picture(1)), create_picture(2)),
+        (create_picture(2), create(create_picture(1))),
+    ):
+        source, target = (measure_moments(srgb_to_oklab(picture)) for picture in (first, second))
+        actual = match_lightness(first, source, target, chroma=0.5)
+        assert actual.isfinite().all()
+        assert 0 <= actual.min() <= actual.max() <= 1
+
+
+def test_chroma_is_scaled_and_lightness_stays() -> None:
+    lab = srgb_to_oklab(create_picture(1))
+    for factor in (0.0, 0.3, 1.0):
+        actual = srgb_to_oklab(scale_chroma(create_picture(1), factor))
+        torch.testing.assert_close(actual[:, :1], lab[:, :1], rtol=0, atol=1e-6)
+        torch.testing.assert_close(actual[:, 1:], factor * lab[:, 1:], rtol=0, atol=1e-6)
+
+
+def test_chroma_of_another_picture_is_exact_where_srgb_has_it() -> None:
+    picture, other = pale_picture(1), pale_picture(2)
+    lab, other_lab = srgb_to_oklab(picture), srgb_to_oklab(other)
+    actual = srgb_to_oklab(add_chroma(picture, other, 0.0, 1.0))
+    torch.testing.assert_close(actual[:, :1], lab[:, :1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(actual[:, 1:], other_lab[:, 1:], rtol=0, atol=1e-6)
+    mixed = srgb_to_oklab(add_chroma(picture, other, 0.5, 0.5))
+    torch.testing.assert_close(mixed[:, 1:], (lab + other_lab)[:, 1:] / 2, rtol=0, atol=1e-6)
+    torch.testing.assert_close(add_chroma(picture, other, 1.0, 0.0), picture, rtol=0, atol=1e-6)
+
+
+def test_chroma_outside_of_srgb_is_reduced_at_equal_lightness_and_hue() -> None:
+    dark, vivid = 0.1 * create_picture(1), random_tensor(1, 3, 12, 10, seed=3)
+    wanted = torch.cat([srgb_to_oklab(dark)[:, :1], srgb_to_oklab(vivid)[:, 1:]], dim=1)
+    limited = limit_chroma(wanted)
+    rgb = oklab_to_srgb(limited)
+    assert rgb.min() >= -1e-3
+    assert rgb.max() <= 1 + 1e-3
+    torch.testing.assert_close(limited[:, :1], wanted[:, :1], rtol=0, atol=0)
+    factor = (limited[:, 1:] * wanted[:, 1:]).sum(1) / wanted[:, 1:].square().sum(1)
+    torch.testing.assert_close(limited[:, 1:], factor[:, None] * wanted[:, 1:], rtol=0, atol=1e-12)
+    assert 0 <= factor.min() < 0.9 * factor.max()
+    # Nothing greater fits: a little more chroma leaves sRGB wherever it was reduced.
+    reduced = factor < 1
+    more = oklab_to_srgb(torch.cat([limited[:, :1], 1.01 * limited[:, 1:]], dim=1))
+    assert ((more.amin(1) < -1e-4) | (more.amax(1) > 1 + 1e-4))[reduced].all()
+
+
+def test_colors_of_srgb_are_not_limited() -> None:
+    lab = srgb_to_oklab(torch.cat([create_picture(1), torch.zeros(1, 3, 1, 10), torch.ones(1, 3, 1, 10)], dim=2))
+    assert torch.equal(limit_chroma(lab), lab)
+
+
+def test_gradients_of_changes_of_chroma() -> None:
+    pictures = [pale_picture(seed)[..., :2, :3].clone().requires_grad_() for seed in (1, 2)]
+    source, target = (ColorMoments(torch.full((3,), 0.5 + 0.1 * n), create_covariance(n)) for n in range(2))
+    assert torch.autograd.gradcheck(lambda a, b: add_chroma(a, b, 0.5, 0.7), pictures)
+    assert torch.autograd.gradcheck(lambda a: scale_chroma(a, 0.5), pictures[:1])
+    assert torch.autograd.gradcheck(lambda a: match_lightness(a, source, target, 0.5, 0.7), pictures[:1])
+    assert torch.autograd.gradcheck(lambda a: limit_chroma(2 * srgb_to_oklab(a) - 0.5), pictures[:1])

@@ -39,6 +39,18 @@ def test_frame_selection_rejects_invalid_numbers() -> None:
         Film(sample_path("clip"), FrameSelection(24))
 
 
+def test_clone_is_read_at_a_position_of_its_own() -> None:
+    film = Film(sample_path("clip"))
+    other = film.clone()
+    expected = {number: film.frame(number, 24, 32) for number in (1, 4)}
+    assert torch.equal(other.frame(1, 24, 32), expected[1]), "the film is at a later frame"
+    assert torch.equal(film.frame(5, 24, 32), Film(film.path).frame(5, 24, 32))
+    other.close()
+    assert torch.equal(other.frame(4, 24, 32), expected[4])
+    film.close()
+    other.close()
+
+
 def test_film_frames_can_be_read_in_any_order() -> None:
     film = Film(sample_path("clip"))
     later, earlier = film.frame(9, 48, 64), film.frame(4, 48, 64)

@@ -35,6 +35,8 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.hold": None,
     "data.hold_weight": 10.0,
     "data.move_masks": False,
+    "data.color_strength": 1,
+    "data.colors": "style",
     "data.palette": {},
     "data.palette.result": 0,
     "data.palette.space": "oklab",

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from nst_lightning.backbones import SlimVGG19
+from nst_lightning.images.io import read_image, write_image
 from nst_lightning.losses import GramLoss
 from nst_lightning.study.engine.batched_run import BatchTransfer
 from nst_lightning.training.module import StyleTransfer
@@ -76,6 +77,23 @@ def test_runs_with_masks_are_painted_one_by_one(tmp_path: Path) -> None:
     assert not list(Path().glob("*/batches"))
 
 
+@pytest.mark.parametrize("colors", ["content", "luminance"])
+def test_batch_of_contents_keeps_the_colors_of_each(tmp_path: Path, colors: str) -> None:
+    axes: dict[str, list[Any]] = {"data.content": ["content.png", "second.png"]}
+    data = {"style": "sample:waves", "plan": {"size": 32, "steps": 3}}
+    section = create_section(axes=axes, data=data | {"colors": colors}, trainer={"precision": "32-true"})
+    write_study(tmp_path, section)
+    write_image("second.png", 1 - read_image("content.png").image)
+    assert run_study(output="single") == 0
+    assert run_study("--batch=2", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 1
+    single, batch = read_pictures("single"), read_pictures("batch")
+    for name, image in single.items():
+        assert (image - batch[name]).abs().max() < 3 / 255, name
+    first, second = single.values()
+    assert (first - second).abs().mean() > 0.05
+
+
 def test_batch_uses_the_options_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training_steps = []
 
@@ -121,7 +139,7 @@ def test_batch_contains_no_runs_whose_stages_may_end_early(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 def test_batch_with_a_strength_equals_single_runs(strength: float, tmp_path: Path) -> None:
-    plan = {"size": 32, "steps": 3, "first_steps": 3, "ladder": "octaves", "smallest": 16}
+    plan = {"size": 32, "steps": 3, "first_steps": 3}
     data = {"content": "content.png", "style": "style.png", "plan": plan}
     write_study(tmp_path, create_section(data=data, model={"strength": strength}, trainer={"precision": "32-true"}))
     assert run_study(output="single") == 0

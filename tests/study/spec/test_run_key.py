@@ -152,10 +152,11 @@ def test_run_key_contains_later_options_only_where_they_differ() -> None:
     # The options of the Trainer, and so the whole key, depend on the version of Lightning.
     assert run_key(configuration | {"trainer": {"max_steps": -1}}) == "158df2ca80dc79b6"
     before = copy.deepcopy(configuration)
-    for name in ("style_match", "style_rotation", "palette"):
+    for name in ("style_match", "style_rotation", "palette", "colors", "color_strength"):
         del before["data"][name]
     assert run_key(before) == run_key(configuration)
     changes: list[dict[str, Any]] = [{"style_match": "area"}, {"style_rotation": 90}, {"style_scale": [0.5, 1.0]}]
+    changes += [{"colors": "match"}, {"colors": "match", "color_strength": 0.5}]
     changes += [{"palette": configuration["data"]["palette"] | {name: 0.5}} for name in ("start", "result")]
     keys = {run_key(configuration | {"data": configuration["data"] | change}) for change in changes}
     assert len({*keys, run_key(configuration)}) == 1 + len(changes)
