@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.functional.gram import gram_matrix, moments
+from nst_lightning.functional.periodic import interpolate_periodic
 from nst_lightning.functional.sampling import sample_bilinear
 
 # The image itself is among its features under this name.
@@ -82,11 +83,22 @@ class Features(Mapping[str, Tensor]):
     Args:
         values: what a network computed, by layer name.
         readouts: readouts of some of the layers.
+        is_periodic: whether the picture is a tile, which repeats beyond its edges.
     """
 
-    def __init__(self, values: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Tensor],
+        readouts: Mapping[str, Readout] | None = None,
+        is_periodic: bool = False,
+    ) -> None:
         self._values = values
         self._readouts = readouts or {}
+        self.is_periodic = is_periodic
+
+    def as_periodic(self) -> "Features":
+        """Returns the same features as those of a tile."""
+        return Features(self._values, self._readouts, is_periodic=True)
 
     def with_layer(self, name: str, value: Tensor) -> "Features":
         """Returns these features and one more."""
@@ -146,7 +158,7 @@ class Features(Mapping[str, Tensor]):
             height: number of rows.
             width: number of columns.
         """
-        value = _resample(self._values[layer], height, width)
+        value = _resample(self._values[layer], height, width, self.is_periodic)
         # A readout is affine, so it may follow the averaging, where there are fewer positions.
         return self._readouts[layer].features(value) if layer in self._readouts else value
 
@@ -162,7 +174,7 @@ class Features(Mapping[str, Tensor]):
         """
         value = self._values[layer]
         with torch.autocast(value.device.type, enabled=False):
-            rows = sample_bilinear(value, positions)
+            rows = sample_bilinear(value, positions, self.is_periodic)
             return self._readouts[layer].vectors(rows) if layer in self._readouts else rows
 
     def gram_error(
@@ -203,8 +215,10 @@ class Features(Mapping[str, Tensor]):
         return len(self._values)
 
 
-def _resample(value: Tensor, height: int, width: int) -> Tensor:
+def _resample(value: Tensor, height: int, width: int, periodic: bool) -> Tensor:
     rows, columns = value.shape[-2] // height, value.shape[-1] // width
+    if min(rows, columns) < 1 and periodic:
+        return interpolate_periodic(value, height, width, "bilinear")
     if min(rows, columns) < 1:
         return functional.interpolate(value, size=(height, width), mode="bilinear", align_corners=False)
     if (value.shape[-2] // rows, value.shape[-1] // columns) == (height, width):

@@ -1,6 +1,6 @@
 """The data module: content, styles and plan of a run."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -226,16 +226,20 @@ class TransferData(pl.LightningDataModule):
 
     def require_previous_frames(self, offsets: Collection[int]) -> None:
         """See :meth:`ContentSource.require_previous_frames`."""
-        self._require_source().require_previous_frames(offsets)
+        self.require_source().require_previous_frames(offsets)
+
+    def round_shapes(self, round_length: Callable[[int], int]) -> None:
+        """Makes the heights and widths of all stages lengths in px that a function returns for them."""
+        self.require_source().round_length = round_length
 
     def shape(self, stage: Stage) -> tuple[int, int]:
         """Returns height and width of the image in px: the proportions of the content, or else of the first style."""
-        return self._require_source().shape(stage.size)
+        return self.require_source().shape(stage.size)
 
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
         recolor = partial(self._recolor, stage) if self.palette.start else None
-        pictures, styles = self._require_source().pictures(stage, recolor), self.styles.resize(self.shape(stage))
+        pictures, styles = self.require_source().pictures(stage, recolor), self.styles.resize(self.shape(stage))
         blend_weights = [variant.weight for variant in self.styles.variants]
         return StagePictures(
             pictures.content, styles, blend_weights, pictures.previous, pictures.start, pictures.recolored
@@ -243,7 +247,7 @@ class TransferData(pl.LightningDataModule):
 
     def _recolor(self, stage: Stage, content: Tensor) -> Tensor:
         """Gives a content the colors that the stage starts with."""
-        return self._match_colors(content, self._require_source().shot_content(stage, content), self.palette.start)
+        return self._match_colors(content, self.require_source().shot_content(stage, content), self.palette.start)
 
     def finish(self, image: Tensor, frame: int = 0) -> Tensor:
         """Returns an image as a user sees it: with the colors of the styles, as far as ``palette.result`` says.
@@ -260,7 +264,7 @@ class TransferData(pl.LightningDataModule):
         if not self.palette.result:
             return image
         shown = image.detach().clamp(0, 1)
-        return self._match_colors(shown, self._require_source().shot_image(frame, shown), self.palette.result)
+        return self._match_colors(shown, self.require_source().shot_image(frame, shown), self.palette.result)
 
     def _match_colors(self, image: Tensor, first: Tensor, strength: float) -> Tensor:
         """Matches the colors of a frame with the map of the first frame in its shot."""
@@ -271,7 +275,7 @@ class TransferData(pl.LightningDataModule):
     @property
     def canvas(self) -> tuple[int, int]:
         """Original height and width in px of the picture that gives the image its proportions, after :meth:`setup`."""
-        return self._require_source().height, self._require_source().width
+        return self.require_source().height, self.require_source().width
 
     def alpha(self, height: int, width: int) -> Tensor | None:
         """Returns the opacity of the content, ``(1, 1, height, width)`` in [0, 1], or None if it is opaque."""
@@ -306,7 +310,8 @@ class TransferData(pl.LightningDataModule):
         # Rounded up: the last training step of a stage may be shorter.
         return -(-evaluations // self.iterations_per_step)
 
-    def _require_source(self) -> ContentSource:
+    def require_source(self) -> ContentSource:
+        """Returns the content source, after :meth:`setup`."""
         if self.source is None:
             raise RuntimeError("Expected TransferData to be set up: call setup() first.")
         return self.source

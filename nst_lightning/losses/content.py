@@ -129,11 +129,13 @@ class LaplacianLoss(FeatureLoss):
                 f"but got {len(pool_weights)}."
             )
         self.pool = tuple(pool)
+        self.tile_multiple = math.lcm(*pool)
         self.pool_weights = tuple(check_weight("pool_weights", w) for w in pool_weights or [1.0] * len(pool))
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes the Laplacians of all pools as one row of values for each image, ``(batch, values)``."""
-        maps = [laplacian(average_pool(features[layer], length)).flatten(1) for length in self.pool]
+        pooled = [average_pool(features[layer], length) for length in self.pool]
+        maps = [laplacian(value, features.is_periodic).flatten(1) for value in pooled]
         # With these factors, the sum of squares of the row is the weighted sum of mean squares of the maps.
         factors = [math.sqrt(w / values.shape[1]) for w, values in zip(self.pool_weights, maps, strict=True)]
         return torch.cat([factor * values for factor, values in zip(factors, maps, strict=True)], dim=1)

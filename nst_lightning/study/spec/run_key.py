@@ -38,6 +38,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.style_match": "long",
     "data.style_rotation": 0,
     "model.strength": 0.5,
+    "model.tileable": False,
     "model.losses.*.init_args.at": None,
     "model.losses.*.init_args.matched": 0.0,
     "model.losses.*.init_args.normalized": False,

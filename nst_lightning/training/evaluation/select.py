@@ -25,7 +25,8 @@ def select_evaluation(objective: Objective) -> Evaluate:
     if not objective.layers or not layerwise:
         # Not the objective itself: a module that keeps it would register it a second time.
         return objective.__call__
-    network = objective.backbone.network if isinstance(objective.backbone, MultiScale) else objective.backbone
+    backbone = objective.image_backbone
+    network = backbone.network if isinstance(backbone, MultiScale) else backbone
     if isinstance(network, BlockNetwork) and network.checkpointing:
         return partial(evaluate_checkpointed, objective, network)
     return partial(evaluate_streamed, objective)
