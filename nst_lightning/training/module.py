@@ -56,7 +56,7 @@ class StyleTransfer(pl.LightningModule):
             the balance of the recipe, 1 full style. Without a term of the content or of the style it has no effect.
         tileable: whether the result shows no seam when it is laid side by side and one below the other. Each
             convolution then reads the opposite edge beyond an edge. Height and width become the nearest lengths that
-            all poolings divide: multiples of 8 up to conv_10, of 16 with deeper layers. Not for films.
+            all poolings divide: multiples of 8 up to conv_10, of 16 from conv5_1 on. Not for films.
     """
 
     def __init__(

@@ -11,7 +11,10 @@ from tests.helpers import random_normal
 def test_periodic_convolution_equals_the_plain_one(shape: tuple[int, ...], rectified: bool) -> None:
     value, weight, bias = random_normal(*shape), random_normal(4, 3, 3, 3), random_normal(4)
     value = (functional.relu(value) if rectified else value).requires_grad_()
-    actual, expected = periodic_convolution(value, weight, bias, rectified), plain_padded_convolution(value, weight, bias)
+    actual, expected = (
+        periodic_convolution(value, weight, bias, rectified),
+        plain_padded_convolution(value, weight, bias),
+    )
     torch.testing.assert_close(actual, expected)
     direction = random_normal(*actual.shape)
     torch.testing.assert_close(*(torch.autograd.grad(result, value, direction)[0] for result in (actual, expected)))
