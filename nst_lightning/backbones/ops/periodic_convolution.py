@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# Arguments of torch's convolution kernels.
-STRIDE, NO_PADDING = [1, 1], [0, 0]
+from nst_lightning.backbones.ops.frozen_layers import STRIDE
+
+# Argument of torch's convolution kernels.
+NO_PADDING = [0, 0]
 
 
 def periodic_convolution(value: Tensor, weight: Tensor, bias: Tensor, rectified: bool = False) -> Tensor:
