@@ -1,5 +1,7 @@
 """Objectives and sizes of images that tile."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -49,7 +51,7 @@ def create_objective(backbone: SlimVGG19 | VGG19, losses: dict[str, Loss], tilea
 @pytest.mark.parametrize("name", ["slim", "vgg19"])
 def test_shifted_tile_has_the_same_objective_and_the_shifted_gradient(name: str, checkpointing: bool) -> None:
     backbone = SlimVGG19 if name == "slim" else VGG19
-    options = {} if name == "slim" else {"weights": "random", "pooling": "avg"}
+    options: dict[str, Any] = {} if name == "slim" else {"weights": "random", "pooling": "avg"}
     objective = create_objective(backbone(checkpointing=checkpointing, **options), create_losses(), tileable=True)
     for evaluate in (objective, select_evaluation(objective)):
         values, gradients = [], []
