@@ -149,5 +149,6 @@ def test_shapes_of_all_stages_are_multiples_of_what_layers_and_terms_need() -> N
 
 
 def test_network_without_circular_padding_is_refused() -> None:
-    with pytest.raises(InputError, match="Expected a network that can pad circularly"):
-        StyleTransfer(TinyBackbone(), {"style": GramLoss(["conv_1"])}, tileable=True)
+    for loss in (GramLoss(["conv_1"]), NeighborLoss(["conv_1"])):
+        with pytest.raises(InputError, match="Expected a network that can pad circularly"):
+            StyleTransfer(TinyBackbone(), {"style": loss}, tileable=True)
