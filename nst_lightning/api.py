@@ -64,6 +64,7 @@ def stylize(
     optimizer: OptimizerCallable | None = None,
     ladder: Literal["none", "sqrt2", "octaves"] | None = None,
     strength: float | None = None,
+    tileable: bool | None = None,
     seed: int | None = None,
     accelerator: str = "auto",
     precision: Precision | None = None,
@@ -111,6 +112,7 @@ def stylize(
         optimizer: creates an optimizer of the image.
         ladder: smaller sizes to start with; see :class:`nst_lightning.Plan`.
         strength: how much of the style the result has, from 0, the photograph, to 1; 0.5 is the recipe's balance.
+        tileable: whether the result shows no seam when it is laid side by side; its edges become multiples of 8 px.
         seed: seed of the noise.
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
         precision: precision of the network, ``32-true`` or ``bf16-mixed``; by default the second if it is native to the
@@ -149,6 +151,7 @@ def stylize(
         "model.losses.style.layers": style_layers,
         "model.losses.smooth.weight": smooth_weight,
         "model.strength": strength,
+        "model.tileable": tileable,
         "model.initialization": initialization or (None if has_both else "noise"),
         "seed_everything": seed,
         "trainer.accelerator": accelerator,

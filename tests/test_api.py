@@ -51,6 +51,13 @@ def test_stylize_reduces_the_style_distance(tmp_path: Path) -> None:
     assert distance(stylize_quickly(content, style, steps=60, content_weight=0.0)) < 0.1 * before
 
 
+def test_stylize_paints_tiles(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    plain, tile = (stylize(content, style, 36, 2, tileable=tileable, progress=False) for tileable in (None, True))
+    assert plain.size == (36, 27)
+    assert tile.size == (40, 24)
+
+
 def test_stylize_paints_as_strongly_as_requested(tmp_path: Path) -> None:
     content, style = write_pair(tmp_path)
     results = {

@@ -14,8 +14,8 @@ from tests.helpers import PACKAGE
 LAYERS: dict[str, set[str]] = {
     "system": set(),
     "functional": set(),
-    "images": set(),
-    "optim": set(),
+    "images": {"functional"},
+    "optim": {"functional"},
     "video": {"functional", "images"},
     "samples": {"images", "video"},
     "backbones": {"functional"},

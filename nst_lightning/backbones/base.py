@@ -3,12 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from nst_lightning.backbones.features import Features, Readout, as_features
+from nst_lightning.errors import InputError
+
+# What each convolution reads beyond the edges of its input; see :meth:`Backbone.with_padding`.
+Padding = Literal["circular", "replicate"]
 
 
 class Backbone(nn.Module, ABC):
@@ -58,6 +62,30 @@ class Backbone(nn.Module, ABC):
         Returns:
             For each name, ``(batch, channels, height, width)`` of that layer.
         """
+
+    def with_padding(self, padding: Padding) -> "Backbone":
+        """Returns this network, with the same tensors, with another padding in each convolution.
+
+        Args:
+            padding: ``circular`` reads values of the opposite edge, for an image that repeats; ``replicate`` repeats
+                the values of the edge.
+
+        Raises:
+            InputError: the padding of the network cannot be changed.
+        """
+        raise InputError(
+            f"Expected a network that can pad circularly for `tileable`, but got {type(self).__name__}: use VGG16, "
+            "VGG19 or SlimVGG19, or set model.tileable to false."
+        )
+
+    def is_tile(self, length: int, layers: Iterable[str]) -> bool:
+        """Whether the features of an image that repeats also repeat, without a remainder at the end.
+
+        Args:
+            length: height or width of the image in px.
+            layers: names from :attr:`layer_names`.
+        """
+        return True
 
     def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
         """Yields the features of :meth:`forward` in parts, each layer once, as soon as it is computed.

@@ -1,15 +1,16 @@
 """Networks of convolutions in blocks with a pooling between two blocks."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones.base import Backbone, computing_dtype, disable_autocast
+from nst_lightning.backbones.base import Backbone, Padding, computing_dtype, disable_autocast
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.ops.frozen_layers import InputState
 from nst_lightning.errors import InputError
@@ -49,6 +50,8 @@ class BlockNetwork(Backbone, ABC):
         super().__init__()
         self.pooling = pooling
         self.checkpointing = checkpointing
+        # None for the padding that the network was trained with; see `with_padding`.
+        self.edges: Padding | None = None
         convolutions = [(block, n) for block, depth in enumerate(self.depths, 1) for n in range(1, depth + 1)]
         self._positions: dict[str, LayerPosition] = {
             name: (number, kind)
@@ -89,6 +92,17 @@ class BlockNetwork(Backbone, ABC):
         """Returns a factor of two for each pooling before the deepest layer; see :meth:`Backbone.smallest_size`."""
         deepest = max((self.position(layer)[0] for layer in layers), default=1)
         return 1 << sum(start <= deepest for start in self.block_starts)
+
+    def with_padding(self, padding: Padding) -> Self:
+        """See :meth:`Backbone.with_padding`."""
+        # Shallow: parameters and buffers stay shared, so that one network serves with several paddings.
+        network = copy.copy(self)
+        network.edges = padding
+        return network
+
+    def is_tile(self, length: int, layers: Iterable[str]) -> bool:
+        """See :meth:`Backbone.is_tile`: no pooling may drop a row or column."""
+        return length % self.smallest_size(layers) == 0
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Computes features by a loop that ends at the deepest layer; see :meth:`Backbone.forward`.

@@ -11,6 +11,7 @@ from torch.nn import functional
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.functional.gram import PositionWeights, gram_matrix, moments
+from nst_lightning.functional.periodic import interpolate_periodic
 from nst_lightning.functional.sampling import sample_bilinear
 
 # The image itself is among its features under this name.
@@ -87,6 +88,7 @@ class Features(Mapping[str, Tensor]):
         values: what a network computed, by layer name.
         readouts: readouts of some of the layers.
         mask: the part of the image; all of it by default. Requires a batch of one.
+        is_periodic: whether the picture is a tile, which repeats beyond its edges.
     """
 
     def __init__(
@@ -94,31 +96,41 @@ class Features(Mapping[str, Tensor]):
         values: Mapping[str, Tensor],
         readouts: Mapping[str, Readout] | None = None,
         mask: PositionMask | None = None,
+        is_periodic: bool = False,
     ) -> None:
         self._values = values
         self._readouts = readouts or {}
         self.mask = mask
+        self.is_periodic = is_periodic
+
+    def _with_values(self, values: Mapping[str, Tensor]) -> "Features":
+        """Returns other values of the same picture."""
+        return Features(values, self._readouts, self.mask, self.is_periodic)
+
+    def as_periodic(self) -> "Features":
+        """Returns the same features as those of a tile."""
+        return Features(self._values, self._readouts, self.mask, is_periodic=True)
 
     def with_layer(self, name: str, value: Tensor) -> "Features":
         """Returns these features and one more."""
-        return Features({name: value, **self._values}, self._readouts, self.mask)
+        return self._with_values({name: value, **self._values})
 
     def without(self, layers: Collection[str]) -> "Features":
         """Returns these features without some layers."""
-        values = {layer: value for layer, value in self._values.items() if layer not in layers}
-        return Features(values, self._readouts, self.mask)
+        return self._with_values({layer: value for layer, value in self._values.items() if layer not in layers})
 
     def renamed(self, rename: Callable[[str], str]) -> "Features":
         """Returns these features under other names."""
         values = {rename(layer): value for layer, value in self._values.items()}
-        return Features(values, {rename(layer): readout for layer, readout in self._readouts.items()}, self.mask)
+        readouts = {rename(layer): readout for layer, readout in self._readouts.items()}
+        return Features(values, readouts, self.mask, self.is_periodic)
 
     @classmethod
     def join(cls, parts: "Sequence[Features]") -> "Features":
         """Joins features of different layers of one image."""
         values = {layer: value for part in parts for layer, value in part._values.items()}
         readouts = {layer: readout for part in parts for layer, readout in part._readouts.items()}
-        return cls(values, readouts, parts[0].mask if parts else None)
+        return cls(values, readouts, parts[0].mask, parts[0].is_periodic) if parts else cls(values)
 
     def within(self, mask: PositionMask | None) -> "Features":
         """Returns the features of a part of the image, in addition to the restriction that these features have.
@@ -132,7 +144,7 @@ class Features(Mapping[str, Tensor]):
             product = self.mask.times(mask)
             assert product is not None, "both parts must overlap"
             mask = product
-        return Features(self._values, self._readouts, mask)
+        return Features(self._values, self._readouts, mask, self.is_periodic)
 
     def at_positions(self, mask: Tensor) -> "Features":
         """Returns the features of those positions that lie in a part of the picture, all with the same weight.
@@ -157,8 +169,7 @@ class Features(Mapping[str, Tensor]):
 
     def select(self, number: int) -> "Features":
         """Returns the features of one picture of the batch."""
-        values = {layer: value[number : number + 1] for layer, value in self._values.items()}
-        return Features(values, self._readouts, self.mask)
+        return self._with_values({layer: value[number : number + 1] for layer, value in self._values.items()})
 
     def size(self, layer: str) -> tuple[int, int]:
         """Returns height and width of the whole map of a layer."""
@@ -221,7 +232,7 @@ class Features(Mapping[str, Tensor]):
         Returns:
             ``(batch, channels, height, width)``, or ``(1, channels, positions, 1)`` of a part of the image.
         """
-        value = _resample(self._values[layer], height, width)
+        value = _resample(self._values[layer], height, width, self.is_periodic)
         # A readout is affine, so it may follow the averaging, where there are fewer positions.
         return self._read(layer, value if self.mask is None else self.mask.select(value))
 
@@ -238,7 +249,7 @@ class Features(Mapping[str, Tensor]):
         """
         value = self._values[layer]
         with torch.autocast(value.device.type, enabled=False):
-            rows = sample_bilinear(value, self.place(positions))
+            rows = sample_bilinear(value, self.place(positions), self.is_periodic)
             return self._readouts[layer].vectors(rows) if layer in self._readouts else rows
 
     def __getitem__(self, layer: str) -> Tensor:
@@ -262,8 +273,10 @@ class Features(Mapping[str, Tensor]):
         return self._readouts[layer].features(value) if layer in self._readouts else value
 
 
-def _resample(value: Tensor, height: int, width: int) -> Tensor:
+def _resample(value: Tensor, height: int, width: int, periodic: bool) -> Tensor:
     rows, columns = value.shape[-2] // height, value.shape[-1] // width
+    if min(rows, columns) < 1 and periodic:
+        return interpolate_periodic(value, height, width, "bilinear")
     if min(rows, columns) < 1:
         return functional.interpolate(value, size=(height, width), mode="bilinear", align_corners=False)
     if (value.shape[-2] // rows, value.shape[-1] // columns) == (height, width):

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones.base import Backbone, disable_autocast
+from nst_lightning.backbones.base import Backbone, Padding, disable_autocast
 from nst_lightning.backbones.features import IMAGE, Features, Readout, as_features
 from nst_lightning.errors import InputError
+from nst_lightning.functional.periodic import interpolate_periodic
 
 # Separates the name of a layer from the scale of the image: `conv_3@0.5`.
 AT = "@"
@@ -30,6 +31,7 @@ class MultiScale(Backbone):
     def __init__(self, network: Backbone) -> None:
         super().__init__()
         self.network = network
+        self.edges: Padding | None = None
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -54,6 +56,19 @@ class MultiScale(Backbone):
             smallest = max(smallest, math.ceil(length / scale))
         return smallest
 
+    def with_padding(self, padding: Padding) -> "MultiScale":
+        """See :meth:`Backbone.with_padding`; smaller copies of an image that repeats do so as well."""
+        network = MultiScale(self.network.with_padding(padding))
+        network.edges = padding
+        return network
+
+    def is_tile(self, length: int, layers: Iterable[str]) -> bool:
+        """See :meth:`Backbone.is_tile`."""
+        return all(
+            self.network.is_tile(_shrink_length(length, scale), [name for name in names if name != IMAGE])
+            for scale, names in group_by_scale(layers).items()
+        )
+
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """See :meth:`Backbone.forward`."""
         return Features.join(list(self.stream(image, layers)))
@@ -61,7 +76,7 @@ class MultiScale(Backbone):
     def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
         """See :meth:`Backbone.stream`."""
         for scale, names in group_by_scale(layers).items():
-            shrunk = shrink(image, scale)
+            shrunk = shrink(image, scale, self.edges == "circular")
             rename = partial(join_layer, scale=scale)
             if IMAGE in names:
                 yield Features({rename(IMAGE): shrunk})
@@ -83,18 +98,25 @@ class MultiScale(Backbone):
         return self.network.derived_bytes(dtype, device)
 
 
-def shrink(image: Tensor, scale: float) -> Tensor:
+def shrink(image: Tensor, scale: float, periodic: bool = False) -> Tensor:
     """Shrinks an image by antialiased bilinear interpolation.
 
     Args:
         image: ``(batch, channels, height, width)``.
         scale: factor on height and width, in (0, 1]; 1 returns the image itself.
+        periodic: whether the image repeats beyond its edges.
     """
     if scale == 1:
         return image
-    height, width = (max(1, round(length * scale)) for length in image.shape[-2:])
+    height, width = (_shrink_length(length, scale) for length in image.shape[-2:])
     with disable_autocast(image.device.type):
+        if periodic:
+            return interpolate_periodic(image, height, width, "bilinear")
         return functional.interpolate(image, size=(height, width), mode="bilinear", antialias=True)
+
+
+def _shrink_length(length: int, scale: float) -> int:
+    return max(1, round(length * scale))
 
 
 def split_layer(layer: str) -> tuple[str, float]:

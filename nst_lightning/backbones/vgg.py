@@ -20,6 +20,7 @@ from nst_lightning.backbones.ops.frozen_layers import (
     plain_rectified_convolution,
     rectified_convolution,
 )
+from nst_lightning.backbones.ops.periodic_convolution import periodic_convolution, plain_padded_convolution
 from nst_lightning.backbones.weights import INPUT_TRANSFORMS, InputTransform, Preprocessing
 
 # Output channels of the convolutions in each block.
@@ -139,7 +140,8 @@ class VGG(BlockNetwork, ABC):
 
     def preprocess(self, image: Tensor) -> Tensor:
         """See :meth:`BlockNetwork.preprocess`."""
-        return functional.pad((image - self.mean) / self.std, (1, 1, 1, 1), mode=self._padding_mode)
+        mode = self.edges or self._padding_mode
+        return functional.pad((image - self.mean) / self.std, (1, 1, 1, 1), mode=mode)
 
     def convolve(self, value: Tensor, number: int, state: InputState) -> Tensor:
         """See :meth:`BlockNetwork.convolve`; selects the implementation of the convolution."""
@@ -150,11 +152,15 @@ class VGG(BlockNetwork, ABC):
             return (
                 plain_first_convolution(value, weight, bias) if is_trained else first_convolution(value, weight, bias)
             )
+        if self.edges is not None and (is_trained or self.edges == "replicate"):
+            return plain_padded_convolution(value, weight, bias, self.edges)
         if is_trained:
             return plain_rectified_convolution(value, weight, bias)
         if winograd.is_faster(value, weight):
             kernels = winograd.Kernels(*(self.derive(names[0], make, make) for make in winograd.KERNEL_TRANSFORMS))
-            return winograd.winograd_convolution(value, kernels, bias, state == "rectified")
+            return winograd.winograd_convolution(value, kernels, bias, state == "rectified", self.edges == "circular")
+        if self.edges == "circular":
+            return periodic_convolution(value, weight, bias, state == "rectified")
         return rectified_convolution(value, weight, bias, state)
 
     def rectify_and_pool(self, value: Tensor, may_overwrite: bool) -> Tensor:

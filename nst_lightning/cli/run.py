@@ -58,6 +58,7 @@ class Run:
             check_graph_device(device)
         check_snapshot_steps(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)
         self.data.require_previous_frames(self.module.objective.offsets)
+        self.module.round_shapes(self.data)
         # Before pictures of the full size exist: a size that is far too large is refused at once.
         configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
         self.module.check_data(self.data)

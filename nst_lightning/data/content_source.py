@@ -38,12 +38,14 @@ class ContentSource(ABC):
         height: original height in px; it gives the image its proportions.
         width: original width in px.
         picture: the still with its opacity, or None for other sources.
+        round_length: what a height or width in px becomes, for images that need certain lengths; by default it stays.
     """
 
     def __init__(self, height: int, width: int, picture: Picture | None = None) -> None:
         self.height = height
         self.width = width
         self.picture = picture
+        self.round_length: Callable[[int], int] = int
 
     @property
     def frame_count(self) -> int:
@@ -52,7 +54,8 @@ class ContentSource(ABC):
 
     def shape(self, size: int) -> tuple[int, int]:
         """Computes height and width in px of an image with a long edge of ``size`` px."""
-        return fit_long_edge(self.height, self.width, size)
+        height, width = fit_long_edge(self.height, self.width, size)
+        return self.round_length(height), self.round_length(width)
 
     def stages(self, plan: Plan) -> list[Stage]:
         """Lists the stages of the run."""

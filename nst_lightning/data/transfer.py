@@ -1,6 +1,6 @@
 """The data module: content, styles and plan of a run."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -131,7 +131,8 @@ class TransferData(pl.LightningDataModule):
         style: image file, `sample:NAME`, or a list of them, whose colors and texture are transferred; several styles
             are blended. Omit it for content reconstruction. Instead of a file, a mapping with `file` and options of
             this style: `weight`, `scale`, `rotation`, `colors` and `color_strength`; `mask`, the picture that says
-            where the style goes, with `invert`; `region`, the part of the style that is used; or `map`, see `content_map`.
+            where the style goes, with `invert`; `region`, the part of the style that is used; or `map`, see
+            `content_map`.
         style_weights: weights of several styles, in their order; only their ratio matters. Equal by default.
         plan: sizes and numbers of steps.
         first: number of the first frame to paint, from 0.
@@ -272,7 +273,7 @@ class TransferData(pl.LightningDataModule):
 
     def _read_masks(self) -> None:
         if self._masks is None:
-            source = self._require_source()
+            source = self.require_source()
             self._masks = ImageMasks(source, self.mask_options)
             self.styles.place(source, self.mask_options)
 
@@ -293,17 +294,21 @@ class TransferData(pl.LightningDataModule):
 
     def require_previous_frames(self, offsets: Collection[int]) -> None:
         """See :meth:`ContentSource.require_previous_frames`."""
-        self._require_source().require_previous_frames(offsets)
+        self.require_source().require_previous_frames(offsets)
+
+    def round_shapes(self, round_length: Callable[[int], int]) -> None:
+        """Makes the heights and widths of all stages lengths in px that a function returns for them."""
+        self.require_source().round_length = round_length
 
     def shape(self, stage: Stage) -> tuple[int, int]:
         """Returns height and width of the image in px: the proportions of the content, or else of the first style."""
-        return self._require_source().shape(stage.size)
+        return self.require_source().shape(stage.size)
 
     def pictures(self, stage: Stage) -> StagePictures:
         """Prepares the pictures of a stage on the CPU, after :meth:`setup`."""
         recoloring, frame = self._recoloring, stage.frame
         recolor = partial(recoloring.recolor_start, frame=frame) if recoloring.changes_start else None
-        pictures = self._require_source().pictures(stage, recolor)
+        pictures = self.require_source().pictures(stage, recolor)
         content = None if pictures.content is None else recoloring.recolor_content(pictures.content, frame)
         shape = self.shape(stage)
         return StagePictures(
@@ -341,12 +346,12 @@ class TransferData(pl.LightningDataModule):
         """Whether the styles of two stages are the same pictures: of one size, and recolored for the same shot."""
         if first.size != second.size or not self._recoloring.changes_styles:
             return first.size == second.size
-        source = self._require_source()
+        source = self.require_source()
         return source.shot_start(first.frame) == source.shot_start(second.frame)
 
     @cached_property
     def _recoloring(self) -> Recoloring:
-        return Recoloring(self.styles, self.palette, self._require_source())
+        return Recoloring(self.styles, self.palette, self.require_source())
 
     @property
     def changes_result(self) -> bool:
@@ -375,7 +380,7 @@ class TransferData(pl.LightningDataModule):
         if not self._keeps_rest:
             return finished
         shape = (image.shape[-2], image.shape[-1])
-        content = self._require_source().frame_content(frame, *shape)
+        content = self.require_source().frame_content(frame, *shape)
         assert content is not None, "`rest: content` requires a content"
         shares = [share for share in self.styles.image_weights(shape, frame) if share is not None]
         return torch.lerp(content.to(image), finished.detach().clamp(0, 1), torch.cat(shares, 1).sum(1).to(image))
@@ -383,7 +388,7 @@ class TransferData(pl.LightningDataModule):
     @property
     def canvas(self) -> tuple[int, int]:
         """Original height and width in px of the picture that gives the image its proportions, after :meth:`setup`."""
-        return self._require_source().height, self._require_source().width
+        return self.require_source().height, self.require_source().width
 
     def alpha(self, height: int, width: int) -> Tensor | None:
         """Returns the opacity of the content, ``(1, 1, height, width)`` in [0, 1], or None if it is opaque."""
@@ -447,7 +452,8 @@ class TransferData(pl.LightningDataModule):
         # Rounded up: the last training step of a stage may be shorter.
         return -(-evaluations // self.iterations_per_step)
 
-    def _require_source(self) -> ContentSource:
+    def require_source(self) -> ContentSource:
+        """Returns the content source, after :meth:`setup`."""
         if self.source is None:
             raise RuntimeError("Expected TransferData to be set up: call setup() first.")
         return self.source

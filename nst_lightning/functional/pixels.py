@@ -58,7 +58,7 @@ def _partial_norms(values: Tensor) -> Tensor:
     return torch.cat([norms, torch.linalg.vector_norm(flat[whole:], dim=0, keepdim=True)])
 
 
-def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
+def total_variation(image: Tensor, exponent: float = 2.0, periodic: bool = False) -> Tensor:
     """Computes the total variation: the mean of ``|difference|^exponent`` between vertical, plus horizontal, neighbors.
 
     A mean, where Mahendran and Vedaldi 2015 take a sum, so that a weight means the same at every image size.
@@ -66,14 +66,19 @@ def total_variation(image: Tensor, exponent: float = 2.0) -> Tensor:
     Args:
         image: ``(batch, channels, height, width)``, at least 2 px high and wide.
         exponent: positive; 2 smooths everything a little, 1 flattens noise and keeps edges.
+        periodic: whether the image repeats: the last row is a neighbor of the first, and so are the columns.
 
     Returns:
         A scalar.
     """
+    if exponent == 2 and periodic:
+        return mean_squared_error(image.roll(-1, 2), image) + mean_squared_error(image.roll(-1, 3), image)
     if exponent == 2:
         result: Tensor = _SquaredVariation.apply(image)
         return result
     vertical, horizontal = _neighbor_differences(image)
+    if periodic:
+        vertical, horizontal = image.roll(-1, 2) - image, image.roll(-1, 3) - image
     return vertical.abs().pow(exponent).mean() + horizontal.abs().pow(exponent).mean()
 
 
@@ -121,20 +126,19 @@ def measure_smoothness(image: Tensor) -> Tensor:
     return torch.sigmoid(25 - 1e4 * squares.median() / 2)
 
 
-def laplacian(image: Tensor) -> Tensor:
+def laplacian(image: Tensor, periodic: bool = False) -> Tensor:
     """Computes the Laplacian of an image, summed over channels: four times a value less its four neighbors.
-
-    Edge values are repeated beyond the edges.
 
     Args:
         image: ``(batch, channels, height, width)``.
+        periodic: whether the image repeats beyond its edges; otherwise its edge values are repeated.
 
     Returns:
         ``(batch, 1, height, width)``.
     """
-    summed = image.sum(dim=1, keepdim=True)
-    rows = functional.pad(summed, (0, 0, 1, 1), mode="replicate")
-    columns = functional.pad(summed, (1, 1, 0, 0), mode="replicate")
+    summed, mode = image.sum(dim=1, keepdim=True), "circular" if periodic else "replicate"
+    rows = functional.pad(summed, (0, 0, 1, 1), mode=mode)
+    columns = functional.pad(summed, (1, 1, 0, 0), mode=mode)
     return 4 * summed - rows[..., :-2, :] - rows[..., 2:, :] - columns[..., :-2] - columns[..., 2:]
 
 

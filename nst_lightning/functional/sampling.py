@@ -22,8 +22,8 @@ def draw_positions(count: int, seed: int) -> Tensor:
     return sequence.draw(count, dtype=torch.float32)
 
 
-def sample_bilinear(features: Tensor, positions: Tensor) -> Tensor:
-    """Reads a feature map at positions by bilinear interpolation; the map continues beyond its edges.
+def sample_bilinear(features: Tensor, positions: Tensor, periodic: bool = False) -> Tensor:
+    """Reads a feature map at positions by bilinear interpolation.
 
     A position has the same place in the picture in layers of every size: the centers of a map's values are at
     ``(k + 1/2) / size``.
@@ -31,6 +31,7 @@ def sample_bilinear(features: Tensor, positions: Tensor) -> Tensor:
     Args:
         features: ``(batch, channels, height, width)``.
         positions: ``(count, 2)``; see :func:`draw_positions`.
+        periodic: whether the map repeats beyond its edges; otherwise its edge values are repeated.
 
     Returns:
         ``(batch, count, channels)``, in float32 or float64.
@@ -42,8 +43,8 @@ def sample_bilinear(features: Tensor, positions: Tensor) -> Tensor:
     # A value of a small map is read many times, and the sum of its gradients needs the precision.
     rows = rows.to(precision) if height * width <= 4 * len(positions) else rows
     vertical, horizontal = positions.to(features.device, precision).unbind(1)
-    top, bottom, down = _neighbors(vertical, height)
-    left, right, across = _neighbors(horizontal, width)
+    top, bottom, down = _neighbors(vertical, height, periodic)
+    left, right, across = _neighbors(horizontal, width, periodic)
     indices = torch.cat([row * width + column for row in (top, bottom) for column in (left, right)])
     shares = torch.cat([v * h for v in (1 - down, down) for h in (1 - across, across)])
     # Not `rows[:, indices]`, whose gradient is summed in an order that differs from run to run.
@@ -51,8 +52,12 @@ def sample_bilinear(features: Tensor, positions: Tensor) -> Tensor:
     return corners.unflatten(1, (4, -1)).sum(dim=1)  # type: ignore[no-untyped-call,no-any-return]
 
 
-def _neighbors(shares: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _neighbors(shares: Tensor, size: int, periodic: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the indices before and after a position, and how far it is from the first to the second."""
-    coordinates = (shares * size - 0.5).clamp(0, size - 1)
+    coordinates = shares * size - 0.5
+    if not periodic:
+        coordinates = coordinates.clamp(0, size - 1)
     before = coordinates.floor()
+    if periodic:
+        return before.long() % size, (before.long() + 1) % size, coordinates - before
     return before.long(), (before.long() + 1).clamp_max(size - 1), coordinates - before

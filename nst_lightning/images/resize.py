@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nst_lightning.functional.periodic import interpolate_periodic
+
 
 def fit_long_edge(height: int, width: int, size: int) -> tuple[int, int]:
     """Computes the height and width at which a picture keeps its proportions and has a long edge of ``size`` px.
@@ -22,17 +24,20 @@ def fit_long_edge(height: int, width: int, size: int) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def resize(image: Tensor, height: int, width: int) -> Tensor:
+def resize(image: Tensor, height: int, width: int, periodic: bool = False) -> Tensor:
     """Resizes an image with antialiased bicubic interpolation and clips it to [0, 1].
 
     Args:
         image: ``(batch, channels, height, width)`` in [0, 1].
         height: height of the result in px.
         width: width of the result in px.
+        periodic: whether the image is a tile: interpolation at an edge then reads the opposite edge.
 
     Returns:
         ``(batch, channels, height, width)``; `image` itself if it has that size already.
     """
     if image.shape[-2:] == (height, width):
         return image
+    if periodic:
+        return interpolate_periodic(image, height, width, "bicubic").clamp(0, 1)
     return functional.interpolate(image, size=(height, width), mode="bicubic", antialias=True).clamp(0, 1)

@@ -34,6 +34,8 @@ class Loss(nn.Module, ABC):
     layers: tuple[str, ...] = ()
     # Distances in frames to the previous frames that the loss compares with.
     offsets: tuple[int, ...] = ()
+    # What height and width of a tile have to be multiples of: the length of blocks that the loss averages.
+    tile_multiple: int = 1
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()

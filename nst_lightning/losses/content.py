@@ -143,6 +143,7 @@ class LaplacianLoss(FeatureLoss):
                 f"but got {len(pool_weights)}."
             )
         self.pool = tuple(pool)
+        self.tile_multiple = math.lcm(*pool)
         self.pool_weights = tuple(check_weight("pool_weights", w) for w in pool_weights or [1.0] * len(pool))
 
     def statistic(self, features: Features, layer: str) -> Tensor:
@@ -150,7 +151,7 @@ class LaplacianLoss(FeatureLoss):
         image = features.whole(layer)
         maps = []
         for length in self.pool:
-            edges = laplacian(average_pool(image, length))
+            edges = laplacian(average_pool(image, length), features.is_periodic)
             value = edges if features.mask is None else features.mask.select(edges)
             maps.append(_weight_errors(value, features.weights_at(*edges.shape[-2:])).flatten(1))
         # With these factors, the sum of squares of the row is the weighted sum of mean squares of the maps.

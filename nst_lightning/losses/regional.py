@@ -50,7 +50,7 @@ class RegionalLoss(Loss):
         self.is_constant = loss.is_constant  # type: ignore[misc]
         self.layers, self.layerwise, self.offsets = loss.layers, loss.layerwise, loss.offsets
         self.matched, self.matched_layer, self.uses_content = loss.matched, loss.matched_layer, loss.uses_content
-        self.styles = loss.styles
+        self.styles, self.tile_multiple = loss.styles, loss.tile_multiple
         self.parts: list[ImagePart] = []
         # Copies of the loss by the blend of their target. They are no submodules: the state of this loss has theirs.
         self._copies: dict[tuple[float, ...], FeatureLoss] = {}

@@ -26,7 +26,7 @@ class TotalVariationLoss(Loss):
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
-        return {IMAGE: self.weight * total_variation(features[IMAGE], self.exponent)}
+        return {IMAGE: self.weight * total_variation(features[IMAGE], self.exponent, features.is_periodic)}
 
 
 class GrainAwareTotalVariationLoss(FeatureLoss):
@@ -52,7 +52,7 @@ class GrainAwareTotalVariationLoss(FeatureLoss):
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes the total variation, a scalar."""
-        return total_variation(features.whole(layer), self.exponent)
+        return total_variation(features.whole(layer), self.exponent, features.is_periodic)
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Measures how free of grain a style is, a scalar."""

@@ -75,6 +75,7 @@ class RelaxedEMDLoss(FeatureLoss):
         self.style_samples = style_samples
         self.seed = seed
         self.pool = pool
+        self.tile_multiple = pool if IMAGE in self.layers else 1
         self.register_buffer("positions", draw_positions(samples, seed), persistent=False)
         # What the features of each layer are multiplied by.
         self._factors: dict[str, float] = {}
@@ -89,7 +90,8 @@ class RelaxedEMDLoss(FeatureLoss):
 
     def _read(self, features: Features, layer: str, positions: Tensor) -> Tensor:
         if layer == IMAGE:
-            return sample_bilinear(average_pool(features.whole(layer), self.pool), features.place(positions))
+            pooled = average_pool(features.whole(layer), self.pool)
+            return sample_bilinear(pooled, features.place(positions), features.is_periodic)
         return features.sample(layer, positions)
 
     def blend_statistics(self, statistics: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

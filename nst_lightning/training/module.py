@@ -26,6 +26,7 @@ from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
 from nst_lightning.training.resume import read_objectives, read_position, select_extra_states, write_position
 from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
+from nst_lightning.training.tiles import round_shapes
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:
@@ -53,6 +54,9 @@ class StyleTransfer(pl.LightningModule):
             the launch of hundreds of small operations. Meant for fast GPUs and small pictures.
         strength: how much of the style the result has, with the same meaning in all recipes: 0 is the photograph, 0.5
             the balance of the recipe, 1 full style. Without a term of the content or of the style it has no effect.
+        tileable: whether the result shows no seam when it is laid side by side and one below the other. Each
+            convolution then reads the opposite edge beyond an edge. Height and width become the nearest lengths that
+            all poolings divide: multiples of 8 up to conv_10, of 16 from conv5_1 on. Not for films.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class StyleTransfer(pl.LightningModule):
         layer_curves_every_n_steps: int = 50,
         cuda_graphs: bool = False,
         strength: float = 0.5,
+        tileable: bool = False,
     ) -> None:
         super().__init__()
         if layer_curves_every_n_steps < 1:
@@ -81,7 +86,8 @@ class StyleTransfer(pl.LightningModule):
                 f"Expected `cuda_graphs` with terms that stay the same in a stage, but {changing[0]!r} changes: "
                 "leave model.cuda_graphs at false."
             )
-        self.set_objective(Objective(backbone, losses))
+        self.tileable = tileable
+        self.set_objective(Objective(backbone, losses, tileable))
         self._apply_strength()
         self.terms: dict[str, Tensor] = {}
         # Numbers of evaluations: so far in the stage, in the last training step, and left in the current training step.
@@ -187,12 +193,22 @@ class StyleTransfer(pl.LightningModule):
             InputError: a picture is missing or too small, or optical flow or the initial picture is not available.
         """
         data.require_previous_frames(self.objective.offsets)
+        self.round_shapes(data)
         first = data.stages[0]
         self.objective.check(data.pictures(first))
         # On the meta device an image has a shape and no memory.
         height, width = data.shape(first)
         self.objective.check_image(torch.empty(1, 3, height, width, device="meta"))
         check_initialization(self.initialization)
+
+    def round_shapes(self, data: TransferData) -> None:
+        """Gives all stages sizes that tile, if the result shall tile.
+
+        Raises:
+            InputError: the content is a film.
+        """
+        if self.tileable:
+            round_shapes(data, self.objective)
 
     def first_image(self, data: TransferData) -> Tensor:
         """Creates the image before the first step, ``(1, 3, height, width)`` in [0, 1], on the CPU.
@@ -271,8 +287,8 @@ class StyleTransfer(pl.LightningModule):
     def _resize_image(self, height: int, width: int) -> None:
         """Resizes the image and carries the state of its optimizer over, as far as possible."""
         state = self.trainer.optimizers[0].state.get(self.image, {})
-        self._replace_image(resize(self.image.detach(), height, width))
-        resized_state = resize_state(state, height, width)
+        self._replace_image(resize(self.image.detach(), height, width, self.tileable))
+        resized_state = resize_state(state, height, width, self.tileable)
         if resized_state:
             self.trainer.optimizers[0].state[self.image] = resized_state
 

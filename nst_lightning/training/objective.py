@@ -30,13 +30,15 @@ class Objective(nn.Module):
     Args:
         backbone: the network; it is built as deep as the losses require.
         losses: the losses by name.
+        tileable: whether the image repeats beyond its edges; the pictures it is compared with do not.
 
     Raises:
         InputError: a name cannot name a curve, or the network does not have a layer.
     """
 
-    def __init__(self, backbone: Backbone, losses: Mapping[str, Loss]) -> None:
+    def __init__(self, backbone: Backbone, losses: Mapping[str, Loss], tileable: bool = False) -> None:
         super().__init__()
+        self.tileable = tileable
         _check_names(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
         has_scales = any(AT in layer for layer in self.layers) and not isinstance(backbone, MultiScale)
@@ -53,12 +55,29 @@ class Objective(nn.Module):
         Args:
             image: ``(batch, 3, height, width)`` in [0, 1].
         """
-        features = as_features(self.backbone(image, self.layers) if self.layers else {})
+        features = as_features(self.image_backbone(image, self.layers) if self.layers else {})
         return self.compare(features.with_layer(IMAGE, image))
 
     def compare(self, features: Features) -> Terms:
         """Computes the weighted terms of an image with these features."""
+        features = features.as_periodic() if self.tileable else features
         return {name: loss(features) for name, loss in self.named_losses.items()}
+
+    @property
+    def image_backbone(self) -> Backbone:
+        """The network as it evaluates the image."""
+        return self.backbone.with_padding("circular") if self.tileable else self.backbone
+
+    @property
+    def picture_backbone(self) -> Backbone:
+        """The network as it evaluates content and styles."""
+        # Zeros beyond the edges have features of their own, which an image without edges imitates as colored dots.
+        return self.backbone.with_padding("replicate") if self.tileable else self.backbone
+
+    def is_tile(self, length: int) -> bool:
+        """Whether an image of this height or width in px repeats in every layer and every term."""
+        multiples = [loss.tile_multiple for loss in self.named_losses.values()]
+        return self.backbone.is_tile(length, self.layers) and all(length % multiple == 0 for multiple in multiples)
 
     @property
     def named_losses(self) -> dict[str, Loss]:
@@ -149,7 +168,7 @@ class Objective(nn.Module):
         layers = list(dict.fromkeys(loss.matched_layer for loss in self._matched_losses))
         if not layers:
             return {}
-        own, other = self.backbone(style.picture, layers), self.backbone(content, layers)
+        own, other = self.picture_backbone(style.picture, layers), self.picture_backbone(content, layers)
         with disable_autocast(content.device.type):
             return {layer: mark_matches(other[layer], own[layer]) for layer in layers}
 
@@ -174,11 +193,11 @@ class Objective(nn.Module):
         if layerwise:
             yield Features({IMAGE: picture}), layerwise
             layers = layers_of_backbone(layer for loss in layerwise for layer in loss.layers)
-            yield from ((part, layerwise) for part in (self.backbone.stream(picture, layers) if layers else ()))
+            yield from ((part, layerwise) for part in (self.picture_backbone.stream(picture, layers) if layers else ()))
         joint = [loss for loss in losses if not loss.layerwise]
         if joint:
             layers = layers_of_backbone(layer for loss in joint for layer in loss.layers)
-            features = as_features(self.backbone(picture, layers) if layers else {})
+            features = as_features(self.picture_backbone(picture, layers) if layers else {})
             yield features.with_layer(IMAGE, picture), joint
 
     @property

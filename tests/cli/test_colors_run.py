@@ -138,7 +138,7 @@ def test_targets_follow_the_colors_of_each_shot(run_film: Any, monkeypatch: pyte
     original = Objective._set_targets
 
     def record_target(self: Objective, reference: Any, pictures: Any, *rest: Any) -> None:
-        styles.extend(picture for picture, _ in pictures if reference == "style")
+        styles.extend(example.picture for example in pictures if reference == "style")
         original(self, reference, pictures, *rest)
 
     monkeypatch.setattr(Objective, "_set_targets", record_target)

@@ -52,6 +52,24 @@ def test_total_variation_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda x: total_variation(x, 1.0), image)
 
 
+@pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0])
+def test_periodic_total_variation_equals_a_naive_loop(exponent: float) -> None:
+    image = random_tensor(2, 3, 4, 5)
+    expected = sum(
+        float((image[n, c, (y + down) % 4, (x + across) % 5] - image[n, c, y, x]).abs() ** exponent) / image.numel()
+        for n in range(2)
+        for c in range(3)
+        for y in range(4)
+        for x in range(5)
+        for down, across in ((1, 0), (0, 1))
+    )
+    assert total_variation(image, exponent, periodic=True).item() == pytest.approx(expected)
+    shifted = total_variation(image.roll((1, 2), (2, 3)), exponent, periodic=True)
+    torch.testing.assert_close(shifted, total_variation(image, exponent, periodic=True))
+    variable = image.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: total_variation(x, exponent, periodic=True), variable)
+
+
 def test_smoothness_equals_the_formula() -> None:
     image = 0.2 * random_tensor(1, 3, 6, 7)
     energies = sorted(
@@ -85,6 +103,19 @@ def test_laplacian_equals_a_naive_loop() -> None:
             neighbors = ((max(y - 1, 0), x), (min(y + 1, 3), x), (y, max(x - 1, 0)), (y, min(x + 1, 4)))
             expected = sum(summed[:, y, x] - summed[:, v, h] for v, h in neighbors)
             torch.testing.assert_close(actual[:, 0, y, x], expected)
+
+
+def test_periodic_laplacian_equals_a_naive_loop_and_passes_gradcheck() -> None:
+    image = random_tensor(2, 3, 4, 5)
+    actual, summed = laplacian(image, periodic=True), image.sum(1)
+    for y in range(4):
+        for x in range(5):
+            neighbors = (((y - 1) % 4, x), ((y + 1) % 4, x), (y, (x - 1) % 5), (y, (x + 1) % 5))
+            expected = sum(summed[:, y, x] - summed[:, v, h] for v, h in neighbors)
+            torch.testing.assert_close(actual[:, 0, y, x], expected)
+    shifted = laplacian(image.roll((1, 2), (2, 3)), periodic=True)
+    torch.testing.assert_close(shifted, actual.roll((1, 2), (2, 3)))
+    assert torch.autograd.gradcheck(lambda x: laplacian(x, periodic=True), image.requires_grad_())
 
 
 def test_laplacian_does_not_see_a_change_of_brightness() -> None:

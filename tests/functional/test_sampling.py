@@ -34,6 +34,14 @@ def test_sample_bilinear_equals_a_naive_loop() -> None:
         torch.testing.assert_close(actual[:, number], expected)
 
 
+def test_periodic_samples_equal_those_of_nine_tiles() -> None:
+    features, positions = random_tensor(2, 3, 4, 5), draw_positions(64, 0).double()
+    laid = sample_bilinear(features.repeat(1, 1, 3, 3), (1 + positions) / 3)
+    torch.testing.assert_close(sample_bilinear(features, positions, periodic=True), laid)
+    variable = features.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: sample_bilinear(x, positions[:6], periodic=True), variable)
+
+
 def test_sample_bilinear_reads_the_same_place_at_every_size() -> None:
     # A linear ramp over the picture, away from the edges.
     positions = 0.2 + 0.6 * draw_positions(20, 1).double()

@@ -18,6 +18,15 @@ def test_resize_keeps_the_range_and_the_mean() -> None:
     torch.testing.assert_close(small.mean(), image.mean(), rtol=0.02, atol=0.0)
 
 
+def test_resize_of_a_tile_commutes_with_shifts() -> None:
+    image = torch.rand(1, 3, 16, 24)
+    shifted = resize(image.roll((4, 6), (2, 3)), 32, 48, periodic=True)
+    torch.testing.assert_close(shifted, resize(image, 32, 48, periodic=True).roll((8, 12), (2, 3)))
+    assert shifted.min() >= 0
+    assert shifted.max() <= 1
+    assert (resize(image.roll((4, 6), (2, 3)), 32, 48) - shifted).abs().max() > 0.01
+
+
 def test_resize_to_the_same_size_returns_the_image() -> None:
     image = torch.rand(1, 3, 8, 8)
     assert resize(image, 8, 8) is image

@@ -73,7 +73,9 @@ class Kernels(NamedTuple):
     gradient: Tensor
 
 
-def winograd_convolution(value: Tensor, kernels: Kernels, bias: Tensor, rectified: bool = False) -> Tensor:
+def winograd_convolution(
+    value: Tensor, kernels: Kernels, bias: Tensor, rectified: bool = False, periodic: bool = False
+) -> Tensor:
     """Computes ``conv2d(relu(value), weight, bias, padding=1)`` with a gradient for ``value`` only.
 
     Args:
@@ -81,25 +83,26 @@ def winograd_convolution(value: Tensor, kernels: Kernels, bias: Tensor, rectifie
         kernels: the transformed weights.
         bias: ``(outputs,)``.
         rectified: whether the ReLU has been applied already.
+        periodic: whether the padding is circular instead of zeros.
     """
-    result: Tensor = _WinogradConvolution.apply(value, kernels, bias, rectified)
+    result: Tensor = _WinogradConvolution.apply(value, kernels, bias, rectified, periodic)
     return result
 
 
 class _WinogradConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, kernels: Kernels, bias: Tensor, rectified: bool) -> Tensor:
+    def forward(ctx: Any, value: Tensor, kernels: Kernels, bias: Tensor, rectified: bool, periodic: bool) -> Tensor:
         ctx.save_for_backward(value)
-        ctx.kernel = kernels.gradient
-        return convolve(value, kernels.forward, bias, rectify=not rectified)
+        ctx.kernel, ctx.periodic = kernels.gradient, periodic
+        return convolve(value, kernels.forward, bias, rectify=not rectified, periodic=periodic)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         value: Tensor = ctx.saved_tensors[0]
-        result = convolve(gradient, ctx.kernel)
+        result = convolve(gradient, ctx.kernel, periodic=ctx.periodic)
         torch.ops.aten.threshold_backward.grad_input(result, value, 0, grad_input=result)
-        return result, None, None, None
+        return result, None, None, None, None
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -118,7 +121,9 @@ def transform_gradient_kernel(weight: Tensor) -> Tensor:
 KERNEL_TRANSFORMS = (transform_kernel, transform_gradient_kernel)
 
 
-def convolve(value: Tensor, kernel: Tensor, bias: Tensor | None = None, rectify: bool = False) -> Tensor:
+def convolve(
+    value: Tensor, kernel: Tensor, bias: Tensor | None = None, rectify: bool = False, periodic: bool = False
+) -> Tensor:
     """Computes ``conv2d(value, weight, bias, padding=1)`` without a gradient, optionally of ``relu(value)``.
 
     Args:
@@ -126,6 +131,7 @@ def convolve(value: Tensor, kernel: Tensor, bias: Tensor | None = None, rectify:
         kernel: weights transformed by :func:`transform_kernel`.
         bias: ``(outputs,)``.
         rectify: whether to apply a ReLU first.
+        periodic: whether the padding is circular instead of zeros.
 
     Returns:
         ``(batch, outputs, height, width)``, channels-last.
@@ -135,7 +141,7 @@ def convolve(value: Tensor, kernel: Tensor, bias: Tensor | None = None, rectify:
     # Not a view: a view could not be rectified in place.
     result = torch.empty(shape, dtype=value.dtype, device=value.device, memory_format=torch.channels_last)
     for rows, output in zip(value.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1), strict=True):
-        _convolve_picture(rows, kernel, bias, rectify, output)
+        _convolve_picture(rows, kernel, bias, rectify, periodic, output)
     return result
 
 
@@ -158,7 +164,9 @@ class _Scratch:
         return self._buffers[name][:size].view(shape)
 
 
-def _convolve_picture(rows: Tensor, kernel: Tensor, bias: Tensor | None, rectify: bool, result: Tensor) -> None:
+def _convolve_picture(
+    rows: Tensor, kernel: Tensor, bias: Tensor | None, rectify: bool, periodic: bool, result: Tensor
+) -> None:
     """Convolves ``(height, width, channels)`` into ``result``, ``(height, width, outputs)``, strip by strip."""
     height, width, channels = rows.shape
     down, across = -(-height // TILE_OUTPUTS), -(-width // TILE_OUTPUTS)
@@ -172,6 +180,8 @@ def _convolve_picture(rows: Tensor, kernel: Tensor, bias: Tensor | None, rectify
         count = min(tiles_per_strip, down - top // TILE_OUTPUTS)
         strip = padded[: TILE_OUTPUTS * count + 2]
         _copy_rows(rows, top, rectify, strip)
+        if periodic:
+            _wrap(rows, top, rectify, strip)
         products = scratch.reuse("products", len(kernel), count * across, kernel.shape[1])
         torch.bmm(_transform_tiles(strip, across, scratch), kernel.mT, out=products)
         if bias is not None:
@@ -190,6 +200,17 @@ def _copy_rows(rows: Tensor, top: int, rectify: bool, strip: Tensor) -> None:
         within.copy_(rows[first:end])
     strip[:start].zero_()
     strip[start + end - first :].zero_()
+
+
+def _wrap(rows: Tensor, top: int, rectify: bool, strip: Tensor) -> None:
+    """Replaces the zeros next to the picture in a ``strip`` by the opposite edges of the picture."""
+    width, below = rows.shape[1], len(rows) + 1 - top
+    within = strip[:, 1 : 1 + width]
+    if top == 0:
+        within[0] = rows[-1].clamp_min(0) if rectify else rows[-1]
+    if below < len(strip):
+        within[below] = rows[0].clamp_min(0) if rectify else rows[0]
+    strip[:, 0], strip[:, 1 + width] = within[:, -1], within[:, 0]
 
 
 def _transform_tiles(strip: Tensor, across: int, scratch: _Scratch) -> Tensor:

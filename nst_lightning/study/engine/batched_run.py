@@ -26,6 +26,7 @@ class BatchData(TransferData):
         self.items = list(items)
         # All items have one shape; their pictures differ and stay with the items.
         self.source = NoContent(*first.canvas)
+        self.source.round_length = first.require_source().round_length
 
 
 class BatchObjective(Objective):
@@ -39,7 +40,7 @@ class BatchObjective(Objective):
 
     def __init__(self, items: Sequence[Objective]) -> None:
         terms = {f"{name}_{n}": term for n, item in enumerate(items) for name, term in item.named_losses.items()}
-        super().__init__(items[0].backbone, terms)
+        super().__init__(items[0].backbone, terms, items[0].tileable)
         self.items = list(items)
 
     def compare(self, features: Features) -> Terms:
@@ -70,6 +71,7 @@ class BatchTransfer(StyleTransfer):
             optimizer=first.optimizer,
             cuda_graphs=first.cuda_graphs,
             strength=first.strength,
+            tileable=first.tileable,
         )
         self.set_objective(objective)
         # A list, so that the images of the items are no parameters of this module.

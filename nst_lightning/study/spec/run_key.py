@@ -47,6 +47,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.style_rotation": 0,
     "data.style_strength": None,
     "model.strength": 0.5,
+    "model.tileable": False,
     "model.losses.*.init_args.at": None,
     "model.losses.*.init_args.matched": 0.0,
     "model.losses.*.init_args.normalized": False,

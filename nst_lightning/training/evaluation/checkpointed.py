@@ -31,7 +31,7 @@ def evaluate_checkpointed(objective: Objective, network: BlockNetwork, image: Te
 
     terms = objective.compare(Features({IMAGE: image}))
     for scale, layers in group_by_scale(objective.layers).items():
-        shrunk = shrink(image, scale)
+        shrunk = shrink(image, scale, objective.tileable)
         if IMAGE in layers:
             for (name, layer), distance in measure(scale, Features({IMAGE: shrunk})).items():
                 terms[name][layer] = distance

@@ -21,11 +21,13 @@ def select_evaluation(objective: Objective) -> Evaluate:
 
     If a loss needs several layers at a time, the objective is called itself.
     """
+    # First, so that a network that cannot evaluate a tile is refused before the run has a folder.
+    backbone = objective.image_backbone
     layerwise = all(loss.layerwise or set(loss.layers) <= {IMAGE} for loss in objective.named_losses.values())
     if not objective.layers or not layerwise:
         # Not the objective itself: a module that keeps it would register it a second time.
         return objective.__call__
-    network = objective.backbone.network if isinstance(objective.backbone, MultiScale) else objective.backbone
+    network = backbone.network if isinstance(backbone, MultiScale) else backbone
     if isinstance(network, BlockNetwork) and network.checkpointing:
         return partial(evaluate_checkpointed, objective, network)
     return partial(evaluate_streamed, objective)

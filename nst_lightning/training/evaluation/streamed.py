@@ -18,7 +18,7 @@ def evaluate_streamed(objective: Objective, image: Tensor) -> Terms:
         image: ``(batch, 3, height, width)`` in [0, 1].
     """
     terms = objective.compare(Features({IMAGE: image}))
-    for features in objective.backbone.stream(image, objective.layers):
+    for features in objective.image_backbone.stream(image, objective.layers):
         for name, distances in objective.compare(features).items():
             terms[name] |= distances
     return sort_layers(objective, terms)

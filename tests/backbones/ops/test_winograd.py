@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones import VGG19
 from nst_lightning.backbones.ops import winograd
+from nst_lightning.backbones.ops.periodic_convolution import plain_padded_convolution
 from nst_lightning.backbones.ops.winograd import Kernels, transform_gradient_kernel, transform_kernel
 from tests.helpers import random_normal
 
@@ -24,6 +25,21 @@ def test_winograd_equals_the_plain_convolution(
     torch.testing.assert_close(winograd.convolve(value, transform_kernel(weight)), plain)
     transposed = functional.conv_transpose2d(plain, weight, padding=1)
     torch.testing.assert_close(winograd.convolve(plain, transform_gradient_kernel(weight)), transposed)
+
+
+@pytest.mark.parametrize("strip", [1, 10_000, 2**22])
+@pytest.mark.parametrize("shape", [(2, 5, 1, 1), (1, 5, 4, 4), (1, 3, 5, 9), (2, 8, 37, 50), (1, 4, 2, 13)])
+def test_periodic_winograd_equals_the_plain_convolution(
+    shape: tuple[int, ...], strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winograd, "STRIP_BYTES", strip)
+    value, weight, bias = random_normal(*shape).requires_grad_(), random_normal(7, shape[1], 3, 3), random_normal(7)
+    kernels = Kernels(transform_kernel(weight), transform_gradient_kernel(weight))
+    actual = winograd.winograd_convolution(value, kernels, bias, periodic=True)
+    expected = plain_padded_convolution(value, weight, bias)
+    torch.testing.assert_close(actual, expected)
+    direction = random_normal(*actual.shape)
+    torch.testing.assert_close(*(torch.autograd.grad(result, value, direction)[0] for result in (actual, expected)))
 
 
 @pytest.mark.parametrize("rectified", [False, True])

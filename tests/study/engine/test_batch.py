@@ -150,6 +150,20 @@ def test_batch_with_a_strength_equals_single_runs(strength: float, tmp_path: Pat
         assert (image - batch[name]).abs().max() <= 1.01 / 255, name
 
 
+def test_batch_of_tiles_equals_single_runs(tmp_path: Path) -> None:
+    data = {"content": "content.png", "style": "style.png", "plan": {"size": 36, "steps": 3}}
+    axes: dict[str, list[Any]] = {"model.tileable": [False, True], "seed_everything": [1, 2]}
+    write_study(tmp_path, create_section(data=data, axes=axes, model={"initialization": "noise"}))
+    assert run_study(output="single") == 0
+    assert run_study("--batch=2", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 2
+    single, batch = read_pictures("single"), read_pictures("batch")
+    assert sorted(image.shape[-1] for image in single.values()) == [36, 36, 40, 40]
+    for name, image in single.items():
+        assert image.shape == batch[name].shape
+        assert (image - batch[name]).abs().mean() < 0.01, name
+
+
 def test_study_sweeps_the_strength(tmp_path: Path) -> None:
     write_study(tmp_path, create_section(axes={"model.strength": [0, 0.5, 1]}))
     assert run_study() == 0

@@ -102,7 +102,9 @@ def test_run_key_does_not_contain_a_newer_option_at_its_default() -> None:
     assert key() != key(normalized=True)
 
 
-@pytest.mark.parametrize(("group", "name", "other"), [("model", "strength", 0.25), ("plan", "tolerance", 0.01)])
+@pytest.mark.parametrize(
+    ("group", "name", "other"), [("model", "strength", 0.25), ("model", "tileable", True), ("plan", "tolerance", 0.01)]
+)
 def test_run_key_contains_a_later_option_only_if_it_is_set(group: str, name: str, other: float) -> None:
     configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
 
