@@ -91,7 +91,8 @@ def _check_style(picture: str, style: Any) -> Any:
     """Returns the styles that a picture stores."""
     if style is None:
         raise InputError(
-            f"Expected a picture that stores the style it was painted in, but {picture} does not: add --data.style FILE."
+            f"Expected a picture that stores the style it was painted in, but {picture} does not: "
+            "add --data.style FILE."
         )
     for source in parse_styles(style):
         _check_exists(picture, "style", str(source.file))

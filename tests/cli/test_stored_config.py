@@ -134,7 +134,7 @@ def test_picture_without_content_is_its_own_content(small: Any) -> None:
         (
             {"style": "lost.png"},
             START,
-            "Expected the style lost.png, which small.png was painted from, but there is no",
+            "Expected the style lost.png, which small.png was painted from",
         ),
         ({"style": ["style.png", {"file": "lost.png"}]}, START, "add --data.style FILE"),
         ({"style": None}, START, "Expected a picture that stores the style"),
