@@ -62,6 +62,9 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
     write_image("drawing.jpg", smooth_image(45, 35, seed=2))
     write_image("draft.png", smooth_image(40, 50, seed=2))
+    write_image("small.png", smooth_image(20, 25), config="data: {content: photo.jpg, style: painting.jpg}")
+    for name in ("coarse.jpg", "fine.jpg", "strokes.png"):
+        write_image(name, smooth_image(30, 40, seed=3))
     for name, picture in (("photos", "photo.jpg"), ("paintings", "painting.jpg")):
         (tmp_path / name).mkdir()
         shutil.copy(picture, name)

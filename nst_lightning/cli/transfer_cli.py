@@ -1,5 +1,6 @@
 """LightningCLI configured for style transfer: from a command line to a run."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -29,6 +30,7 @@ from nst_lightning.cli.old_names import replace_old_options
 from nst_lightning.cli.parser import Parser
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.run_versions import find_last_run, resume_version, share_version
+from nst_lightning.cli.stored_config import add_stored_options, can_resolve, check_resolved
 from nst_lightning.cli.trainer_options import (
     REJECTED_OPTIONS,
     TRAINER_DEFAULTS,
@@ -125,11 +127,17 @@ class TransferCLI(LightningCLI):
         parser.set_defaults({f"trainer.{name}": value for name, value in TRAINER_DEFAULTS.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses, chooses the precision unless it is given, and finds the checkpoint that `last` names."""
+        """Parses, chooses the precision unless it is given, and finds the checkpoint that `last` names.
+
+        The picture that a run starts from can provide the content and the styles, also the latter's options.
+        """
         if isinstance(args, dict | Namespace):
             config = parser.parse_object(args)
         else:
-            config = parser.parse_args(None if args is None else replace_old_options(args))
+            args = replace_old_options(sys.argv[1:] if args is None else args)
+            config = parser.parse_args(args)
+            if can_resolve(config):
+                config = parser.parse_args(add_stored_options(args, config))
         check_devices(config.trainer.devices)
         self.precision_is_chosen = config.trainer.precision is None
         if self.precision_is_chosen:
@@ -172,6 +180,7 @@ class TransferCLI(LightningCLI):
         Raises:
             InputError: something that the configuration names cannot be used.
         """
+        check_resolved(self.config)
         path = self.config.ckpt_path
         checkpoint = None if path is None else read_checkpoint(Path(path))
         message = self.set_threads(checkpoint)

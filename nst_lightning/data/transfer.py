@@ -127,12 +127,13 @@ class TransferData(pl.LightningDataModule):
     `sample:clip`. The arguments from `first` to `compare` only affect films, whose frames are painted in order.
 
     Args:
-        content: image file, film, or `sample:NAME`, whose shapes are kept; omit it for texture synthesis.
+        content: image file, film, or `sample:NAME`, whose shapes are kept; omit it for texture synthesis. In
+            `fit` also `start`, the picture that the run starts from, or `stored`, what this picture was painted from.
         style: image file, `sample:NAME`, or a list of them, whose colors and texture are transferred; several styles
             are blended. Omit it for content reconstruction. Instead of a file, a mapping with `file` and options of
             this style: `weight`, `scale`, `rotation`, `colors` and `color_strength`; `mask`, the picture that says
             where the style goes, with `invert`; `region`, the part of the style that is used; or `map`, see
-            `content_map`.
+            `content_map`. In `fit` also `stored`, the style in which the picture that the run starts from was painted.
         style_weights: weights of several styles, in their order; only their ratio matters. Equal by default.
         plan: sizes and numbers of steps.
         first: number of the first frame to paint, from 0.

@@ -17,6 +17,9 @@ from nst_lightning.images.atomic import check_output_path, write_bytes
 # Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
 
+# Begins an EXIF user comment in UTF-16.
+UNICODE = b"UNICODE\0"
+
 # The color space of all tensors.
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -187,7 +190,7 @@ def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
 def _encode_exif(config: str) -> bytes:
     exif = Image.Exif()
     if config:
-        comment = b"UNICODE\0" + config.encode("utf-16-be")
+        comment = UNICODE + config.encode("utf-16-be")
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
     return exif.tobytes()
 
@@ -251,12 +254,17 @@ def read_config(path: str | Path) -> str:
         path: image file.
 
     Returns:
-        The configuration, or an empty string if the file has none.
+        The configuration, or an empty string if the file has none. The text of another program may also be returned.
     """
     with Image.open(path) as picture:
         if picture.format == "PNG":
             return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))
+        description = str(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
+        comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    # Other programs write texts in other encodings.
+    try:
         if picture.format == "TIFF":
-            return str(picture.getexif().get(ExifTags.Base.ImageDescription, "")).encode("latin-1").decode()
-        comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-        return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be")
+            return description.encode("latin-1").decode()
+        return comment.removeprefix(UNICODE).decode("utf-16-be") if isinstance(comment, bytes) else ""
+    except UnicodeError:
+        return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 from torch import Tensor
 
 from nst_lightning.errors import InputError
@@ -198,6 +198,14 @@ def test_write_image_stores_the_configuration(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
 def test_read_config_is_empty_for_a_file_without_one(tmp_path: Path, name: str) -> None:
     assert read_config(save_picture(tmp_path, create_rgb(), name)) == ""
+
+
+def test_read_config_is_empty_for_a_text_in_another_encoding(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"ASCII\0\0\0hello"
+    assert read_config(save_picture(tmp_path, create_rgb(), "a.jpg", exif=exif)) == ""
+    latin = {ExifTags.Base.ImageDescription: "caf\xe9".encode("latin-1")}
+    assert read_config(save_picture(tmp_path, create_rgb(), "a.tiff", tiffinfo=latin)) == ""
 
 
 def test_write_image_keeps_the_old_file_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
