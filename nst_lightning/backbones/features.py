@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
-from nst_lightning.backbones.position_mask import PositionMask
+from nst_lightning.backbones.position_mask import Partition, PositionMask
 from nst_lightning.functional.gram import PositionWeights, gram_matrix, moments
 from nst_lightning.functional.periodic import interpolate_periodic
 from nst_lightning.functional.sampling import sample_bilinear
@@ -50,12 +50,17 @@ class Readout:
         return self.affine[:-1] / math.sqrt(len(self.affine) - 1)
 
     def gram_matrix(self, value: Tensor, weights: PositionWeights | None = None) -> Tensor:
-        """Computes the Gram matrix of :meth:`features` without computing the features."""
-        return _sandwich(moments(value, weights), self.gram_factor)
+        """Computes the Gram matrix of :meth:`features` without computing the features.
+
+        Args:
+            value: ``(batch, channels, height, width)``, times the roots of the weights if there are any.
+            weights: of the positions; equal by default.
+        """
+        return _sandwich(moments(value, weights, is_rooted=True), self.gram_factor)
 
     def moments(self, value: Tensor, weights: PositionWeights | None = None) -> Tensor:
-        """Computes the moments of :meth:`features` without computing the features."""
-        return _sandwich(moments(value, weights), self.affine)
+        """Computes the moments of :meth:`features` without computing the features; see :meth:`gram_matrix`."""
+        return _sandwich(moments(value, weights, is_rooted=True), self.affine)
 
     def gram_map(self, metric: Tensor | None = None) -> ChannelMap:
         """Returns the map for :meth:`Features.gram_error`, optionally followed by a metric.
@@ -102,6 +107,8 @@ class Features(Mapping[str, Tensor]):
         self._readouts = readouts or {}
         self.mask = mask
         self.is_periodic = is_periodic
+        # The common selection of several parts, and the number of this part; see `split`.
+        self._selection: tuple[_Selection, int] | None = None
 
     def _with_values(self, values: Mapping[str, Tensor]) -> "Features":
         """Returns other values of the same picture."""
@@ -117,7 +124,9 @@ class Features(Mapping[str, Tensor]):
 
     def without(self, layers: Collection[str]) -> "Features":
         """Returns these features without some layers."""
-        return self._with_values({layer: value for layer, value in self._values.items() if layer not in layers})
+        result = self._with_values({layer: value for layer, value in self._values.items() if layer not in layers})
+        result._selection = self._selection
+        return result
 
     def renamed(self, rename: Callable[[str], str]) -> "Features":
         """Returns these features under other names."""
@@ -194,15 +203,15 @@ class Features(Mapping[str, Tensor]):
 
     def gram_matrix(self, layer: str) -> Tensor:
         """Computes the Gram matrix of a layer, ``(batch, channels, channels)``."""
-        value, weights = self._positions(layer), self.weights(layer)
+        value, weights = self._positions(layer, is_rooted=True), self.weights(layer)
         readout = self._readouts.get(layer)
-        return gram_matrix(value, weights) if readout is None else readout.gram_matrix(value, weights)
+        return gram_matrix(value, weights, True) if readout is None else readout.gram_matrix(value, weights)
 
     def moments(self, layer: str) -> Tensor:
         """Computes the moments of a layer; see :func:`nst_lightning.functional.gram.moments`."""
-        value, weights = self._positions(layer), self.weights(layer)
+        value, weights = self._positions(layer, is_rooted=True), self.weights(layer)
         readout = self._readouts.get(layer)
-        return moments(value, weights) if readout is None else readout.moments(value, weights)
+        return moments(value, weights, True) if readout is None else readout.moments(value, weights)
 
     def gram_error(
         self, layer: str, target: Tensor, channel_map: ChannelMap | None = None, weight: float = 1.0
@@ -217,7 +226,8 @@ class Features(Mapping[str, Tensor]):
             channel_map: map of the values that the network computes; required for a layer with a readout.
             weight: a factor.
         """
-        return gram_squared_error(self._positions(layer), target, channel_map, self.weights(layer), weight)
+        value = self._positions(layer, is_rooted=True)
+        return gram_squared_error(value, target, channel_map, self.weights(layer), weight, is_rooted=True)
 
     def resampled(self, layer: str, height: int, width: int) -> Tensor:
         """Returns the features of a layer at another size.
@@ -232,9 +242,14 @@ class Features(Mapping[str, Tensor]):
         Returns:
             ``(batch, channels, height, width)``, or ``(1, channels, positions, 1)`` of a part of the image.
         """
-        value = _resample(self._values[layer], height, width, self.is_periodic)
+        if self._selection is not None:
+            selection, number = self._selection
+            value = selection.get(layer, size=(height, width))[number]
+        else:
+            value = _resample(self._values[layer], height, width, self.is_periodic)
+            value = value if self.mask is None else self.mask.select(value)
         # A readout is affine, so it may follow the averaging, where there are fewer positions.
-        return self._read(layer, value if self.mask is None else self.mask.select(value))
+        return self._read(layer, value)
 
     def sample(self, layer: str, positions: Tensor) -> Tensor:
         """Reads the vectors of a layer at positions; a readout is applied to these vectors only.
@@ -264,13 +279,63 @@ class Features(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def _positions(self, layer: str) -> Tensor:
-        """Returns what the network computed at the positions that count."""
-        value = self._values[layer]
-        return value if self.mask is None else self.mask.select(value)
+    def split(self, partition: Partition) -> "list[Features]":
+        """Returns the features of several parts of the image, whose positions are selected together.
+
+        Args:
+            partition: the parts.
+        """
+        if self.mask is not None:
+            return [self.within(mask) for mask in partition.masks]
+        selection = _Selection(self._values, partition, self.is_periodic)
+        parts = []
+        for number, mask in enumerate(partition.masks):
+            parts.append(self.within(mask))
+            parts[-1]._selection = selection, number
+        return parts
+
+    def _positions(self, layer: str, is_rooted: bool = False) -> Tensor:
+        """Returns what the network computed at the positions that count, perhaps times the roots of their weights."""
+        if self.mask is None:
+            return self._values[layer]
+        if self._selection is not None:
+            selection, number = self._selection
+            return selection.get(layer, is_rooted=is_rooted)[number]
+        return self.mask.select(self._values[layer], is_rooted)
 
     def _read(self, layer: str, value: Tensor) -> Tensor:
         return self._readouts[layer].features(value) if layer in self._readouts else value
+
+
+class _Selection:
+    """Selects the positions of several parts at a layer once, at the first request.
+
+    Args:
+        values: what a network computed, by layer name.
+        partition: the parts.
+        is_periodic: see :class:`Features`.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor], partition: Partition, is_periodic: bool) -> None:
+        self.partition = partition
+        self.is_periodic = is_periodic
+        self._values = values
+        self._known: dict[tuple[str, bool, tuple[int, int] | None], list[Tensor]] = {}
+
+    def get(self, layer: str, is_rooted: bool = False, size: tuple[int, int] | None = None) -> list[Tensor]:
+        """Returns the features of each part; see :meth:`Partition.select`.
+
+        Args:
+            layer: name of the layer.
+            is_rooted: whether they are multiplied by the roots of their weights.
+            size: height and width to which the layer is resampled before; its own by default.
+        """
+        key = layer, is_rooted, size
+        if key not in self._known:
+            value = self._values[layer]
+            value = value if size is None else _resample(value, *size, self.is_periodic)
+            self._known[key] = self.partition.select(value, is_rooted)
+        return self._known[key]
 
 
 def _resample(value: Tensor, height: int, width: int, periodic: bool) -> Tensor:

@@ -1,5 +1,7 @@
 """The part of an image that counts, at the positions of its feature maps."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +16,9 @@ Size = tuple[int, int]
 
 # Layers with positions this many pixels apart, or more, are deep: their features describe much more than that.
 DEEP_STEP = 3
+
+# Weights this near to 0 or 1 are 0 or 1.
+ROUNDING = 1e-4
 
 # Parts that would keep fewer positions of a layer are not eroded in it.
 LEAST_POSITIONS = 4.0
@@ -38,10 +43,12 @@ class PositionMask:
         self.mask = mask
         self.is_eroded = is_eroded
         self.share = _sum(mask) / mask.numel()
+        self._largest = max(1.0, float(mask.max()))
         # By size of the feature map; the mask is the same in every step.
-        self._index: dict[Size, Tensor | None] = {}
+        self._index: dict[Size, Tensor] = {}
         self._weights: dict[Size, PositionWeights | None] = {}
         self._cumulative: tuple[Tensor, Tensor] | None = None
+        self._alone: Partition | None = None
         self._products: list[tuple[PositionMask, PositionMask]] = []
 
     def to(self, device: torch.device) -> "PositionMask":
@@ -66,26 +73,13 @@ class PositionMask:
             size: height and width of the feature map.
         """
         weights = self.weights(size)
-        return size[0] * size[1] if weights is None else weights.total / max(1.0, float(self.mask.max()))
+        return size[0] * size[1] if weights is None else weights.total / self._largest
 
-    def select(self, value: Tensor) -> Tensor:
-        """Selects the features of the positions that count.
-
-        Args:
-            value: ``(1, channels, height, width)``.
-
-        Returns:
-            ``(1, channels, positions, 1)``, in the order of :meth:`weights`; the value itself if all positions count
-            equally.
-        """
-        size = (value.shape[-2], value.shape[-1])
-        if self.weights(size) is None:
-            return value
-        # Channels-last networks store positions in this order.
-        rows = value.permute(0, 2, 3, 1).reshape(size[0] * size[1], -1)
-        index = self._index[size]
-        chosen: Tensor = rows if index is None else _SelectRows.apply(rows, index)
-        return chosen.t()[None, :, :, None]
+    def select(self, value: Tensor, is_rooted: bool = False) -> Tensor:
+        """Selects the features of the positions that count; see :meth:`Partition.select`."""
+        if self._alone is None:
+            self._alone = Partition([self])
+        return self._alone.select(value, is_rooted)[0]
 
     def weights(self, size: Size) -> PositionWeights | None:
         """Returns the weights of those positions of a feature map that count; None if all have the weight 1.
@@ -94,16 +88,29 @@ class PositionMask:
             size: height and width of the feature map.
 
         Returns:
-            Weights of shape ``(1, 1, positions, 1)``.
+            Weights of shape ``(1, 1, positions, 1)``. Positions with the weight 1 come first.
         """
-        if size not in self._weights:
-            shares = self._shrink(size).flatten()
-            index = shares.nonzero()[:, 0]
-            self._index[size] = None if len(index) == len(shares) else index
-            chosen = shares[index][None, None, :, None]
-            is_one = len(index) == len(shares) and bool((shares == 1).all())
-            self._weights[size] = None if is_one else PositionWeights(chosen, _sum(chosen))
+        self._find_positions(size)
         return self._weights[size]
+
+    def index(self, size: Size) -> Tensor:
+        """Returns the numbers of the positions of a feature map that count, in the order of :meth:`weights`."""
+        self._find_positions(size)
+        return self._index[size]
+
+    def _find_positions(self, size: Size) -> None:
+        if size in self._index:
+            return
+        shares = self._shrink(size).flatten()
+        # Resized masks are 0 and 1 up to rounding; what counts fully need not be multiplied by a weight.
+        shares = torch.where((shares - shares.round()).abs() < ROUNDING, shares.round(), shares)
+        whole, partial = (shares == 1).nonzero()[:, 0], ((shares != 1) & (shares != 0)).nonzero()[:, 0]
+        self._index[size] = torch.cat([whole, partial])
+        if len(whole) == len(shares):
+            self._weights[size] = None
+        else:
+            chosen = shares[self._index[size]]
+            self._weights[size] = PositionWeights(chosen[None, None, :, None], _sum(chosen), len(whole))
 
     def _shrink(self, size: Size) -> Tensor:
         """Returns the weights of all positions of a feature map, ``(1, 1, height, width)``."""
@@ -133,21 +140,110 @@ class PositionMask:
         return torch.stack([y, x], dim=1).to(positions)
 
 
+class Partition:
+    """Several masks of one image, whose positions are selected together.
+
+    A network's features are read once and their gradient is written once, however many masks there are.
+
+    Args:
+        masks: the masks; they may overlap and leave positions out.
+    """
+
+    def __init__(self, masks: Sequence[PositionMask]) -> None:
+        self.masks = list(masks)
+        self._plans: dict[Size, _SelectionPlan] = {}
+
+    def select(self, value: Tensor, is_rooted: bool = False) -> list[Tensor]:
+        """Selects the features of the positions that count, for each mask.
+
+        Args:
+            value: ``(1, channels, height, width)``.
+            is_rooted: whether to multiply them by the roots of their weights, as
+                :func:`nst_lightning.functional.gram.weight_positions` does.
+
+        Returns:
+            ``(1, channels, positions, 1)`` for each mask, channels-last, in the order of :meth:`PositionMask.weights`.
+            If all positions have the weight 1 in all masks, the value itself.
+        """
+        size = (value.shape[-2], value.shape[-1])
+        weights = [mask.weights(size) for mask in self.masks]
+        if all(own is None for own in weights):
+            return [value] * len(weights)
+        if size not in self._plans:
+            self._plans[size] = _SelectionPlan.create(self.masks, size)
+        # Channels-last networks store positions in this order.
+        rows = value.permute(0, 2, 3, 1).reshape(size[0] * size[1], -1)
+        parts: tuple[Tensor, ...] = _SelectRows.apply(rows, self._plans[size], weights if is_rooted else None)
+        # Not `part.T[None, ..., None]`, whose strides torch does not recognize as channels-last.
+        return [part.view(1, len(part), 1, part.shape[1]).permute(0, 3, 1, 2) for part in parts]
+
+
+@dataclass(frozen=True)
+class _SelectionPlan:
+    """Which rows of a matrix are selected, and where their gradients go.
+
+    Attributes:
+        index: numbers of the selected rows, one part after the other.
+        counts: number of rows of each part.
+        source: for each row of the matrix, one of the selected rows that it became; the number of all if none.
+        more: further selected rows, whose gradients are added.
+        more_targets: the rows of the matrix to which they are added.
+    """
+
+    index: Tensor
+    counts: list[int]
+    source: Tensor
+    more: Tensor
+    more_targets: Tensor
+
+    @classmethod
+    def create(cls, masks: Sequence[PositionMask], size: Size) -> "_SelectionPlan":
+        """Creates the plan for a feature map of this size."""
+        parts = [mask.index(size) for mask in masks]
+        index = torch.cat(parts)
+        count, places = len(index), torch.arange(len(index), device=index.device)
+        source = index.new_full((size[0] * size[1],), count)
+        for part, place in zip(parts, places.split_with_sizes([len(part) for part in parts]), strict=True):
+            is_new = source[part] == count
+            source[part[is_new]] = place[is_new]
+        is_more = source[index] != places
+        return cls(index, [len(part) for part in parts], source, places[is_more], index[is_more])
+
+
 class _SelectRows(torch.autograd.Function):
-    """Selects different rows; its gradient is written instead of summed, which is faster and the same in every run."""
+    """Selects rows in parts, optionally times the roots of weights.
+
+    Its gradient reads each row once instead of adding matrices of zeros, which is faster and the same in every run.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.count = len(rows)
-        return rows.index_select(0, index)
+    def forward(
+        ctx: Any, rows: Tensor, plan: _SelectionPlan, weights: Sequence[PositionWeights | None] | None
+    ) -> tuple[Tensor, ...]:
+        ctx.plan, ctx.weights = plan, weights
+        return tuple(_multiply_by_roots(rows.index_select(0, plan.index).split_with_sizes(plan.counts), weights))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
-        result = gradients[0].new_zeros(ctx.count, gradients[0].shape[1])
-        return result.index_copy_(0, index, gradients[0]), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        plan: _SelectionPlan = ctx.plan
+        channels, count = gradients[0].shape[1], len(plan.index)
+        selected = gradients[0].new_empty(count + 1, channels)
+        selected[count] = 0  # for rows that no part contains
+        parts = selected[:count].split_with_sizes(plan.counts)
+        for part, gradient in zip(parts, gradients, strict=True):
+            part.copy_(gradient)
+        _multiply_by_roots(parts, ctx.weights)
+        result = selected.index_select(0, plan.source)
+        return result.index_add_(0, plan.more_targets, selected.index_select(0, plan.more)), None, None
+
+
+def _multiply_by_roots(parts: Sequence[Tensor], weights: Sequence[PositionWeights | None] | None) -> Sequence[Tensor]:
+    """Multiplies rows by the roots of their weights, in place; the leading rows of each part have the weight 1."""
+    for part, own in zip(parts, weights or [None] * len(parts), strict=True):
+        if own is not None and own.ones < len(part):
+            part[own.ones :] *= own.roots(part.dtype)[:, None]
+    return parts
 
 
 def _sum(values: Tensor) -> float:

@@ -30,13 +30,19 @@ class PositionWeights(NamedTuple):
     Attributes:
         values: ``(1, 1, height, width)``, at least 0, float32 or float64; no gradient.
         total: their sum, positive.
+        ones: number of leading positions that are known to have the weight 1, which need not be multiplied.
     """
 
     values: Tensor
     total: float
+    ones: int = 0
+
+    def roots(self, dtype: torch.dtype) -> Tensor:
+        """Returns the roots of the weights of the positions after the leading ones, ``(positions,)``."""
+        return self.values.flatten()[self.ones :].sqrt().to(dtype)
 
 
-def gram_matrix(features: Tensor, weights: PositionWeights | None = None) -> Tensor:
+def gram_matrix(features: Tensor, weights: PositionWeights | None = None, is_rooted: bool = False) -> Tensor:
     """Computes the Gram matrix of a feature map, normalized by its number of values.
 
     ``G = F F^T / (channels * height * width)`` with ``F`` of shape ``(channels, height * width)``: Gatys et al. 2016,
@@ -47,15 +53,17 @@ def gram_matrix(features: Tensor, weights: PositionWeights | None = None) -> Ten
     Args:
         features: ``(batch, channels, height, width)``.
         weights: of the positions; equal by default.
+        is_rooted: whether the features are already those of :func:`weight_positions`.
 
     Returns:
         ``(batch, channels, channels)``, symmetric and positive semi-definite, in float32 or float64.
     """
     positions = features.shape[2] * features.shape[3] if weights is None else weights.total
-    return _scaled_products(weight_positions(features, weights), False, features.shape[1] * positions)
+    rooted = features if is_rooted else weight_positions(features, weights)
+    return _scaled_products(rooted, False, features.shape[1] * positions, None)
 
 
-def moments(features: Tensor, weights: PositionWeights | None = None) -> Tensor:
+def moments(features: Tensor, weights: PositionWeights | None = None, is_rooted: bool = False) -> Tensor:
     """Computes the means of a feature map's channels and of their products, in one matrix.
 
     The matrix is ``M = E[x x^T]`` with ``x`` the channels at one position followed by a constant 1. The last row and
@@ -65,15 +73,14 @@ def moments(features: Tensor, weights: PositionWeights | None = None) -> Tensor:
     Args:
         features: ``(batch, channels, height, width)``.
         weights: of the positions; equal by default.
+        is_rooted: whether the features are already those of :func:`weight_positions`.
 
     Returns:
         ``(batch, channels + 1, channels + 1)``, in float32 or float64.
     """
-    if weights is None:
-        return _scaled_products(features, True, features.shape[2] * features.shape[3])
-    root = weights.values.sqrt().to(features.dtype).expand(len(features), -1, -1, -1)
-    # The constant channel is weighted as well, so it becomes one more channel.
-    return _scaled_products(torch.cat([features * root, root], dim=1), False, weights.total)
+    positions = features.shape[2] * features.shape[3] if weights is None else weights.total
+    rooted = features if is_rooted else weight_positions(features, weights)
+    return _scaled_products(rooted, True, positions, weights)
 
 
 def weight_positions(features: Tensor, weights: PositionWeights | None) -> Tensor:
@@ -98,38 +105,41 @@ def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return matrix[:, -1, :-1], matrix[:, :-1, :-1]
 
 
-def _scaled_products(features: Tensor, with_ones: bool, divisor: float) -> Tensor:
+def _scaled_products(features: Tensor, with_ones: bool, divisor: float, weights: PositionWeights | None) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _ScaledProducts.apply(to_summable(features), with_ones, divisor)
+        result: Tensor = _ScaledProducts.apply(to_summable(features), with_ones, divisor, weights)
     return result
 
 
 class _ScaledProducts(torch.autograd.Function):
     """``F^T F / divisor`` with ``F`` of shape ``(positions, channels)``, optionally with a last channel of ones.
 
-    The gradient is a single product, ``F (D + D^T)``; automatic differentiation would compute two.
+    The channel of ones is multiplied by the roots of weights, as the features are before. The gradient is a single
+    product, ``F (D + D^T)``; automatic differentiation would compute two.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, with_ones: bool, divisor: float) -> Tensor:
-        ctx.with_ones, ctx.divisor = with_ones, divisor
+    def forward(ctx: Any, features: Tensor, with_ones: bool, divisor: float, weights: PositionWeights | None) -> Tensor:
+        ctx.with_ones, ctx.divisor, ctx.weights = with_ones, divisor, weights
         ctx.save_for_backward(features)
-        products, sums = sum_products(features, with_ones)
+        products, sums = sum_products(features, with_ones, weights)
         if sums is not None:
-            positions = features.shape[2] * features.shape[3]
-            last_column = functional.pad(sums, (0, 0, 0, 1), value=positions)
+            last_column = functional.pad(sums, (0, 0, 0, 1), value=divisor)
             products = torch.cat([torch.cat([products, sums.mT], 1), last_column], 2)
         return products / divisor
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         features: Tensor = ctx.saved_tensors[0]
         matrices, channels = (gradients[0] + gradients[0].mT) / ctx.divisor, features.shape[1]
         offsets = matrices[:, :channels, channels:] if ctx.with_ones else None
-        return apply_channel_matrix(features, matrices[:, :channels, :channels], offsets), None, None
+        result = apply_channel_matrix(features, matrices[:, :channels, :channels], offsets, ctx.weights)
+        return result, None, None, None
 
 
-def sum_products(features: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | None]:
+def sum_products(
+    features: Tensor, with_sums: bool, weights: PositionWeights | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Sums the products of all pairs of channels over the positions of a feature map.
 
     ``F^T F`` with ``F`` of shape ``(positions, channels)``. The precision is described at the top of this file.
@@ -137,6 +147,7 @@ def sum_products(features: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | No
     Args:
         features: ``(batch, channels, height, width)``, in a precision that :func:`to_summable` returns.
         with_sums: whether to sum the channels themselves as well: the products with a channel of ones.
+        weights: weights whose roots multiply the features; the channel of ones is multiplied by them too.
 
     Returns:
         Sums of products, ``(batch, channels, channels)``, and sums of channels, ``(batch, channels, 1)``, or None;
@@ -147,32 +158,58 @@ def sum_products(features: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | No
     rows = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     if rows.dtype != torch.bfloat16 or rows.shape[1] <= EXACT_POSITIONS:
         rows = rows.float() if rows.dtype == torch.bfloat16 else rows
-        return _symmetric_product(rows), rows.sum(dim=1)[..., None] if with_sums else None
+        return _symmetric_product(rows), _sum_positions(rows, weights) if with_sums else None
     parts = _split_positions(rows)
     products = _add_partial_sums([_sum_rounded_products(part) for part in parts])
     if not with_sums:
         return products, None
-    sums = _add_partial_sums([part.sum(dim=2).sum(dim=1, dtype=torch.float32) for part in parts])
-    return products, sums[..., None]
+    return products, _sum_positions(rows, weights)
 
 
-def apply_channel_matrix(features: Tensor, matrices: Tensor, offsets: Tensor | None) -> Tensor:
+def _sum_positions(rows: Tensor, weights: PositionWeights | None) -> Tensor:
+    """Sums ``(batch, positions, channels)`` over positions, times the roots of weights: ``(batch, channels, 1)``."""
+    precision = torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype
+    ones = rows.shape[1] if weights is None else weights.ones
+    sums = rows.new_zeros(rows.shape[0], rows.shape[2], dtype=precision)
+    if ones:
+        whole = rows[:, :ones]
+        if rows.dtype == torch.bfloat16 and ones > EXACT_POSITIONS:
+            sums = _add_partial_sums([part.sum(dim=2).sum(dim=1, dtype=precision) for part in _split_positions(whole)])
+        else:
+            sums = whole.sum(dim=1, dtype=precision)
+    if weights is not None and ones < rows.shape[1]:
+        sums = sums + weights.roots(precision) @ rows[:, ones:].to(precision)
+    return sums[..., None]
+
+
+def apply_channel_matrix(
+    features: Tensor, matrices: Tensor, offsets: Tensor | None, weights: PositionWeights | None = None
+) -> Tensor:
     """Multiplies the channels at each position by a matrix and adds an offset: ``D x + d``.
 
     Args:
         features: ``(batch, channels, height, width)``.
         matrices: ``D``, symmetric, ``(batch, channels, channels)``.
         offsets: ``d``, ``(batch, channels, 1)``, or None for 0.
+        weights: weights whose roots multiply the offset at each position.
 
     Returns:
         ``(batch, channels, height, width)``, in the precision of the features.
     """
-    # A 1x1 convolution adds the offset while it multiplies; a separate addition would write the whole map again.
-    weights = matrices.to(features.dtype)[..., None, None]
-    biases = [None] * len(features) if offsets is None else offsets.to(features.dtype)[..., 0]
+    kernels = matrices.to(features.dtype)
+    shifts = None if offsets is None else offsets.to(features.dtype)
+    # A 1x1 convolution adds the shift while it multiplies; a separate addition would write the whole map again.
+    biases = [None] * len(features) if shifts is None else shifts[..., 0]
     images = [features] if len(features) == 1 else torch.split(features, 1)
-    results = [functional.conv2d(image, *own) for image, *own in zip(images, weights, biases, strict=True)]
-    return results[0] if len(results) == 1 else torch.cat(results)
+    results = [
+        functional.conv2d(image, *own) for image, *own in zip(images, kernels[..., None, None], biases, strict=True)
+    ]
+    result = results[0] if len(results) == 1 else torch.cat(results)
+    if weights is not None and shifts is not None:
+        # The shift is correct where the weight is 1.
+        rows = result.permute(0, 2, 3, 1).flatten(1, 2)
+        rows[:, weights.ones :] -= (1 - weights.roots(features.dtype))[:, None] * shifts.mT
+    return result
 
 
 def to_summable(features: Tensor) -> Tensor:

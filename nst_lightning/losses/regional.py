@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
-from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
+from nst_lightning.backbones.position_mask import LEAST_POSITIONS, Partition, PositionMask
 from nst_lightning.losses.base import FeatureLoss, Loss
 
 
@@ -52,6 +52,7 @@ class RegionalLoss(Loss):
         self.matched, self.matched_layer, self.uses_content = loss.matched, loss.matched_layer, loss.uses_content
         self.styles, self.tile_multiple = loss.styles, loss.tile_multiple
         self.parts: list[ImagePart] = []
+        self._partition: Partition | None = None
         # Copies of the loss by the blend of their target. They are no submodules: the state of this loss has theirs.
         self._copies: dict[tuple[float, ...], FeatureLoss] = {}
         self._layers_with_target: dict[tuple[float, ...], set[str]] = {}
@@ -89,6 +90,8 @@ class RegionalLoss(Loss):
         if not keep_targets:
             self._copies, self._layers_with_target = {}, {}
         self.parts, self.left_out = list(parts), {}
+        masks = [part.mask for part in self.parts if part.mask is not None]
+        self._partition = Partition(masks) if masks else None
         for number, part in enumerate(self.parts):
             if part.blend not in self._copies:
                 self._copies[part.blend] = copy.deepcopy(self.loss)
@@ -158,8 +161,8 @@ class RegionalLoss(Loss):
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
         distances: dict[str, Tensor] = {}
-        for number, part in enumerate(self.parts):
-            inside = features.within(part.mask)
+        insides = [features] * len(self.parts) if self._partition is None else features.split(self._partition)
+        for number, (part, inside) in enumerate(zip(self.parts, insides, strict=True)):
             left_out = self._find_small_layers(inside) | (set(features) - self._layers_with_target[part.blend])
             left_out &= set(self.layers)
             if left_out:

@@ -42,6 +42,7 @@ def gram_squared_error(
     channel_map: ChannelMap | None = None,
     weights: PositionWeights | None = None,
     weight: float = 1.0,
+    is_rooted: bool = False,
 ) -> Tensor:
     """Computes ``weight * mean((G - target)^2)`` in few operations.
 
@@ -55,20 +56,16 @@ def gram_squared_error(
         channel_map: the map to ``n`` channels; receives no gradient.
         weights: of the positions; equal by default.
         weight: a factor.
+        is_rooted: whether the features are already those of :func:`nst_lightning.functional.gram.weight_positions`.
 
     Returns:
         A scalar, float32 or float64.
     """
     positions = features.shape[2] * features.shape[3] if weights is None else weights.total
     divisor = positions if channel_map is not None else features.shape[1] * positions
-    features = weight_positions(features, weights)
-    if weights is not None and channel_map is not None and channel_map.offset is not None:
-        # The constant channel is weighted as well, so the offset becomes the weight of one more channel.
-        root = weights.values.sqrt().to(features.dtype).expand(len(features), -1, -1, -1)
-        features = torch.cat([features, root], 1)
-        channel_map = ChannelMap(torch.cat([channel_map.weight, channel_map.offset], 2))
+    features = features if is_rooted else weight_positions(features, weights)
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _GramSquaredError.apply(to_summable(features), target, channel_map, divisor, weight)
+        result: Tensor = _GramSquaredError.apply(to_summable(features), target, channel_map, divisor, weight, weights)
     return result
 
 
@@ -95,28 +92,35 @@ class _GramSquaredError(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, target: Tensor, channel_map: ChannelMap | None, divisor: float, weight: float
+        ctx: Any,
+        features: Tensor,
+        target: Tensor,
+        channel_map: ChannelMap | None,
+        divisor: float,
+        weight: float,
+        weights: PositionWeights | None,
     ) -> Tensor:
-        products, sums = sum_products(features, channel_map is not None and channel_map.offset is not None)
+        products, sums = sum_products(features, channel_map is not None and channel_map.offset is not None, weights)
         if channel_map is not None:
             channel_map = channel_map.to(products.dtype) if channel_map.weight.dtype != products.dtype else channel_map
             channel_map = channel_map.expand(len(products)) if len(channel_map.weight) != len(products) else channel_map
         residual = _residual(target.to(products.dtype), products, sums, channel_map, divisor)
         ctx.channel_map, ctx.factor = channel_map, -4 * weight / residual.numel() / divisor
+        ctx.weights = weights
         ctx.save_for_backward(features, residual)
         result: Tensor = torch.linalg.vector_norm(residual).square() * (weight / residual.numel())
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         features, residual = ctx.saved_tensors
         matrices, offsets = residual * (gradients[0] * ctx.factor), None
         if ctx.channel_map is not None:
             weight, offset = ctx.channel_map
             half = torch.bmm(weight.mT, matrices)
             matrices, offsets = torch.bmm(half, weight), None if offset is None else torch.bmm(half, offset)
-        return apply_channel_matrix(features, matrices, offsets), None, None, None, None
+        return apply_channel_matrix(features, matrices, offsets, ctx.weights), None, None, None, None, None
 
 
 def _residual(
