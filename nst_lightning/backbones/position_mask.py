@@ -1,5 +1,6 @@
 """The part of an image that counts, at the positions of its feature maps."""
 
+import copy
 from typing import Any
 
 import torch
@@ -40,7 +41,11 @@ class PositionMask:
         self.share = _sum(mask) / mask.numel()
         # A number, because evaluations that wait for the device cannot be recorded.
         self._largest = float(mask.max())
-        # By size of the feature map; the mask is the same in every step.
+        self._forget()
+
+    def _forget(self) -> None:
+        """Creates empty caches; the mask is the same in every step."""
+        # By size of the feature map.
         self._index: dict[Size, Tensor | None] = {}
         self._weights: dict[Size, PositionWeights | None] = {}
         self._cumulative: tuple[Tensor, Tensor] | None = None
@@ -49,7 +54,12 @@ class PositionMask:
 
     def to(self, device: torch.device) -> "PositionMask":
         """Returns this mask on a device."""
-        return self if self.mask.device == device else PositionMask(self.mask.to(device), self.is_eroded)
+        if self.mask.device == device:
+            return self
+        moved = copy.copy(self)
+        moved.mask = self.mask.to(device)
+        moved._forget()
+        return moved
 
     def times(self, other: "PositionMask") -> "PositionMask | None":
         """Returns the product with another mask of the image, the same object each time; None if it is 0 everywhere."""

@@ -1,11 +1,10 @@
 """A loss of the parts of an image, each with a target of its own."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
@@ -36,8 +35,8 @@ class RegionalLoss(Loss):
 
     A part's statistic is taken over its positions, each with its weight, and so is that of the reference picture
     (guided Gram matrices of Gatys et al. 2017). The weight of a part is its share of the image, so that each pixel is
-    pulled equally (Luan et al. 2017). Where a layer has fewer positions of a part than ``LEAST_POSITIONS``, the part has
-    no distance there.
+    pulled equally (Luan et al. 2017). Where a layer has fewer positions of a part than ``LEAST_POSITIONS``, the part
+    has no distance there.
 
     Args:
         loss: the loss; its weight, layers and options apply to all parts.
@@ -167,9 +166,10 @@ class RegionalLoss(Loss):
             for layer, distance in self._copies[part.blend](inside.without(left_out)).items():
                 weighted = part.share * distance
                 distances[layer] = distances[layer] + weighted if layer in distances else weighted
-        for layer in self.layers if self.layerwise else ():
-            if layer in features and layer not in distances:
-                distances[layer] = torch.zeros((), device=features.whole(layer).device)
+        for name in self.loss.distance_names:
+            layer = name if self.layerwise else self.layers[0]
+            if layer in features and name not in distances:
+                distances[name] = features.zero(layer)
         return distances
 
     def _find_small_layers(self, features: Features) -> set[str]:
@@ -182,6 +182,17 @@ class RegionalLoss(Loss):
             for layer in self.layers
             if layer in features and features.mask.count(features.size(layer)) < LEAST_POSITIONS
         }
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Moves the parts and their targets with the loss."""
+        for loss in self._copies.values():
+            loss._apply(fn, recurse)
+        masks = [None if part.mask is None else fn(part.mask.mask) for part in self.parts]
+        self.parts = [
+            part if mask is None or part.mask is None else replace(part, mask=part.mask.to(mask.device))
+            for part, mask in zip(self.parts, masks, strict=True)
+        ]
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     # Checkpoints
 
