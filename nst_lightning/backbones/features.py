@@ -189,6 +189,11 @@ class Features(Mapping[str, Tensor]):
         """Returns the whole map of a layer, ``(batch, channels, height, width)``, whatever the restriction."""
         return self._read(layer, self._values[layer])
 
+    def zero(self, layer: str) -> Tensor:
+        """Returns 0 with a gradient of 0 for a layer, in float32 or float64: the distance of something left out."""
+        nothing = self._values[layer][..., :0]
+        return nothing.sum() if nothing.dtype == torch.float64 else nothing.float().sum()
+
     def weights(self, layer: str) -> PositionWeights | None:
         """Returns the weights of the positions of a layer, in the order of ``features[layer]``; None if all are 1."""
         return self.weights_at(*self.size(layer))

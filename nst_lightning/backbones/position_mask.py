@@ -1,5 +1,6 @@
 """The part of an image that counts, at the positions of its feature maps."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,17 +44,28 @@ class PositionMask:
         self.mask = mask
         self.is_eroded = is_eroded
         self.share = _sum(mask) / mask.numel()
-        self._largest = max(1.0, float(mask.max()))
-        # By size of the feature map; the mask is the same in every step.
+        # A number, because evaluations that wait for the device cannot be recorded.
+        self._largest = float(mask.max())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Creates empty caches; the mask is the same in every step."""
+        # By size of the feature map.
         self._index: dict[Size, Tensor] = {}
         self._weights: dict[Size, PositionWeights | None] = {}
         self._cumulative: tuple[Tensor, Tensor] | None = None
         self._alone: Partition | None = None
-        self._products: list[tuple[PositionMask, PositionMask]] = []
+        self._products: list[tuple[PositionMask, PositionMask | None]] = []
+        self._placed: list[tuple[Tensor, Tensor]] = []
 
     def to(self, device: torch.device) -> "PositionMask":
         """Returns this mask on a device."""
-        return self if self.mask.device == device else PositionMask(self.mask.to(device), self.is_eroded)
+        if self.mask.device == device:
+            return self
+        moved = copy.copy(self)
+        moved.mask = self.mask.to(device)
+        moved._forget()
+        return moved
 
     def times(self, other: "PositionMask") -> "PositionMask | None":
         """Returns the product with another mask of the image, the same object each time; None if it is 0 everywhere."""
@@ -61,10 +73,9 @@ class PositionMask:
             if known is other:
                 return product
         values = self.mask * other.mask
-        if not bool(values.any()):
-            return None
-        self._products.append((other, PositionMask(values, self.is_eroded and other.is_eroded)))
-        return self._products[-1][1]
+        product = PositionMask(values, self.is_eroded and other.is_eroded) if bool(values.any()) else None
+        self._products.append((other, product))
+        return product
 
     def count(self, size: Size) -> float:
         """Returns the sum of the weights at the positions of a feature map, divided by the largest weight of a pixel.
@@ -129,14 +140,24 @@ class PositionMask:
 
         Args:
             positions: ``(count, 2)``, vertical and horizontal, in [0, 1).
+
+        Returns:
+            The same shape, the same object each time for the same positions.
         """
+        for known, placed in self._placed:
+            if known is positions:
+                return placed
+        self._placed.append((positions, self._place(positions)))
+        return self._placed[-1][1]
+
+    def _place(self, positions: Tensor) -> Tensor:
         if self._cumulative is None:
             values = self.mask[0, 0].double().cpu()
             self._cumulative = _distribution(values.sum(1, keepdim=True).mT), _distribution(values)
         rows, columns = self._cumulative
         vertical, horizontal = positions.double().cpu().unbind(1)
-        y = _invert(rows.expand(len(positions), -1), vertical)
-        x = _invert(columns[(y * len(columns)).long().clamp_max(len(columns) - 1)], horizontal)
+        row, y = _invert(rows.expand(len(positions), -1), vertical)
+        _, x = _invert(columns[row], horizontal)
         return torch.stack([y, x], dim=1).to(positions)
 
 
@@ -258,15 +279,19 @@ def _distribution(values: Tensor) -> Tensor:
     return sums / sums[:, -1:].clamp_min(torch.finfo(sums.dtype).tiny)
 
 
-def _invert(distributions: Tensor, levels: Tensor) -> Tensor:
+def _invert(distributions: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
     """Finds where in [0, 1] each distribution reaches a level, by linear interpolation.
 
     Args:
         distributions: ``(count, cells + 1)``.
         levels: ``(count,)`` in [0, 1).
+
+    Returns:
+        The cells, which are not empty, and the places in [0, 1], ``(count,)`` each.
     """
     cells = distributions.shape[1] - 1
     after = torch.searchsorted(distributions.contiguous(), levels[:, None].contiguous(), right=True).clamp(1, cells)
     low, high = (distributions.gather(1, index)[:, 0] for index in (after - 1, after))
     within = ((levels - low) / (high - low).clamp_min(torch.finfo(low.dtype).tiny)).clamp(0, 1)
-    return (after[:, 0] - 1 + within) / cells
+    before = after[:, 0] - 1
+    return before, (before + within) / cells

@@ -169,6 +169,11 @@ class FeatureLoss(Loss):
         # Factors that compensate for the width of a thin network; set by losses that depend on it.
         self._ratio_factors: dict[str, float] = {}
 
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """Names of the distances that :meth:`layer_distances` returns for all layers."""
+        return self.layers
+
     @abstractmethod
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes the statistic of a layer that is compared with the target."""

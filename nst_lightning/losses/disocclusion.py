@@ -55,7 +55,7 @@ class DisocclusionGramLoss(GramLoss):
         """See :meth:`Loss.layer_distances`."""
         mask = self._find_mask(features)
         if mask is None:
-            return {layer: self.target(layer).new_zeros(()) for layer in self.layers_in(features)}
+            return {layer: features.zero(layer) for layer in self.layers_in(features)}
         area = mask.share / (1.0 if features.mask is None else features.mask.share)
         distances = super().layer_distances(features.within(self._mask))
         return {layer: area * distance for layer, distance in distances.items()}

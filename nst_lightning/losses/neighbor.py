@@ -96,6 +96,11 @@ class NeighborLoss(FeatureLoss):
         """Compensates that the length of a vector depends on its number of channels."""
         self._ratio_factors = {layer: channel_ratio(layer) ** -0.5 for layer in self.layers if layer != IMAGE}
 
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """See :meth:`FeatureLoss.distance_names`."""
+        return tuple(self.groups)
+
     # Hypercolumns
 
     def statistic(self, features: Features, layer: str) -> Tensor:
@@ -166,8 +171,7 @@ class NeighborLoss(FeatureLoss):
 
     def begin_evaluation(self, step: int) -> None:
         """See :meth:`Loss.begin_evaluation`."""
-        # A run may resume from a checkpoint of other terms, styles or options, whose assignments are then not complete.
-        self._is_due = step % self.every == 0 or self._assignments.keys() != self.groups.keys()
+        self._is_due = step % self.every == 0
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
@@ -176,7 +180,9 @@ class NeighborLoss(FeatureLoss):
             if all(layer in features for layer in layers):
                 rows = [self.statistic(features, layer) for layer in layers]
                 with torch.autocast(rows[0].device.type, enabled=False):
-                    if self._is_due or len(self._assignments[name]) != len(rows[0]):
+                    # A run may resume from a checkpoint of other terms, styles or options, with other assignments.
+                    known = self._assignments.get(name)
+                    if self._is_due or known is None or len(known) != len(rows[0]):
                         self._assignments[name] = self._assign(name, [part.detach() for part in rows])
                         self._forget_nearest(layers)
                     weights = features.weights_at(*self._grid(features, layers[0]))
@@ -223,4 +229,4 @@ class NeighborLoss(FeatureLoss):
 
     def set_extra_state(self, state: Any) -> None:
         """Restores the assignments of a checkpoint."""
-        self._assignments = dict(state)
+        self._assignments = {name: state[name] for name in self.groups if name in state}

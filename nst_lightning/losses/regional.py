@@ -1,11 +1,10 @@
 """A loss of the parts of an image, each with a target of its own."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
@@ -90,8 +89,7 @@ class RegionalLoss(Loss):
         if not keep_targets:
             self._copies, self._layers_with_target = {}, {}
         self.parts, self.left_out = list(parts), {}
-        masks = [part.mask for part in self.parts if part.mask is not None]
-        self._partition = Partition(masks) if masks else None
+        self._partition = _create_partition(self.parts)
         for number, part in enumerate(self.parts):
             if part.blend not in self._copies:
                 self._copies[part.blend] = copy.deepcopy(self.loss)
@@ -170,9 +168,10 @@ class RegionalLoss(Loss):
             for layer, distance in self._copies[part.blend](inside.without(left_out)).items():
                 weighted = part.share * distance
                 distances[layer] = distances[layer] + weighted if layer in distances else weighted
-        for layer in self.layers if self.layerwise else ():
-            if layer in features and layer not in distances:
-                distances[layer] = torch.zeros((), device=features.whole(layer).device)
+        for name in self.loss.distance_names:
+            layer = name if self.layerwise else self.layers[0]
+            if layer in features and name not in distances:
+                distances[name] = features.zero(layer)
         return distances
 
     def _find_small_layers(self, features: Features) -> set[str]:
@@ -186,6 +185,18 @@ class RegionalLoss(Loss):
             if layer in features and features.mask.count(features.size(layer)) < LEAST_POSITIONS
         }
 
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Moves the parts and their targets with the loss."""
+        for loss in self._copies.values():
+            loss._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        masks = [None if part.mask is None else fn(part.mask.mask) for part in self.parts]
+        self.parts = [
+            part if mask is None or part.mask is None else replace(part, mask=part.mask.to(mask.device))
+            for part, mask in zip(self.parts, masks, strict=True)
+        ]
+        self._partition = _create_partition(self.parts)
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
     # Checkpoints
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -196,3 +207,9 @@ class RegionalLoss(Loss):
     def set_extra_state(self, state: Any) -> None:
         """Keeps the states of a checkpoint until the parts are set."""
         self._saved = dict(state)
+
+
+def _create_partition(parts: Sequence[ImagePart]) -> Partition | None:
+    """Creates the common selection of all parts; None for the whole image."""
+    masks = [part.mask for part in parts if part.mask is not None]
+    return Partition(masks) if masks else None

@@ -80,6 +80,11 @@ class RelaxedEMDLoss(FeatureLoss):
         # What the features of each layer are multiplied by.
         self._factors: dict[str, float] = {}
 
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """See :meth:`FeatureLoss.distance_names`."""
+        return ("+".join(self.layers),)
+
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Returns the vectors of a layer at the samples of the image, ``(batch, samples, channels)``."""
         return self._read(features, layer, self.get_buffer("positions"))
@@ -120,4 +125,4 @@ class RelaxedEMDLoss(FeatureLoss):
         image = self._join({layer: self.statistic(features, layer) for layer in self.layers})
         with torch.autocast(image.device.type, enabled=False):
             distance = relaxed_earth_movers_distance(image, self.get_buffer("hypercolumns"), self.cost)
-        return {"+".join(self.layers): self.weight * distance}
+        return {self.distance_names[0]: self.weight * distance}
