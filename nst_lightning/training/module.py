@@ -354,6 +354,7 @@ class StyleTransfer(pl.LightningModule):
         if position.step:
             self.stage_step, self.objectives = position.step, StageObjectives(read_objectives(checkpoint))
         self.set_image(torch.empty_like(checkpoint["state_dict"]["image"]))
+        self.objective.wrap_losses(data.pictures(data.stages[0]))
         select_extra_states(checkpoint["state_dict"], self.state_dict())
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any], data: TransferData) -> Position:

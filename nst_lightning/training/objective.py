@@ -20,6 +20,9 @@ from nst_lightning.losses.regional import ImagePart, RegionalLoss
 # The weighted distances of each term by layer, scalars.
 Terms = dict[str, dict[str, Tensor]]
 
+# Shares of a style below this are rounding errors.
+LEAST_SHARE = 1e-6
+
 # A loss that compares with the content or the styles.
 Comparison = FeatureLoss | RegionalLoss
 
@@ -122,7 +125,7 @@ class Objective(nn.Module):
         Returns:
             Whether the targets of the styles may stay as they are.
         """
-        self._wrap_losses(pictures)
+        self.wrap_losses(pictures)
         parts: dict[tuple[int, ...] | None, list[ImagePart]] = {}
         for loss in self._comparisons:
             if isinstance(loss, RegionalLoss):
@@ -135,8 +138,12 @@ class Objective(nn.Module):
                     keep_style = loss.set_parts(parts[loss.styles], keep_style) and keep_style
         return keep_style
 
-    def _wrap_losses(self, pictures: StagePictures) -> None:
-        """Replaces losses that have parts by a :class:`RegionalLoss`."""
+    def wrap_losses(self, pictures: StagePictures) -> None:
+        """Replaces losses that have parts by a :class:`RegionalLoss`, whose state a checkpoint then restores.
+
+        Args:
+            pictures: the pictures of any stage.
+        """
         has_parts = pictures.shares is not None or any(region is not None for region in pictures.style_regions)
         for name, loss in self.named_losses.items():
             if isinstance(loss, FeatureLoss) and (
@@ -225,13 +232,8 @@ class Objective(nn.Module):
                 for example in examples if loss.reference == reference else []:
                     self._check_size(reference, example.picture, loss.layers)
         for name, loss in self.named_losses.items():
-            numbers = loss.styles if isinstance(loss, FeatureLoss | RegionalLoss) else None
-            last = max(pictures.declared_numbers, default=-1)
-            if numbers is not None and max(numbers) > last:
-                raise InputError(
-                    f"Expected `styles` of the term {name!r} to be numbers of styles from 0 to {max(0, last)}, "
-                    f"but got {list(numbers)}."
-                )
+            if isinstance(loss, FeatureLoss | RegionalLoss) and loss.styles is not None:
+                _check_numbers(name, loss.styles, pictures)
 
     def check_image(self, image: Tensor) -> None:
         """Checks that an image is large enough.
@@ -262,28 +264,45 @@ def divide_image(pictures: StagePictures, styles: Sequence[int] | None = None) -
     Args:
         pictures: the pictures of a stage.
         styles: numbers in ``data.style`` of those styles that count; all by default. Their shares are scaled so that
-            the largest sum of their shares is 1.
+            somewhere they take the place of all styles.
+
+    Returns:
+        The parts; none if no style that counts goes anywhere.
     """
     numbers, weights = list(pictures.style_numbers), list(pictures.blend_weights)
     own = [sum(w for w, n in zip(weights, numbers, strict=True) if n == style) for style in range(max(numbers) + 1)]
     shares = torch.tensor(own, dtype=torch.float64).view(1, -1, 1, 1) if pictures.shares is None else pictures.shares
     if styles is not None:
         counts = [float(number in styles) for number in pictures.declared_numbers]
-        shares = shares * torch.tensor(counts).to(shares).view(-1, 1, 1)
-        if not bool(shares.any()):
-            raise InputError(
-                f"Expected one of `styles` {list(styles)} of a term to have a weight over 0 in `data.style`."
-            )
-        shares = shares / shares.sum(1).max()
+        chosen = shares * torch.tensor(counts).to(shares).view(-1, 1, 1)
+        # Relative to all styles, so that a strength below 1 stays.
+        largest = (chosen.sum(1) / shares.sum(1).clamp_min(LEAST_SHARE)).max()
+        shares = chosen / largest.clamp_min(LEAST_SHARE)
     parts = []
     for region in divide_regions(shares):
         # The variants of a style share its blend weight as they do without parts.
         counts = [numbers.count(number) for number in numbers]
         within = [w / own[n] if own[n] else 1 / c for w, n, c in zip(weights, numbers, counts, strict=True)]
         blend = tuple(region.blend[n] * share for n, share in zip(numbers, within, strict=True))
-        is_whole = pictures.shares is None or bool((region.weights == 1).all())
+        is_whole = pictures.shares is None or bool(((region.weights - 1).abs() < LEAST_SHARE).all())
         parts.append(ImagePart(None if is_whole else PositionMask(region.weights, is_eroded=True), blend))
     return parts
+
+
+def _check_numbers(name: str, numbers: Sequence[int], pictures: StagePictures) -> None:
+    """Checks the numbers of the styles that a term compares with."""
+    last = max(pictures.declared_numbers, default=-1)
+    if max(numbers) > last:
+        raise InputError(
+            f"Expected `styles` of the term {name!r} to be numbers of styles from 0 to {max(0, last)}, "
+            f"but got {list(numbers)}."
+        )
+    pairs = zip(pictures.style_numbers, pictures.blend_weights, strict=True)
+    if not any(weight > 0 and pictures.declared_numbers[number] in numbers for number, weight in pairs):
+        raise InputError(
+            f"Expected one of `styles` {list(numbers)} of the term {name!r} to have a weight over 0, but all have 0: "
+            "raise one of them in data.style."
+        )
 
 
 class _Example(NamedTuple):
