@@ -87,6 +87,18 @@ class Backbone(nn.Module, ABC):
         """
         return True
 
+    def step(self, layer: str) -> int:
+        """Returns the distance in px between two positions of a layer."""
+        return self.smallest_size([layer])
+
+    def receptive_radius(self, layers: Iterable[str]) -> int | None:
+        """Returns how far in px a position of the layers reads beyond the pixels that it stands for.
+
+        Returns:
+            The radius, or None if it is not known; images are then evaluated whole.
+        """
+        return None
+
     def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
         """Yields the features of :meth:`forward` in parts, each layer once, as soon as it is computed.
 

@@ -104,6 +104,13 @@ class BlockNetwork(Backbone, ABC):
         """See :meth:`Backbone.is_tile`: no pooling may drop a row or column."""
         return length % self.smallest_size(layers) == 0
 
+    def receptive_radius(self, layers: Iterable[str]) -> int:
+        """See :meth:`Backbone.receptive_radius`: 3x3 convolutions read one position of their input further."""
+        radius = 0
+        for block, numbers in enumerate(self.blocks({self.position(layer) for layer in layers})):
+            radius += len(numbers) * 2**block
+        return radius
+
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Computes features by a loop that ends at the deepest layer; see :meth:`Backbone.forward`.
 

@@ -176,6 +176,10 @@ class Features(Mapping[str, Tensor]):
             values[layer] = value.flatten(2)[..., selected][..., None]
         return Features(values, self._readouts)
 
+    def map_values(self, change: Callable[[str, Tensor], Tensor]) -> "Features":
+        """Returns features with other values: those that a function returns for each layer and its value."""
+        return self._with_values({layer: change(layer, value) for layer, value in self._values.items()})
+
     def select(self, number: int) -> "Features":
         """Returns the features of one picture of the batch."""
         return self._with_values({layer: value[number : number + 1] for layer, value in self._values.items()})
@@ -217,6 +221,15 @@ class Features(Mapping[str, Tensor]):
         value, weights = self._positions(layer, is_rooted=True), self.weights(layer)
         readout = self._readouts.get(layer)
         return moments(value, weights, True) if readout is None else readout.moments(value, weights)
+
+    def value_moments(self, layer: str) -> Tensor:
+        """Computes the moments of what the network computed for a layer, before its readout; see :meth:`moments`."""
+        return moments(self._positions(layer, is_rooted=True), self.weights(layer), is_rooted=True)
+
+    def count(self, layer: str) -> float:
+        """Returns the number of positions of a layer, each counted by its weight."""
+        weights, (height, width) = self.weights(layer), self.size(layer)
+        return height * width if weights is None else weights.total
 
     def gram_error(
         self, layer: str, target: Tensor, channel_map: ChannelMap | None = None, weight: float = 1.0

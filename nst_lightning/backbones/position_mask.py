@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from nst_lightning.backbones.image_tiles import Box
 from nst_lightning.functional.gram import PositionWeights
 
 # Height and width.
@@ -55,6 +56,8 @@ class PositionMask:
         self._weights: dict[Size, PositionWeights | None] = {}
         self._cumulative: tuple[Tensor, Tensor] | None = None
         self._alone: Partition | None = None
+        self._maps: dict[Size, Tensor] = {}
+        self._windows: dict[tuple[Size, Box], PositionMask | None] = {}
         self._products: list[tuple[PositionMask, PositionMask | None]] = []
         self._placed: list[tuple[Tensor, Tensor]] = []
 
@@ -109,12 +112,28 @@ class PositionMask:
         self._find_positions(size)
         return self._index[size]
 
+    def window(self, size: Size, box: Box) -> "PositionMask | None":
+        """Returns the mask of some positions of a feature map, the same object each time.
+
+        Args:
+            size: height and width of the feature map.
+            box: the positions.
+
+        Returns:
+            A mask with one pixel for each position, or None if it is 0 everywhere.
+        """
+        if (size, box) not in self._windows:
+            if size not in self._maps:
+                self._maps[size] = self._shrink(size)
+            top, bottom, left, right = box
+            part = self._maps[size][..., top:bottom, left:right]
+            self._windows[size, box] = PositionMask(part) if bool(part.any()) else None
+        return self._windows[size, box]
+
     def _find_positions(self, size: Size) -> None:
         if size in self._index:
             return
         shares = self._shrink(size).flatten()
-        # Resized masks are 0 and 1 up to rounding; what counts fully need not be multiplied by a weight.
-        shares = torch.where((shares - shares.round()).abs() < ROUNDING, shares.round(), shares)
         whole, partial = (shares == 1).nonzero()[:, 0], ((shares != 1) & (shares != 0)).nonzero()[:, 0]
         self._index[size] = torch.cat([whole, partial])
         if len(whole) == len(shares):
@@ -126,6 +145,8 @@ class PositionMask:
     def _shrink(self, size: Size) -> Tensor:
         """Returns the weights of all positions of a feature map, ``(1, 1, height, width)``."""
         shares = functional.adaptive_avg_pool2d(self.mask, size)
+        # Resized masks are 0 and 1 up to rounding; what counts fully need not be multiplied by a weight.
+        shares = torch.where((shares - shares.round()).abs() < ROUNDING, shares.round(), shares)
         if not self.is_eroded or self.mask.shape[-2] < DEEP_STEP * size[0]:
             return shares
         eroded = -functional.max_pool2d(-shares, 3, stride=1, padding=1)

@@ -16,6 +16,10 @@ from nst_lightning.functional.pixels import mean_squared_error
 # The picture that a loss compares the image with.
 Reference = Literal["content", "style"]
 
+# How a loss of a large image is computed from its tiles. `mean`: its statistics are means over positions, and so are
+# computed by averaging those of the tiles. `local`: the loss itself is a mean over positions.
+Tiling = Literal["mean", "local"]
+
 
 class Loss(nn.Module, ABC):
     """A term of the objective: a weighted sum of distances, one for each layer.
@@ -138,6 +142,8 @@ class FeatureLoss(Loss):
     # Share of the style's target that is restricted to what the content resembles, and the layer that is compared.
     matched: float = 0.0
     matched_layer: str = "conv4_2"
+    # How the loss is computed from tiles; None if it needs all positions at a time.
+    tiling: ClassVar[Tiling | None] = None
     # Whether the loss uses the features of the content in addition to its reference; see `set_content`.
     uses_content: bool = False
 
@@ -185,6 +191,17 @@ class FeatureLoss(Loss):
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """Computes the distance of a statistic from its target, a scalar: the mean squared error by default."""
         return mean_squared_error(statistic, self.target(layer))
+
+    def mean_statistic(self, features: Features, layer: str) -> Tensor:
+        """Computes what :meth:`mean_distance` needs of the image, for a loss whose :attr:`tiling` is `mean`.
+
+        It is a mean over positions, so that of an image is the mean of those of its tiles, weighted by their positions.
+        """
+        return self.statistic(features, layer)
+
+    def mean_distance(self, statistic: Tensor, layer: str) -> Tensor:
+        """Computes the weighted distance of a layer from :meth:`mean_statistic`."""
+        return self.weight_of(layer) * self.distance(statistic, layer)
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`; a target must have been set."""
@@ -248,6 +265,8 @@ class FeatureLoss(Loss):
         blended = {}
         for layer, values in statistics.items():
             known = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None]
+            if not known:
+                continue
             whole = sum(weight for _, weight in known) if len(known) < len(values) else 1.0
             parts, shares = [value for value, _ in known], [weight / whole for _, weight in known]
             blended[layer] = self.blend_statistics(parts, shares)

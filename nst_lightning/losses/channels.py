@@ -34,6 +34,7 @@ class MeanStdLoss(FeatureLoss):
     """
 
     reference = "style"
+    tiling = "mean"
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes means of products, for which a readout is not applied to every position."""

@@ -33,6 +33,7 @@ class ContentLoss(FeatureLoss):
     """
 
     reference = "content"
+    tiling = "local"
 
     def __init__(
         self,

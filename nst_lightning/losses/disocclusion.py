@@ -28,6 +28,8 @@ class DisocclusionGramLoss(GramLoss):
         styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
+    tiling = None
+
     def __init__(
         self,
         layers: Sequence[str],

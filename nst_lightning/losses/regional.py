@@ -143,6 +143,12 @@ class RegionalLoss(Loss):
         for loss in self._copies.values():
             loss.set_previous_frames(frames)
 
+    def units(self) -> list[tuple[FeatureLoss, ImagePart, set[str]]]:
+        """Lists the parts with their losses and the layers in which they have a target."""
+        return [
+            (self._copies[part.blend], part, self._layers_with_target.get(part.blend, set())) for part in self.parts
+        ]
+
     # Evaluation
 
     def begin_stage(self) -> None:

@@ -35,6 +35,7 @@ class WassersteinLoss(FeatureLoss):
     """
 
     reference = "style"
+    tiling = "mean"
 
     def __init__(
         self,

@@ -8,14 +8,15 @@ from torch import Tensor, nn
 
 from nst_lightning.backbones.base import Backbone, disable_autocast
 from nst_lightning.backbones.features import Features, Readout, as_features
-from nst_lightning.backbones.multi_scale import AT, MultiScale
-from nst_lightning.backbones.position_mask import PositionMask
+from nst_lightning.backbones.multi_scale import AT, MultiScale, group_by_scale, join_layer, shrink
+from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
 from nst_lightning.functional.neighbors import mark_matches
 from nst_lightning.functional.regions import divide_regions
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
 from nst_lightning.losses.regional import ImagePart, RegionalLoss
+from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
 
 # The weighted distances of each term by layer, scalars.
 Terms = dict[str, dict[str, Tensor]]
@@ -35,6 +36,10 @@ class Objective(nn.Module):
         losses: the losses by name.
         tileable: whether the image repeats beyond its edges; the pictures it is compared with do not.
 
+    Attributes:
+        tile: length in px of the tiles in which images are evaluated, or None to evaluate them whole.
+        content: the content of the current targets, if images are evaluated in tiles.
+
     Raises:
         InputError: a name cannot name a curve, or the network does not have a layer.
     """
@@ -42,6 +47,8 @@ class Objective(nn.Module):
     def __init__(self, backbone: Backbone, losses: Mapping[str, Loss], tileable: bool = False) -> None:
         super().__init__()
         self.tileable = tileable
+        self.tile: int | None = None
+        self.content: Tensor | None = None
         _check_names(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
         has_scales = any(AT in layer for layer in self.layers) and not isinstance(backbone, MultiScale)
@@ -110,6 +117,7 @@ class Objective(nn.Module):
         """
         self.check(pictures)
         keep_style = self._set_parts(pictures, keep_style)
+        self.content = None if self.tile is None else pictures.content
         for reference, examples in _references(pictures).items():
             # Matched targets change with the content.
             if examples and (reference == "content" or not keep_style or self._matched_losses):
@@ -158,17 +166,50 @@ class Objective(nn.Module):
         statistics: list[dict[str, list[Tensor | None]]] = [{} for _ in losses]
         for example in examples:
             marks = {} if content is None or reference == "content" else self._mark_matches(example, content)
-            for features, readers in self._read(example.picture, losses):
-                features = features.within(example.region)
-                for loss, by_layer in zip(losses, statistics, strict=True):
-                    if loss in readers:
-                        found = _target_statistics(loss, features, marks)
-                        for layer in loss.layers:
-                            if layer in features:
-                                by_layer.setdefault(layer, []).append(found.get(layer))
+            in_tiles = self.tile is not None and max(example.picture.shape[-2:]) > self.tile
+            measured = self._measure_tiles(example, losses) if in_tiles else self._measure(example, losses, marks)
+            for loss, found, by_layer in zip(losses, measured, statistics, strict=True):
+                for layer in loss.layers:
+                    by_layer.setdefault(layer, []).append(found.get(layer))
         weights = [example.weight for example in examples]
         for loss, by_layer in zip(losses, statistics, strict=True):
             loss.set_blended_target(by_layer, weights, self._readouts(layers_of_backbone(loss.layers)))
+
+    def _measure(
+        self, example: "_Example", losses: Sequence[Comparison], marks: Mapping[str, Tensor]
+    ) -> list[dict[str, Tensor]]:
+        """Computes what a picture contributes to the target of each loss, by layer."""
+        measured: list[dict[str, Tensor]] = [{} for _ in losses]
+        for features, readers in self._read(example.picture, losses):
+            inside = features.within(example.region)
+            for loss, found in zip(losses, measured, strict=True):
+                found |= _target_statistics(loss, inside, marks) if loss in readers else {}
+        return measured
+
+    def _measure_tiles(self, example: "_Example", losses: Sequence[Comparison]) -> list[dict[str, Tensor]]:
+        """Computes the same tile by tile; local losses set the targets of their layers themselves."""
+        picture, region = example.picture, example.region
+        plain = [loss.loss if isinstance(loss, RegionalLoss) else loss for loss in losses]
+        measured = [loss.target_statistics(Features({IMAGE: picture}).within(region)) for loss in plain]
+
+        def measure(part: TileFeatures) -> dict[tuple[int, str], tuple[Tensor, float]]:
+            inside = part.within(region)
+            return {
+                (number, layer): (statistic, inside.count(layer))
+                for number, loss in enumerate(plain)
+                if loss.tiling == "mean" and inside is not None
+                for layer, statistic in loss.target_statistics(inside).items()
+            }
+
+        layers = layers_of_backbone(layer for loss in plain if loss.tiling == "mean" for layer in loss.layers)
+        backbone = self.picture_backbone
+        network = backbone.network if isinstance(backbone, MultiScale) else backbone
+        for scale, names in group_by_scale(layers).items():
+            tiled = TiledNetwork(network, [join_layer(name, scale) for name in names], self.tile or 1)
+            for (number, layer), (statistic, count) in tiled.average(shrink(picture, scale), names, measure).items():
+                if count >= LEAST_POSITIONS:
+                    measured[number][layer] = statistic
+        return measured
 
     def _mark_matches(self, style: "_Example", content: Tensor) -> dict[str, Tensor]:
         """Marks the parts of a style that resemble a part of the content, by the layer that is compared."""

@@ -1,0 +1,101 @@
+"""Division of an image into tiles that a network evaluates one at a time, with the same features as the whole image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+# Rows and columns of a map: top, bottom, left, right; the ends do not belong to it.
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class ImageTile:
+    """A tile of an image.
+
+    Attributes:
+        core: the pixels that the tile stands for; the cores of all tiles together are the image.
+        crop: the pixels that the features of the core depend on; the core and a margin, as far as the image reaches.
+    """
+
+    core: Box
+    crop: Box
+
+    def cut(self, image: Tensor) -> Tensor:
+        """Returns the crop of an image, or of a map of its pixels, as a view."""
+        top, bottom, left, right = self.crop
+        return image[..., top:bottom, left:right]
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """The tiles of an image.
+
+    Tiles begin at multiples of the positions of the deepest layer, so that poolings see the same groups of pixels in a
+    tile as in the image. The margin covers the receptive field, so that the features of a core are those of the whole
+    image; a network pads only where the crop ends with the image.
+
+    Attributes:
+        height: height of the image in px.
+        width: width of the image in px.
+        size: length in px of a core, rounded down to a multiple of `step`.
+        step: distance in px between two positions of the deepest layer.
+        margin: radius in px of its receptive field.
+    """
+
+    height: int
+    width: int
+    size: int
+    step: int
+    margin: int
+
+    @cached_property
+    def tiles(self) -> list[ImageTile]:
+        """The tiles, row by row."""
+        rows, columns = (list(self._split(length)) for length in (self.height, self.width))
+        return [ImageTile((*row[0], *column[0]), (*row[1], *column[1])) for row in rows for column in columns]
+
+    def _split(self, length: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        """Yields starts and ends of cores and crops along an edge of the image."""
+        size = max(self.step, self.size // self.step * self.step)
+        margin = -(-self.margin // self.step) * self.step
+        starts = list(range(0, length, size))
+        # A remainder smaller than a position of the deepest layer has no position of its own.
+        if len(starts) > 1 and length - starts[-1] < self.step:
+            starts.pop()
+        for start, end in zip(starts, [*starts[1:], length], strict=True):
+            yield (start, end), (max(0, start - margin), min(length, end + margin))
+
+    def size_of(self, step: int) -> tuple[int, int]:
+        """Returns height and width of a layer of the whole image.
+
+        Args:
+            step: distance in px between two positions of the layer.
+        """
+        return self.height // step, self.width // step
+
+    def positions(self, tile: ImageTile, step: int) -> Box:
+        """Returns the positions of a layer in the image that belong to the core of a tile.
+
+        Args:
+            tile: the tile.
+            step: distance in px between two positions of the layer.
+        """
+        top, bottom, left, right = tile.core
+        # Poolings drop a remainder at the end of the image.
+        bottom = self.height // step if bottom == self.height else bottom // step
+        right = self.width // step if right == self.width else right // step
+        return top // step, bottom, left // step, right
+
+    def cut_core(self, value: Tensor, tile: ImageTile, step: int) -> Tensor:
+        """Returns what a layer of the crop has at the core of a tile, as a view.
+
+        Args:
+            value: the layer, computed of the crop, ``(batch, channels, any, any)``.
+            tile: the tile.
+            step: distance in px between two positions of the layer.
+        """
+        top, bottom, left, right = self.positions(tile, step)
+        row, column = tile.crop[0] // step, tile.crop[2] // step
+        return value[..., top - row : bottom - row, left - column : right - column]

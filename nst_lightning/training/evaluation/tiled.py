@@ -1,0 +1,225 @@
+"""Evaluation of an objective tile by tile, with the same result as for the whole image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.multi_scale import MultiScale, group_by_scale, join_layer, shrink
+from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
+from nst_lightning.losses.base import IMAGE, FeatureLoss
+from nst_lightning.losses.regional import RegionalLoss
+from nst_lightning.training.evaluation.streamed import sort_layers
+from nst_lightning.training.objective import Objective, Terms
+from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
+
+
+def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
+    """Computes ``objective(image)`` and its gradient, with the features of one tile in memory at a time.
+
+    Terms that compare means over positions, such as Gram matrices, are computed in two passes. The first averages their
+    statistics over the tiles. The gradient of the distance in the average is a small matrix; the second pass carries it
+    to the pixels of each tile. Terms that are means over positions themselves need the second pass only. The features
+    of the content are computed again for each tile.
+
+    Args:
+        objective: all of its terms on layers of the network have a :attr:`FeatureLoss.tiling`.
+        size: length of a tile in px.
+        image: ``(1, 3, height, width)`` in [0, 1].
+
+    Returns:
+        The terms; the gradient in the image is that of their sum.
+    """
+    terms = objective.compare(Features({IMAGE: image}))
+    backbone = objective.image_backbone
+    network = backbone.network if isinstance(backbone, MultiScale) else backbone
+    gradients = []
+    for scale, names in group_by_scale(objective.layers).items():
+        shrunk = shrink(image, scale)
+        if IMAGE in names:
+            layer = join_layer(IMAGE, scale)
+            for name, distances in objective.compare(Features({layer: shrunk})).items():
+                terms[name] |= distances
+        layers = [join_layer(name, scale) for name in names if name != IMAGE]
+        if layers:
+            content = None if objective.content is None else shrink(objective.content, scale)
+            evaluation = _ScaleEvaluation(TiledNetwork(network, layers, size), _list_units(objective, layers))
+            for (name, layer), distance in evaluation.evaluate(shrunk.detach(), content).items():
+                terms[name][layer] = terms[name].get(layer, 0.0) + distance
+            gradients.append(_CarryGradient.apply(shrunk, evaluation.gradient))
+    # One term has the gradient of the sum.
+    name = next(name for name, distances in terms.items() if distances)
+    layer = next(iter(terms[name]))
+    for zero in gradients:
+        terms[name][layer] = terms[name][layer] + zero
+    return sort_layers(objective, terms)
+
+
+class _CarryGradient(torch.autograd.Function):
+    """Is 0 and has a given gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, gradient: Tensor) -> Tensor:
+        ctx.gradient = gradient
+        return gradient.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.gradient.mul_(gradients[0]), None
+
+
+@dataclass
+class _Unit:
+    """A loss of the image or of a part of it.
+
+    Attributes:
+        name: name of the term.
+        loss: the loss with the target of the part.
+        layers: its layers at this scale.
+        mask: the part; None for the whole image.
+        share: factor on its distances.
+        counts: number of positions of the part by layer, as far as they are known.
+    """
+
+    name: str
+    loss: FeatureLoss
+    layers: set[str]
+    mask: PositionMask | None = None
+    share: float = 1.0
+    counts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        return self.loss.tiling == "local"
+
+
+def _list_units(objective: Objective, layers: Sequence[str]) -> list[_Unit]:
+    """Lists the losses of the network's layers, one for each part of the image."""
+    units = []
+    for name, loss in objective.named_losses.items():
+        own = set(loss.layers) & set(layers)
+        if isinstance(loss, RegionalLoss):
+            for part_loss, part, with_target in loss.units():
+                known = own if part_loss.tiling == "local" else own & with_target
+                units.append(_Unit(name, part_loss, known, part.mask, part.share))
+        elif isinstance(loss, FeatureLoss):
+            units.append(_Unit(name, loss, own))
+    return [unit for unit in units if unit.layers]
+
+
+class _ScaleEvaluation:
+    """The evaluation of one scale of the image.
+
+    Args:
+        network: the network of this scale.
+        units: the losses.
+
+    Attributes:
+        gradient: that of the sum of all distances in the image at this scale, after :meth:`evaluate`.
+    """
+
+    def __init__(self, network: TiledNetwork, units: Sequence[_Unit]) -> None:
+        self.network = network
+        self.units = units
+        self.gradient = torch.empty(0)
+        self._distances: dict[tuple[str, str], Tensor] = {}
+        # Gradients of the distances in the average statistics, divided by the number of positions.
+        self._slopes: dict[tuple[int, str], Tensor] = {}
+
+    def evaluate(self, image: Tensor, content: Tensor | None) -> dict[tuple[str, str], Tensor]:
+        """Computes the distances by term and layer, without gradient, and :attr:`gradient`.
+
+        Args:
+            image: the image at this scale.
+            content: the content at this scale, or None.
+        """
+        self._leave_out_small_parts(image)
+        self._compare_averages(image)
+        self.gradient = torch.zeros_like(image)
+        grid = self.network.grid(image)
+        for tile in grid.tiles:
+            if content is not None:
+                self._set_local_targets(tile.cut(content), grid, tile)
+            crop = tile.cut(image).clone().requires_grad_()
+            with torch.enable_grad():
+                parts = [self._compare_tile(part) for part in self.network.stream(crop, grid, tile)]
+                total = torch.stack([distance for part in parts for distance in part]).sum()
+            tile.cut(self.gradient).add_(torch.autograd.grad(total, crop)[0])
+        return self._distances
+
+    def _leave_out_small_parts(self, image: Tensor) -> None:
+        """Drops the layers in which a part has too few positions, and counts those of the others."""
+        grid = self.network.grid(image)
+        for unit in self.units:
+            for layer in list(unit.layers):
+                size = grid.size_of(self.network.step(layer))
+                weights = None if unit.mask is None else unit.mask.weights(size)
+                unit.counts[layer] = size[0] * size[1] if weights is None else weights.total
+                if unit.mask is not None and unit.mask.count(size) < LEAST_POSITIONS:
+                    unit.layers.discard(layer)
+
+    def _compare_averages(self, image: Tensor) -> None:
+        """Computes the distances of average statistics and their gradients in the statistics."""
+
+        def measure(part: TileFeatures) -> dict[tuple[int, str], tuple[Tensor, float]]:
+            found = {}
+            for number, unit in enumerate(self.units):
+                inside = None if unit.is_local else part.within(unit.mask)
+                for layer in unit.layers if inside is not None else ():
+                    if layer in inside:
+                        found[number, layer] = unit.loss.mean_statistic(inside, layer), inside.count(layer)
+            return found
+
+        layers = {layer for unit in self.units if not unit.is_local for layer in unit.layers}
+        for (number, layer), (statistic, count) in self.network.average(image, self._names(layers), measure).items():
+            unit = self.units[number]
+            with torch.enable_grad():
+                mean = statistic.requires_grad_()
+                distance = unit.share * unit.loss.mean_distance(mean, layer)
+            self._add(unit.name, layer, distance)
+            self._slopes[number, layer] = torch.autograd.grad(distance, mean)[0] / count
+
+    def _set_local_targets(self, crop: Tensor, grid: Any, tile: Any) -> None:
+        """Sets the targets of local terms for a tile."""
+        local = [unit for unit in self.units if unit.is_local]
+        layers = {layer for unit in local for layer in unit.layers}
+        if not layers:
+            return
+        with torch.no_grad():
+            for part in self.network.stream(crop, grid, tile, self._names(layers)):
+                for unit in local:
+                    inside = part.within(unit.mask)
+                    if inside is not None:
+                        unit.loss.set_target(unit.loss.target_statistics(inside))
+
+    def _compare_tile(self, part: TileFeatures) -> list[Tensor]:
+        """Computes what a tile contributes to the objective, up to a constant."""
+        results = []
+        for number, unit in enumerate(self.units):
+            inside = part.within(unit.mask)
+            for layer in unit.layers if inside is not None else ():
+                if inside is not None and layer in inside:
+                    count = inside.count(layer)
+                    if unit.is_local:
+                        share = unit.share * count / unit.counts[layer]
+                        distance = share * unit.loss.layer_distances(inside)[layer]
+                        self._add(unit.name, layer, distance)
+                        results.append(distance)
+                    else:
+                        statistic = unit.loss.mean_statistic(inside, layer)
+                        results.append((self._slopes[number, layer] * statistic).sum() * count)
+        return results
+
+    def _add(self, name: str, layer: str, distance: Tensor) -> None:
+        distance = distance.detach()
+        known = self._distances.get((name, layer))
+        self._distances[name, layer] = distance if known is None else known + distance
+
+    def _names(self, layers: set[str]) -> list[str]:
+        """Returns the names of layers without their scale, in the order of the network."""
+        rename = partial(join_layer, scale=self.network.scale)
+        return [name for name in self.network.names if rename(name) in layers]

@@ -1,0 +1,114 @@
+"""Features of an image, tile by tile."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from nst_lightning.backbones.base import Backbone
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
+from nst_lightning.backbones.multi_scale import join_layer, split_layer
+from nst_lightning.backbones.position_mask import PositionMask
+
+
+@dataclass(frozen=True)
+class TileFeatures:
+    """Features of the core of a tile at one layer, or at several of the same size.
+
+    Attributes:
+        features: the features, by the names that losses use.
+        grid: the tiles of the image.
+        tile: the tile.
+        step: distance in px between two positions.
+    """
+
+    features: Features
+    grid: TileGrid
+    tile: ImageTile
+    step: int
+
+    def within(self, mask: PositionMask | None) -> Features | None:
+        """Returns the features of a part of the image, or None if the tile has nothing of it."""
+        if mask is None:
+            return self.features
+        window = mask.window(self.grid.size_of(self.step), self.grid.positions(self.tile, self.step))
+        return None if window is None else self.features.within(window)
+
+
+class TiledNetwork:
+    """A network that evaluates one scale of an image tile by tile.
+
+    Args:
+        network: the network of this scale.
+        layers: layers at one scale, such as ``conv_3@0.5``.
+        size: length of a tile in px.
+    """
+
+    def __init__(self, network: Backbone, layers: Sequence[str], size: int) -> None:
+        self.network = network
+        self.names = [split_layer(layer)[0] for layer in layers]
+        self.scale = split_layer(layers[0])[1]
+        self.size = size
+
+    def step(self, layer: str) -> int:
+        """Returns the distance in px between two positions of a layer, by its name with scale."""
+        return self.network.step(split_layer(layer)[0])
+
+    def grid(self, image: Tensor) -> TileGrid:
+        """Returns the tiles of an image at this scale, ``(1, 3, height, width)``."""
+        height, width = image.shape[-2:]
+        margin = self.network.receptive_radius(self.names)
+        assert margin is not None, "the network has been checked"
+        return TileGrid(height, width, self.size, self.network.smallest_size(self.names), margin)
+
+    def stream(
+        self, crop: Tensor, grid: TileGrid, tile: ImageTile, layers: Sequence[str] | None = None
+    ) -> Iterator[TileFeatures]:
+        """Yields the features of the core of a tile, layer by layer.
+
+        Args:
+            crop: crop of the tile.
+            grid: the tiles of the image.
+            tile: the tile.
+            layers: names without scale; all layers by default.
+        """
+        rename = partial(join_layer, scale=self.scale)
+        for features in self.network.stream(crop, self.names if layers is None else layers):
+            step = self.network.step(next(iter(features)))
+            core = features.map_values(lambda _, value, step=step: grid.cut_core(value, tile, step))  # type: ignore[misc]
+            yield TileFeatures(core.renamed(rename), grid, tile, step)
+
+    @torch.no_grad()
+    def average(
+        self, image: Tensor, layers: Sequence[str], measure: "Measure"
+    ) -> dict[tuple[int, str], tuple[Tensor, float]]:
+        """Averages statistics over the tiles of an image, weighted by their positions.
+
+        Args:
+            image: the image at this scale.
+            layers: names without scale.
+            measure: returns the statistics of a tile and the number of their positions, by any key.
+
+        Returns:
+            The averages, in the precision of the statistics, and the numbers of positions of the image.
+        """
+        grid = self.grid(image)
+        sums: dict[tuple[int, str], Tensor] = {}
+        counts: dict[tuple[int, str], float] = {}
+        dtypes: dict[tuple[int, str], torch.dtype] = {}
+        for tile in grid.tiles:
+            for part in self.stream(tile.cut(image), grid, tile, layers):
+                for key, (statistic, count) in measure(part).items():
+                    # Sums of many tiles need the precision; Apple GPUs have no float64.
+                    exact = statistic if statistic.device.type == "mps" else statistic.double()
+                    sums[key] = sums[key] + count * exact if key in sums else count * exact
+                    counts[key] = counts.get(key, 0.0) + count
+                    dtypes[key] = statistic.dtype
+        return {key: ((value / counts[key]).to(dtypes[key]), counts[key]) for key, value in sums.items()}
+
+
+# Statistics of the core of a tile and the numbers of their positions.
+Measure = Callable[[TileFeatures], Mapping[tuple[int, str], tuple[Tensor, float]]]
