@@ -249,6 +249,17 @@ def test_region_of_a_style_equals_its_crop() -> None:
     )
 
 
+def test_each_style_has_its_own_region() -> None:
+    regions = [torch.zeros(1, 1, *style.shape[-2:], dtype=torch.float64) for style in STYLES]
+    regions[0][..., 10:30], regions[1][..., :12] = 1, 1
+    shares = torch.cat([LEFT, RIGHT], 1)
+    loss, other = MeanStdLoss(["image"]), MeanStdLoss(["image"])
+    assert_same(
+        create_objective(loss, create_pictures(shares, style_regions=regions)),
+        create_objective(other, create_pictures(shares, styles=[STYLES[0][..., 10:30], STYLES[1][..., :12]])),
+    )
+
+
 # Where the content is held and the style is weak
 
 
