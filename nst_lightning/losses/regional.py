@@ -186,7 +186,7 @@ class RegionalLoss(Loss):
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """Moves the parts and their targets with the loss."""
         for loss in self._copies.values():
-            loss._apply(fn, recurse)
+            loss._apply(fn, recurse)  # type: ignore[no-untyped-call]
         masks = [None if part.mask is None else fn(part.mask.mask) for part in self.parts]
         self.parts = [
             part if mask is None or part.mask is None else replace(part, mask=part.mask.to(mask.device))
