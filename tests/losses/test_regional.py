@@ -529,6 +529,32 @@ def test_states_of_parts_are_restored(name: str) -> None:
     assert not torch.equal(total(fresh(features)), expected)
 
 
+def test_new_stage_forgets_neighbors_and_saved_states() -> None:
+    parts = [ImagePart(mask_columns(0, 4), (1.0,))]
+    loss, other = create("neighbor", parts), RegionalLoss(NEIGHBORS["neighbor"]())
+    evaluate(loss, draw_features(1))
+    other.load_state_dict(loss.state_dict())
+    for current in (loss, other):
+        current.begin_stage()
+        if current is other:
+            current.set_parts(parts)
+            set_targets(current, draw_features(9, 8, 10))
+        current.begin_evaluation(1)
+        fresh = evaluate(create("neighbor", parts), draw_features(2))[0]
+        assert torch.equal(total(current(Features(draw_features(2)))), fresh)
+
+
+def test_neighbors_lie_mainly_inside_the_region_of_a_style() -> None:
+    region = torch.zeros(1, 1, *SIZE, dtype=torch.float64)
+    region[..., :4], region[..., 4:6], region[..., 6:8] = 1, 0.5, 0.49
+    style, loss = draw_features(7), NEIGHBORS["neighbor per layer"]()
+    found = loss.target_statistics(Features(style).within(PositionMask(region)))["conv_1"]
+    assert torch.equal(found, torch.stack(list_rows(style["conv_1"][..., :6])))
+    # All of a region that is weak everywhere counts.
+    weak = loss.target_statistics(Features(style).within(PositionMask(0.1 * region)))["conv_1"]
+    assert torch.equal(weak, torch.stack(list_rows(style["conv_1"][..., :4])))
+
+
 def test_state_of_another_kind_of_loss_is_ignored() -> None:
     plain, features = ALL["neighbor"](), Features(draw_features(1))
     set_targets(plain, draw_features(7))
