@@ -16,6 +16,7 @@ from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import configure_memory
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.resume import read_tile
 from nst_lightning.training.run_folder import run_folder
 
 
@@ -50,6 +51,7 @@ class Run:
     precision_is_chosen: bool
     threads_message: str | None
     is_finished: bool = field(init=False, default=False)
+    tile_message: str | None = field(init=False, default=None, repr=False)
     _resumed_step: int | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,10 @@ class Run:
         self.data.require_previous_frames(self.module.objective.offsets)
         self.module.round_shapes(self.data)
         # Before pictures of the full size exist: a size that is far too large is refused at once.
-        configure_memory(self.module, self.data, self.config.trainer.precision, device, self.owns_process)
+        tile = None if self.checkpoint is None else read_tile(self.checkpoint)
+        self.tile_message = configure_memory(
+            self.module, self.data, self.config.trainer.precision, device, self.owns_process, tile
+        )
         self.module.check_data(self.data)
         if self.checkpoint is not None:
             position = self.module.check_checkpoint(self.checkpoint, self.data)
@@ -94,8 +99,9 @@ class Run:
 
     def _print_choices(self) -> None:
         """Prints what was chosen for this machine, if it may be unexpected."""
-        if self.threads_message is not None:
-            print(self.threads_message)
+        for message in (self.threads_message, self.tile_message):
+            if message is not None:
+                print(message)
         options = self.config.trainer
         if self.precision_is_chosen and options.precision == "bf16-mixed":
             print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")

@@ -6,6 +6,9 @@ from typing import Literal
 
 from nst_lightning.errors import InputError
 
+# Shortest tile in px; smaller ones consist mostly of margin.
+SMALLEST_TILE = 64
+
 # Ratio of two consecutive sizes of a ladder.
 RATIOS = {"sqrt2": 2**0.5, "octaves": 2.0}
 
@@ -73,6 +76,8 @@ class Plan:
             0.01; by default each stage makes all of its steps. With ``f_k`` the objective at evaluation ``k`` of the
             stage, from 0, a stage ends after evaluation ``k`` = 10, 20, 30, ... if
             ``f_(k-10) - f_k < tolerance |f_(k-10)|``. Each frame of a film has its own stages.
+        tile: length in px of the tiles in which larger images are evaluated, with the same result and less memory;
+            ``auto`` for no tiles as long as the memory suffices, else the largest ones that fit; null for no tiles.
     """
 
     size: int = 512
@@ -83,12 +88,17 @@ class Plan:
     following_steps: int | None = None
     iterations_per_step: int = 1
     tolerance: float | None = None
+    tile: int | Literal["auto"] | None = "auto"
 
     def __post_init__(self) -> None:
         for name in ("size", "steps", "smallest", "first_steps", "following_steps", "iterations_per_step"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
+        if isinstance(self.tile, str) and self.tile != "auto":
+            raise InputError(f"Expected `plan.tile` to be auto, null or a length in px, but got {self.tile!r}.")
+        if isinstance(self.tile, int) and self.tile < SMALLEST_TILE:
+            raise InputError(f"Expected `plan.tile` to be {SMALLEST_TILE} px or more, but got {self.tile}.")
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
             raise InputError(
                 f"Expected `plan.tolerance` to be from 0 to below 1, or null, but got {self.tolerance}: 0.01 ends a "

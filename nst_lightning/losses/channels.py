@@ -1,6 +1,7 @@
 """Style losses that compare the distribution of each channel by itself."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.pixels import mean_squared_error
 from nst_lightning.functional.quantiles import quantiles, weighted_quantile_error, weighted_quantiles
 from nst_lightning.functional.wasserstein import ChannelNormal, channel_wasserstein_2, flatten_positions
-from nst_lightning.losses.base import FeatureLoss
+from nst_lightning.losses.base import FeatureLoss, Tiling
 
 # The members of a ChannelNormal, each a buffer of every layer.
 CHANNEL_NORMAL_PARTS = ("mean", "noise", "deviation")
@@ -34,7 +35,7 @@ class MeanStdLoss(FeatureLoss):
     """
 
     reference = "style"
-    tiling = "mean"
+    tiling: ClassVar[Tiling | None] = "mean"
 
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes means of products, for which a readout is not applied to every position."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from nst_lightning.functional.gram import PositionWeights, weight_positions
 from nst_lightning.functional.pixels import average_pool, laplacian
 from nst_lightning.functional.sampling import draw_positions
 from nst_lightning.functional.similarity import scale_to_unit_length, self_similarity
-from nst_lightning.losses.base import IMAGE, FeatureLoss, check_weight
+from nst_lightning.losses.base import IMAGE, FeatureLoss, Tiling, check_weight
 
 
 class ContentLoss(FeatureLoss):
@@ -33,7 +34,7 @@ class ContentLoss(FeatureLoss):
     """
 
     reference = "content"
-    tiling = "local"
+    tiling: ClassVar[Tiling | None] = "local"
 
     def __init__(
         self,

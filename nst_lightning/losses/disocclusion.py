@@ -1,12 +1,14 @@
 """The style of areas that have just become visible in a film."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.errors import InputError
+from nst_lightning.losses.base import Tiling
 from nst_lightning.losses.gram import GramLoss
 
 
@@ -28,7 +30,7 @@ class DisocclusionGramLoss(GramLoss):
         styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
 
-    tiling = None
+    tiling: ClassVar[Tiling | None] = None
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.backbones.ops.gram_error import ChannelMap
 from nst_lightning.errors import InputError
 from nst_lightning.functional.gram import matrix_power
-from nst_lightning.losses.base import IMAGE, FeatureLoss, check_share
+from nst_lightning.losses.base import IMAGE, FeatureLoss, Tiling, check_share
 
 # Eigenvalues are raised to this share of the largest one before whitening.
 LEAST_EIGENVALUE = 1e-3
@@ -41,7 +42,7 @@ class GramLoss(FeatureLoss):
     """
 
     reference = "style"
-    tiling = "mean"
+    tiling: ClassVar[Tiling | None] = "mean"
 
     def __init__(
         self,

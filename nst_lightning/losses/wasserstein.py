@@ -1,6 +1,7 @@
 """Style losses that measure Wasserstein distances between distributions of features."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.wasserstein import Normal, draw_directions, project, wasserstein_2
-from nst_lightning.losses.base import FeatureLoss, check_share
+from nst_lightning.losses.base import FeatureLoss, Tiling, check_share
 from nst_lightning.losses.channels import HistogramLoss
 
 # The members of a Normal, each a buffer of every layer.
@@ -35,7 +36,7 @@ class WassersteinLoss(FeatureLoss):
     """
 
     reference = "style"
-    tiling = "mean"
+    tiling: ClassVar[Tiling | None] = "mean"
 
     def __init__(
         self,

@@ -1,6 +1,8 @@
 """Estimates the memory that a run needs before it starts."""
 
+import math
 from collections import Counter
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from nst_lightning.losses.base import total
 from nst_lightning.system.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.system.precision import DTYPES, Precision, is_emulated
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.tile_choice import TILE_SIZES, find_whole_term
 
 CPU = torch.device("cpu")
 
@@ -28,14 +31,22 @@ TEMPORARY_MAPS = 2
 # Bytes that do not depend on the picture: weights in another precision, buffers of libraries.
 CONSTANT_BYTES = 256 * 2**20
 
+# Further tensors of the image's size if it is evaluated in tiles: the content, and the gradient of the tiles.
+TILED_COPIES = 2
+
 # Tensors of the image's size in addition to the optimizer's state: gradient, direction, input of the network.
 IMAGE_COPIES = 4
 
 
 def configure_memory(
-    module: StyleTransfer, data: TransferData, precision: Precision, device: torch.device, owns_process: bool = True
-) -> None:
-    """Checks that a run fits and configures whether the process keeps freed memory.
+    module: StyleTransfer,
+    data: TransferData,
+    precision: Precision,
+    device: torch.device,
+    owns_process: bool = True,
+    stored_tile: int | None = None,
+) -> str | None:
+    """Checks that a run fits, chooses its tiles, and configures whether the process keeps freed memory.
 
     Args:
         module: the module, on the CPU; its targets change.
@@ -43,18 +54,59 @@ def configure_memory(
         precision: precision of the network.
         device: device to paint on.
         owns_process: whether memory allocation may be configured for the whole process.
+        stored_tile: tiles of the checkpoint that the run resumes from.
+
+    Returns:
+        A sentence for the user if tiles were chosen, or None.
 
     Raises:
         TooLargeError: the run needs more memory than is free.
     """
-    needed, free = estimate_bytes(module, data, precision, device=device), free_bytes(device)
+    free = free_bytes(device)
+    estimate = MemoryEstimate(module, data, precision, device)
+    needed, message = choose_tile(estimate, module, data, free, stored_tile)
     check_memory(needed, free, precision)
     if not owns_process:
-        return
+        return message
     if is_plenty(needed, free) and not module.objective.backbone.saves_memory:
         keep_freed_memory()
     else:
         return_freed_memory()
+    return message
+
+
+def choose_tile(
+    estimate: "MemoryEstimate", module: StyleTransfer, data: TransferData, free: int | None, stored_tile: int | None
+) -> tuple[int, str | None]:
+    """Chooses the tiles of a run whose plan says ``auto``: none if the image fits, else the largest ones that fit.
+
+    Args:
+        estimate: the memory of the run.
+        module: its module, whose tiles are set.
+        data: its data.
+        free: free bytes, or None if unknown.
+        stored_tile: tiles of the checkpoint that the run resumes from.
+
+    Returns:
+        The bytes that the run needs, and a sentence for the user, or None.
+    """
+    if data.plan.tile != "auto" or stored_tile is not None:
+        module.chosen_tile = stored_tile
+        return estimate.bytes(module.tile_of(data)), None
+    module.chosen_tile = None
+    whole = estimate.bytes(None)
+    if free is None or whole <= free or find_whole_term(module.objective) is not None or module.cuda_graphs:
+        return whole, None
+    longest = max(max(data.shape(stage)) for stage in data.stages)
+    for tile in (size for size in TILE_SIZES if size < longest):
+        if estimate.bytes(tile) <= free:
+            module.chosen_tile = tile
+            message = (
+                f"The picture needs about {whole / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: painting in tiles of "
+                f"{tile} px."
+            )
+            return estimate.bytes(tile), message
+    return whole, None
 
 
 def check_memory(needed: int, free: int | None, precision: Precision = "32-true") -> None:
@@ -91,18 +143,55 @@ def estimate_bytes(
         items: number of such runs that are painted as one batch.
         device: device to paint on.
     """
-    largest = max(data.stages, key=lambda stage: stage.size)
-    probes = [Stage(largest.frame, min(largest.size // (8 // n), LARGEST_PROBE * n), 1) for n in (1, 2)]
-    if items * largest.size**2 < SMALLEST_ESTIMATED_SIZE**2 or _is_too_narrow(module, data, probes[0]):
-        return 0
-    # A line through two points: bytes that do not depend on the size cancel out.
-    pixels = [height * width for height, width in (data.shape(stage) for stage in (*probes, largest))]
-    kept = [_measure_kept_bytes(module, data, stage, precision) for stage in probes]
-    graph = (kept[1] - kept[0]) / (pixels[1] - pixels[0]) * pixels[2]
-    image = torch.empty(1, 3, *data.shape(largest), device="meta", requires_grad=True)
-    weights = module.objective.backbone.derived_bytes(DTYPES[precision], device)
-    state = optimizer_bytes(module.optimizer([image]), image, largest.steps)
-    return items * (int(graph) + state) + weights + CONSTANT_BYTES
+    return MemoryEstimate(module, data, precision, device).bytes(None, items)
+
+
+class MemoryEstimate:
+    """The bytes of the largest stage of a run, with and without tiles; see :func:`estimate_bytes`.
+
+    Args:
+        module: the module, on the CPU; its targets change.
+        data: the data module, after its setup.
+        precision: precision of the network.
+        device: device to paint on.
+    """
+
+    def __init__(self, module: StyleTransfer, data: TransferData, precision: Precision, device: torch.device) -> None:
+        self.module, self.data, self.precision, self.device = module, data, precision, device
+        self.largest = max(data.stages, key=lambda stage: stage.size)
+        self.shape = data.shape(self.largest)
+        self.probes = [
+            Stage(self.largest.frame, min(self.largest.size // (8 // n), LARGEST_PROBE * n), 1) for n in (1, 2)
+        ]
+
+    @cached_property
+    def bytes_per_pixel(self) -> float:
+        """Bytes that an evaluation keeps for its gradient, for each pixel."""
+        # A line through two points: bytes that do not depend on the size cancel out.
+        first, second = (math.prod(self.data.shape(stage)) for stage in self.probes)
+        kept = [_measure_kept_bytes(self.module, self.data, stage, self.precision) for stage in self.probes]
+        return (kept[1] - kept[0]) / (second - first)
+
+    def bytes(self, tile: int | None, items: int = 1) -> int:
+        """Returns the bytes beyond those in use, or 0 for a picture that is small or too narrow to estimate.
+
+        Args:
+            tile: length of a tile in px, or None for the whole image.
+            items: number of such runs that are painted as one batch.
+        """
+        module, largest = self.module, self.largest
+        small = items * largest.size**2 < SMALLEST_ESTIMATED_SIZE**2
+        if small or _is_too_narrow(module, self.data, self.probes[0]):
+            return 0
+        image = torch.empty(1, 3, *self.shape, device="meta", requires_grad=True)
+        weights = module.objective.backbone.derived_bytes(DTYPES[self.precision], self.device)
+        state = optimizer_bytes(module.optimizer([image]), image, largest.steps)
+        if tile is None:
+            return items * (int(self.bytes_per_pixel * math.prod(self.shape)) + state) + weights + CONSTANT_BYTES
+        margin = 2 * (module.objective.margin or 0)
+        pixels = math.prod(min(length, tile + margin) for length in self.shape)
+        copies = TILED_COPIES * image.numel() * image.element_size()
+        return int(self.bytes_per_pixel * pixels) + state + copies + weights + CONSTANT_BYTES
 
 
 def _is_too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:

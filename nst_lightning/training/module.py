@@ -26,6 +26,7 @@ from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
 from nst_lightning.training.resume import read_objectives, read_position, select_extra_states, write_position
 from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
+from nst_lightning.training.tile_choice import check_tiling
 from nst_lightning.training.tiles import round_shapes
 
 
@@ -87,6 +88,8 @@ class StyleTransfer(pl.LightningModule):
                 "leave model.cuda_graphs at false."
             )
         self.tileable = tileable
+        # The tiles of a run whose plan says `auto`.
+        self.chosen_tile: int | None = None
         self.set_objective(Objective(backbone, losses, tileable))
         self._apply_strength()
         self.terms: dict[str, Tensor] = {}
@@ -200,6 +203,12 @@ class StyleTransfer(pl.LightningModule):
         height, width = data.shape(first)
         self.objective.check_image(torch.empty(1, 3, height, width, device="meta"))
         check_initialization(self.initialization)
+        if self.tile_of(data) is not None:
+            check_tiling(self.objective)
+            if self.cuda_graphs:
+                raise InputError(
+                    "Expected no tiles with `cuda_graphs`, but got `plan.tile`: set model.cuda_graphs to false."
+                )
 
     def round_shapes(self, data: TransferData) -> None:
         """Gives all stages sizes that tile, if the result shall tile.
@@ -252,6 +261,8 @@ class StyleTransfer(pl.LightningModule):
         if not is_resumed:
             for loss in self.objective.named_losses.values():
                 loss.begin_stage()
+        tile = self.tile_of(data)
+        self.objective.tile = tile if tile is not None and max(shape) > tile else None
         # Targets are computed in the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.set_stage_targets(data, stage, pictures)
@@ -261,6 +272,10 @@ class StyleTransfer(pl.LightningModule):
         self._stage = stage
         if not is_resumed:
             self._start_counting()
+
+    def tile_of(self, data: TransferData) -> int | None:
+        """Returns the length in px of the tiles of a run, or None to evaluate images whole."""
+        return self.chosen_tile if data.plan.tile == "auto" else data.plan.tile
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Ends a stage that has converged: Lightning skips the rest of the epoch for a -1."""
@@ -341,7 +356,9 @@ class StyleTransfer(pl.LightningModule):
         """Adds the position of the run and its number of threads."""
         position = Position(stage_number(self.trainer.fit_loop), self.stage_step)
         threads = torch.get_num_threads() if self.device.type == "cpu" else None
-        write_position(checkpoint, position, self._optimizer_name(), self.objectives.values(), threads)
+        write_position(
+            checkpoint, position, self._optimizer_name(), self.objectives.values(), threads, self.tile_of(self._data())
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Creates an image of the checkpoint's shape and sets Lightning's loops to the checkpoint's position."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nst_lightning.backbones.base import Backbone, disable_autocast
 from nst_lightning.backbones.features import Features, Readout, as_features
-from nst_lightning.backbones.multi_scale import AT, MultiScale, group_by_scale, join_layer, shrink
+from nst_lightning.backbones.multi_scale import AT, MultiScale, group_by_scale, join_layer, shrink, split_layer
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
@@ -88,6 +88,12 @@ class Objective(nn.Module):
         """Whether an image of this height or width in px repeats in every layer and every term."""
         multiples = [loss.tile_multiple for loss in self.named_losses.values()]
         return self.backbone.is_tile(length, self.layers) and all(length % multiple == 0 for multiple in multiples)
+
+    @property
+    def margin(self) -> int | None:
+        """Radius in px of the receptive field of the deepest layer, or None if it is not known."""
+        network = self.backbone.network if isinstance(self.backbone, MultiScale) else self.backbone
+        return network.receptive_radius([split_layer(layer)[0] for layer in self.layers if IMAGE not in layer])
 
     @property
     def named_losses(self) -> dict[str, Loss]:

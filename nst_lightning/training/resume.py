@@ -45,6 +45,7 @@ def write_position(
     optimizer: str,
     objectives: Sequence[float] = (),
     threads: int | None = None,
+    tile: int | None = None,
 ) -> None:
     """Adds to a checkpoint the position of the run and what its bits depend on.
 
@@ -54,9 +55,10 @@ def write_position(
         optimizer: name of the optimizer whose state the checkpoint holds.
         objectives: see :class:`nst_lightning.training.convergence.StageObjectives`.
         threads: number of threads of a run on a CPU.
+        tile: length in px of the tiles in which images are evaluated.
     """
     entry = {"version": __version__, "stage": position.stage, "step": position.step, "optimizer": optimizer}
-    entry["objectives"] = list(objectives)
+    entry |= {"objectives": list(objectives), "tile": tile}
     checkpoint[CHECKPOINT_KEY] = entry if threads is None else entry | {"threads": threads}
 
 
@@ -67,6 +69,12 @@ def read_threads(checkpoint: Mapping[str, Any]) -> int | None:
     """
     threads: int | None = checkpoint.get(CHECKPOINT_KEY, {}).get("threads")
     return threads
+
+
+def read_tile(checkpoint: Mapping[str, Any]) -> int | None:
+    """Returns the length in px of the tiles that a checkpoint was made with, or None if it was made without."""
+    tile: int | None = checkpoint.get(CHECKPOINT_KEY, {}).get("tile")
+    return tile
 
 
 def select_extra_states(saved: dict[str, Any], own: Mapping[str, Any]) -> None:

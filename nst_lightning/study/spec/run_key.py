@@ -41,6 +41,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.palette.result": 0,
     "data.palette.space": "oklab",
     "data.palette.start": 0,
+    "data.plan.tile": "auto",
     "data.plan.tolerance": None,
     "data.rest": None,
     "data.style_match": "long",

@@ -169,8 +169,8 @@ class _ScaleEvaluation:
             found = {}
             for number, unit in enumerate(self.units):
                 inside = None if unit.is_local else part.within(unit.mask)
-                for layer in unit.layers if inside is not None else ():
-                    if layer in inside:
+                if inside is not None:
+                    for layer in unit.layers & set(inside):
                         found[number, layer] = unit.loss.mean_statistic(inside, layer), inside.count(layer)
             return found
 
@@ -201,17 +201,17 @@ class _ScaleEvaluation:
         results = []
         for number, unit in enumerate(self.units):
             inside = part.within(unit.mask)
-            for layer in unit.layers if inside is not None else ():
-                if inside is not None and layer in inside:
-                    count = inside.count(layer)
-                    if unit.is_local:
-                        share = unit.share * count / unit.counts[layer]
-                        distance = share * unit.loss.layer_distances(inside)[layer]
-                        self._add(unit.name, layer, distance)
-                        results.append(distance)
-                    else:
-                        statistic = unit.loss.mean_statistic(inside, layer)
-                        results.append((self._slopes[number, layer] * statistic).sum() * count)
+            if inside is None:
+                continue
+            for layer in unit.layers & set(inside):
+                count = inside.count(layer)
+                if unit.is_local:
+                    distance = unit.share * count / unit.counts[layer] * unit.loss.layer_distances(inside)[layer]
+                    self._add(unit.name, layer, distance)
+                    results.append(distance)
+                else:
+                    statistic = unit.loss.mean_statistic(inside, layer)
+                    results.append((self._slopes[number, layer] * statistic).sum() * count)
         return results
 
     def _add(self, name: str, layer: str, distance: Tensor) -> None:

@@ -1,0 +1,47 @@
+"""The choice of the tiles in which a run evaluates large images."""
+
+from nst_lightning.backbones.multi_scale import MultiScale, split_layer
+from nst_lightning.errors import InputError
+from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss
+from nst_lightning.losses.regional import RegionalLoss
+from nst_lightning.training.objective import Objective
+
+# Lengths in px of tiles from which `auto` chooses; smaller tiles consist mostly of margin.
+TILE_SIZES = (8192, 6144, 4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+
+
+def find_whole_term(objective: Objective) -> str | None:
+    """Returns what of an objective needs the whole image at a time, for a message; None if it can be tiled."""
+    backbone = objective.image_backbone
+    network = backbone.network if isinstance(backbone, MultiScale) else backbone
+    if objective.margin is None:
+        return f"the network {type(network).__name__}"
+    if objective.tileable:
+        return "`tileable`"
+    for name, loss in objective.named_losses.items():
+        if not _is_tiled(loss):
+            plain = loss.loss if isinstance(loss, RegionalLoss) else loss
+            return f"the term {name!r} ({type(plain).__name__})"
+    return None
+
+
+def _is_tiled(loss: Loss) -> bool:
+    """Whether a loss reads the pixels alone, or is computed from tiles."""
+    if all(split_layer(layer)[0] == IMAGE for layer in loss.layers):
+        return True
+    plain = loss.loss if isinstance(loss, RegionalLoss) else loss
+    return isinstance(plain, FeatureLoss) and plain.tiling is not None and not plain.matched
+
+
+def check_tiling(objective: Objective) -> None:
+    """Checks that an objective can be evaluated in tiles.
+
+    Raises:
+        InputError: a part of it needs the whole image.
+    """
+    whole = find_whole_term(objective)
+    if whole is not None:
+        raise InputError(
+            f"Expected an objective that can be evaluated in tiles, but {whole} needs the whole picture at a time: "
+            "remove it, or set data.plan.tile to null."
+        )
