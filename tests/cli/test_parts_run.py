@@ -66,7 +66,7 @@ def test_state_in_a_checkpoint_is_that_of_each_part(run_transfer: Any) -> None:
 
 @pytest.mark.usefixtures("pictures")
 def test_terms_of_single_styles_equal_terms_of_those_styles_alone(run_transfer: Any) -> None:
-    terms = {
+    terms: dict[str, Any] = {
         "content": {"class_path": "ContentLoss", "init_args": {"layers": ["conv_4"]}},
         **{
             f"style_{number}": {

@@ -52,6 +52,13 @@ def test_disocclusion_loss_without_an_area_is_zero() -> None:
     assert compute_term(loss, {"conv_1": features, "image": features}) == 0
 
 
+def test_disocclusion_loss_without_an_area_has_a_gradient_of_zero() -> None:
+    features = random_tensor(1, 4, 6, 8).requires_grad_()
+    compute_term(create_disocclusion_loss(torch.zeros(1, 1, 6, 8)), {"conv_1": features, "image": features}).backward()  # type: ignore[no-untyped-call]
+    assert features.grad is not None
+    assert not features.grad.any()
+
+
 def test_disocclusion_loss_checks_the_number_of_frames() -> None:
     with pytest.raises(InputError, match="Expected `frames`"):
         DisocclusionGramLoss(["conv_1"], frames=0)

@@ -473,6 +473,15 @@ def test_nothing_is_compared_without_a_large_enough_part(name: str, parts: int) 
     assert bool(torch.isfinite(term))
 
 
+@pytest.mark.parametrize("name", STYLE)
+@pytest.mark.parametrize("value", [1e-3, 5e-5, 1e-12])
+def test_faint_part_hardly_counts(name: str, value: float) -> None:
+    mask = torch.full((1, 1, *SIZE), value, dtype=torch.float64)
+    term, gradients = evaluate(create(name, [ImagePart(PositionMask(mask), (1.0,))]), draw_features(1))
+    assert 0 <= float(term) < 10 * value
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients.values())
+
+
 def test_neighbors_are_kept_although_a_layer_is_left_out() -> None:
     mask = torch.zeros(1, 1, *SIZE, dtype=torch.float64)
     mask[..., :2, :3] = 1
@@ -527,6 +536,33 @@ def test_states_of_parts_are_restored(name: str) -> None:
     # Neighbors that are searched anew differ.
     fresh = create(name, parts, *styles)
     assert not torch.equal(total(fresh(features)), expected)
+
+
+def test_new_stage_forgets_neighbors_and_saved_states() -> None:
+    parts = [ImagePart(mask_columns(0, 4), (1.0,))]
+    loss, other = create("neighbor", parts), RegionalLoss(NEIGHBORS["neighbor"]())
+    evaluate(loss, draw_features(1))
+    other.load_state_dict(loss.state_dict())
+    for current in (loss, other):
+        current.begin_stage()
+        if current is other:
+            current.set_parts(parts)
+            set_targets(current, draw_features(9, 8, 10))
+        current.begin_evaluation(1)
+        fresh = evaluate(create("neighbor", parts), draw_features(2))[0]
+        assert torch.equal(total(current(Features(draw_features(2)))), fresh)
+
+
+def test_neighbors_lie_mainly_inside_the_region_of_a_style() -> None:
+    region = torch.zeros(1, 1, *SIZE, dtype=torch.float64)
+    region[..., :4], region[..., 4:6], region[..., 6:8] = 1, 0.5, 0.49
+    style, loss = draw_features(7), NEIGHBORS["neighbor per layer"]()
+    # Of a region that is weak everywhere, the strongest positions count.
+    for strength, columns in ((1.0, 6), (0.1, 4)):
+        found = loss.target_statistics(Features(style).within(PositionMask(strength * region)))["conv_1"]
+        expected = torch.stack(list_rows(style["conv_1"][..., :columns]))
+        # In any order.
+        assert torch.equal(found[found[:, 0].argsort()], expected[expected[:, 0].argsort()])
 
 
 def test_state_of_another_kind_of_loss_is_ignored() -> None:

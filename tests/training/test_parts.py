@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst_lightning.backbones import VGG19, Backbone, SlimVGG19
 from nst_lightning.data.transfer import StagePictures
@@ -77,7 +78,7 @@ LEFT, RIGHT = draw_columns(0, 24), draw_columns(24, 48)
 
 def create_pictures(shares: Tensor | None = None, count: int = 2, **options: Any) -> StagePictures:
     """Returns pictures with some of the styles, equally blended unless given."""
-    given = {"content": CONTENT, "styles": STYLES[:count], "blend_weights": [1 / count] * count}
+    given: dict[str, Any] = {"content": CONTENT, "styles": STYLES[:count], "blend_weights": [1 / count] * count}
     return StagePictures(**(given | {"shares": shares} | options))
 
 
@@ -246,6 +247,17 @@ def test_region_of_a_style_equals_its_crop() -> None:
     assert_same(
         create_objective(loss, create_pictures(None, 1, style_regions=[region])),
         create_objective(other, create_pictures(None, 1, styles=[STYLES[0][..., 10:30]])),
+    )
+
+
+def test_each_style_has_its_own_region() -> None:
+    regions = [torch.zeros(1, 1, *style.shape[-2:], dtype=torch.float64) for style in STYLES]
+    regions[0][..., 10:30], regions[1][..., :12] = 1, 1
+    shares = torch.cat([LEFT, RIGHT], 1)
+    loss, other = MeanStdLoss(["image"]), MeanStdLoss(["image"])
+    assert_same(
+        create_objective(loss, create_pictures(shares, style_regions=regions)),
+        create_objective(other, create_pictures(shares, styles=[STYLES[0][..., 10:30], STYLES[1][..., :12]])),
     )
 
 
@@ -491,6 +503,31 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
     torch.testing.assert_close(values[1][0], values[0][0], rtol=0.03, atol=1e-4)
     cosine = functional.cosine_similarity(values[0][1].flatten(), values[1][1].flatten(), dim=0)
     assert cosine > 0.9
+
+
+class ReadRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records operations whose result the program waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.reads: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            self.reads.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", [name for name in STYLE_LOSSES if "neighbor" not in name])
+def test_evaluations_of_parts_may_be_recorded(name: str) -> None:
+    # A recorded evaluation cannot wait for the device. Losses whose neighbors change are never recorded.
+    frames = {1: (torch.zeros(1, 3, *SHAPE), 1 - draw_columns(0, 12))}
+    pictures = create_pictures(torch.cat([LEFT, RIGHT], 1), hold=1 + LEFT, previous=frames)
+    objective = create_objective({"term": STYLE_LOSSES[name](), "content": SelfSimilarityLoss(LAYERS)}, pictures)
+    evaluate(objective)
+    with ReadRecorder() as recorder:
+        evaluate(objective)
+    assert recorder.reads == []
 
 
 def test_stages_without_masks_are_painted_as_a_whole() -> None:
