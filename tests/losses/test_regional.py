@@ -255,7 +255,7 @@ def test_two_parts_are_the_sum_of_single_parts(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_gradient_of_parts_is_that_of_the_term(name: str) -> None:
-    soft = random_tensor(1, 1, 4, 6, seed=3).sub(0.4).clamp_min(0)
+    soft = (2 * random_tensor(1, 1, 4, 6, seed=3) - 0.6).clamp(0, 1)
     parts = [ImagePart(PositionMask(soft), (1.0, 0.0)), ImagePart(PositionMask(soft.amax() - soft), (0.25, 0.75))]
     if name in CONTENT:
         parts = [ImagePart(PositionMask(1 + 3 * soft), (1.0,))]
@@ -290,7 +290,8 @@ def list_weights(mask: Tensor, step: int) -> list[float]:
     return [float(cell.mean()) for cell in cells]
 
 
-SOFT = random_tensor(1, 1, *SIZE, seed=5).sub(0.3).clamp_min(0)
+# Nothing, something and all of different pixels.
+SOFT = (2 * random_tensor(1, 1, *SIZE, seed=5) - 0.6).clamp(0, 1)
 
 
 def measure_moments(value: Tensor, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
