@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from nst_lightning import backbones, callbacks, losses
 from nst_lightning.__main__ import main
@@ -62,6 +63,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_image("painting.jpg", smooth_image(45, 35, seed=1))
     write_image("drawing.jpg", smooth_image(45, 35, seed=2))
     write_image("draft.png", smooth_image(40, 50, seed=2))
+    Image.linear_gradient("L").rotate(90).resize((768, 512)).save("ramp.png")
     write_image("small.png", smooth_image(20, 25), config="data: {content: photo.jpg, style: painting.jpg}")
     for name in ("coarse.jpg", "fine.jpg", "strokes.png"):
         write_image(name, smooth_image(30, 40, seed=3))

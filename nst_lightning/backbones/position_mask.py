@@ -228,15 +228,14 @@ class _SelectionPlan:
         index: numbers of the selected rows, one part after the other.
         counts: number of rows of each part.
         source: for each row of the matrix, one of the selected rows that it became; the number of all if none.
-        more: further selected rows, whose gradients are added.
-        more_targets: the rows of the matrix to which they are added.
+        more: for each further part, rows of the matrix that an earlier part contains too, and the selected rows that
+            they became in this part.
     """
 
     index: Tensor
     counts: list[int]
     source: Tensor
-    more: Tensor
-    more_targets: Tensor
+    more: list[tuple[Tensor, Tensor]]
 
     @classmethod
     def create(cls, masks: Sequence[PositionMask], size: Size) -> "_SelectionPlan":
@@ -245,11 +244,13 @@ class _SelectionPlan:
         index = torch.cat(parts)
         count, places = len(index), torch.arange(len(index), device=index.device)
         source = index.new_full((size[0] * size[1],), count)
+        more = []
         for part, place in zip(parts, places.split_with_sizes([len(part) for part in parts]), strict=True):
             is_new = source[part] == count
             source[part[is_new]] = place[is_new]
-        is_more = source[index] != places
-        return cls(index, [len(part) for part in parts], source, places[is_more], index[is_more])
+            if not bool(is_new.all()):
+                more.append((part[~is_new], place[~is_new]))
+        return cls(index, [len(part) for part in parts], source, more)
 
 
 class _SelectRows(torch.autograd.Function):
@@ -269,22 +270,21 @@ class _SelectRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         plan: _SelectionPlan = ctx.plan
-        channels, count = gradients[0].shape[1], len(plan.index)
-        selected = gradients[0].new_empty(count + 1, channels)
-        selected[count] = 0  # for rows that no part contains
-        parts = selected[:count].split_with_sizes(plan.counts)
-        for part, gradient in zip(parts, gradients, strict=True):
-            part.copy_(gradient)
-        _multiply_by_roots(parts, ctx.weights)
+        # The last row is for rows of the matrix that no part contains.
+        selected = torch.cat([*gradients, gradients[0].new_zeros(1, gradients[0].shape[1])])
+        _multiply_by_roots(selected[:-1].split_with_sizes(plan.counts), ctx.weights)
         result = selected.index_select(0, plan.source)
-        return result.index_add_(0, plan.more_targets, selected.index_select(0, plan.more)), None, None
+        for targets, more in plan.more:
+            # `index_add_` takes ten times as long; the targets are different rows.
+            result[targets] = result.index_select(0, targets) + selected.index_select(0, more)
+        return result, None, None
 
 
 def _multiply_by_roots(parts: Sequence[Tensor], weights: Sequence[PositionWeights | None] | None) -> Sequence[Tensor]:
     """Multiplies rows by the roots of their weights, in place; the leading rows of each part have the weight 1."""
     for part, own in zip(parts, weights or [None] * len(parts), strict=True):
         if own is not None and own.ones < len(part):
-            part[own.ones :] *= own.roots(part.dtype)[:, None]
+            part[own.ones :] *= own.roots(part.dtype)
     return parts
 
 

@@ -7,8 +7,9 @@ average out. With few parts they do not (at 192 px the objective after 300 steps
 features with at most :data:`EXACT_POSITIONS` positions are converted to float32 first.
 """
 
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,8 @@ MIN_PARTIAL_SUMS, MAX_POSITIONS_PER_SUM = 64, 1024
 COLUMN_BLOCKS, MIN_BLOCK_CHANNELS = 4, 64
 
 
-class PositionWeights(NamedTuple):
+@dataclass(frozen=True)
+class PositionWeights:
     """How much each position of a feature map counts in its statistics.
 
     Attributes:
@@ -36,10 +38,14 @@ class PositionWeights(NamedTuple):
     values: Tensor
     total: float
     ones: int = 0
+    _roots: dict[torch.dtype, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def roots(self, dtype: torch.dtype) -> Tensor:
-        """Returns the roots of the weights of the positions after the leading ones, ``(positions,)``."""
-        return self.values.flatten()[self.ones :].sqrt().to(dtype)
+        """Returns the roots of the weights of the positions after the leading ones, ``(positions, 1)``."""
+        # Weights are the same in every step, and small images consist of many small operations.
+        if dtype not in self._roots:
+            self._roots[dtype] = self.values.flatten()[self.ones :, None].sqrt().to(dtype)
+        return self._roots[dtype]
 
 
 def gram_matrix(features: Tensor, weights: PositionWeights | None = None, is_rooted: bool = False) -> Tensor:
@@ -178,7 +184,7 @@ def _sum_positions(rows: Tensor, weights: PositionWeights | None) -> Tensor:
         else:
             sums = whole.sum(dim=1, dtype=precision)
     if weights is not None and ones < rows.shape[1]:
-        sums = sums + weights.roots(precision) @ rows[:, ones:].to(precision)
+        sums = sums + (weights.roots(precision).mT @ rows[:, ones:].to(precision))[:, 0]
     return sums[..., None]
 
 
@@ -208,7 +214,7 @@ def apply_channel_matrix(
     if weights is not None and shifts is not None:
         # The shift is correct where the weight is 1.
         rows = result.permute(0, 2, 3, 1).flatten(1, 2)
-        rows[:, weights.ones :] -= (1 - weights.roots(features.dtype))[:, None] * shifts.mT
+        rows[:, weights.ones :].addcmul_(weights.roots(features.dtype) - 1, shifts.mT)
     return result
 
 

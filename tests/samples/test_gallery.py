@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from nst_lightning.errors import InputError
-from nst_lightning.samples import CONTENTS, SAMPLES, STYLES, locate, sample_path, write_samples
+from nst_lightning.samples import CONTENTS, MASKS, SAMPLES, STYLES, locate, sample_path, write_samples
 from nst_lightning.samples.drawing import remake
 
 
 def test_samples_have_unique_names() -> None:
     assert len(CONTENTS) >= 4
     assert len(STYLES) >= 6
-    assert SAMPLES == CONTENTS + STYLES
+    assert SAMPLES == CONTENTS + STYLES + MASKS
     assert len(set(SAMPLES)) == len(SAMPLES)
 
 
