@@ -35,4 +35,11 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     """
     if image.shape[-2:] == (height, width):
         return image
-    return functional.interpolate(image, size=(height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    resized = image.new_empty(*image.shape[:2], height, width)
+    # Channel by channel: the result is the same, and the intermediate picture, resized in width alone, is smaller.
+    for channel in range(image.shape[1]):
+        plane = image[:, channel : channel + 1]
+        resized[:, channel : channel + 1] = functional.interpolate(
+            plane, size=(height, width), mode="bicubic", antialias=True
+        )
+    return resized.clamp_(0, 1)
