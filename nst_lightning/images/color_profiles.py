@@ -21,6 +21,8 @@ _PARAMETER_COUNTS = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
 def convert_to_srgb(picture: Image.Image) -> Image.Image:
     """Converts to 8-bit RGB in sRGB. An unusable color profile is ignored, as in browsers."""
     profile = picture.info.get("icc_profile")
+    if profile == SRGB_BYTES:  # of a result; the conversion changes none of the 8-bit colors
+        profile = None
     without_alpha = {"RGBA": "RGB", "LA": "L", "PA": "RGB", "P": "RGB", "1": "L"}
     opaque = picture.convert(without_alpha[picture.mode]) if picture.mode in without_alpha else picture
     if profile:

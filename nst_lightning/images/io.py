@@ -53,8 +53,9 @@ def read_image(path: str | Path) -> Picture:
     Raises:
         InputError: the file does not exist, is not an image, or has more pixels than the limit.
     """
-    if not read_file(path, has_16_bit_colors):
-        return read_file(path, from_pil)
+    picture = read_file(path, lambda opened: None if has_16_bit_colors(opened) else from_pil(opened))
+    if picture is not None:
+        return picture
     upper = read_file(path, _load_upright)
     lower = read_file(path, _load_lower_bytes)
     return Picture(*_composite(*from_16_bit(upper, lower)))

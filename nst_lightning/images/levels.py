@@ -49,22 +49,29 @@ def read_rows(picture: Image.Image, rows: slice) -> NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def to_levels(image: Tensor, alpha: Tensor | None, rows: slice, depth: int = 8) -> NDArray[np.uint8 | np.uint16]:
-    """Rounds some rows of an image to integers.
+def to_levels(image: Tensor, alpha: Tensor | None, rows: slice) -> NDArray[np.uint8]:
+    """Rounds some rows of an image to 8-bit integers.
 
     Args:
         image: ``(1, 3, height, width)``, clipped to [0, 1].
         alpha: opacity, ``(1, 1, height, width)`` in [0, 1], or None.
         rows: the rows.
-        depth: bits of an integer, 8 or 16.
 
     Returns:
         ``(rows, width, 3)``, or ``(rows, width, 4)`` with alpha.
     """
+    levels: NDArray[np.uint8] = _round_rows(image, alpha, rows, 255).byte().cpu().numpy()
+    return levels
+
+
+def to_16_bit_levels(image: Tensor, alpha: Tensor | None, rows: slice) -> NDArray[np.uint16]:
+    """Rounds some rows of an image to 16-bit integers; see :func:`to_levels`."""
+    # In float32, because float16 ends at 65504; as int32, because torch computes little with uint16.
+    return _round_rows(image.float(), alpha, rows, 65535).int().cpu().numpy().astype(np.uint16)
+
+
+def _round_rows(image: Tensor, alpha: Tensor | None, rows: slice, highest: int) -> Tensor:
     values = image.detach()[0, :, rows]
     if alpha is not None:
         values = torch.cat([values, alpha.detach()[0, :, rows].to(values)])
-    if depth == 8:
-        return values.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-    levels = values.float().clamp(0, 1).mul(65535).round().int()
-    return levels.permute(1, 2, 0).cpu().numpy().astype(np.uint16)
+    return values.clamp(0, 1).mul(highest).round().permute(1, 2, 0)

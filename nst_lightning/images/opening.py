@@ -62,7 +62,7 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
     if width * height > current_max_pixels():
         raise InputError(
             f"Expected a picture of at most {current_max_pixels():.4g} pixels, but {name} has {width}x{height} px: "
-            f"add --max_pixels {width * height} if you trust it."
+            f"raise `max_pixels` (--max_pixels {width * height}) if you trust it."
         )
 
 
