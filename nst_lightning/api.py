@@ -23,6 +23,7 @@ from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.functional.color import ColorSpace
 from nst_lightning.images.io import to_pil
+from nst_lightning.images.opening import limit_pixels
 from nst_lightning.losses import Loss
 from nst_lightning.system.precision import Precision
 from nst_lightning.system.threads import Threads, restore_threads
@@ -69,6 +70,7 @@ def stylize(
     accelerator: str = "auto",
     precision: Precision | None = None,
     threads: Threads | None = None,
+    max_pixels: float | None = None,
     progress: bool = True,
 ) -> Image.Image:
     """Paints a picture in the style of another one and returns it; writes nothing.
@@ -119,6 +121,7 @@ def stylize(
             hardware.
         threads: number of threads on a CPU during the call, or ``auto`` to leave out cores that other processes use;
             by default torch's setting.
+        max_pixels: width times height in px above which a picture is refused; 400 megapixels by default.
         progress: whether to show a progress bar.
 
     Returns:
@@ -156,6 +159,7 @@ def stylize(
         "seed_everything": seed,
         "trainer.accelerator": accelerator,
         "trainer.precision": precision,
+        "max_pixels": max_pixels,
         "threads": torch.get_num_threads() if threads is None else threads,
     }
     # Objects replace what the recipe configures; None keeps it.
@@ -164,25 +168,26 @@ def stylize(
     if losses is None:
         _drop_losses(cli, content is not None, bool(styles))
     config = cli.config.data
-    data = TransferData.from_pictures(
-        None if content is None else read_picture(content),
-        # Read before the run is built, so that an unreadable picture is reported at once.
-        [replace(source, file=source.read()) for source in styles],
-        Plan(**config.plan.as_dict()),
-        None if style_weights is None else list(style_weights),
-        style_scale=config.style_scale,
-        style_match=config.style_match,
-        style_rotation=config.style_rotation,
-        palette=Palette(**config.palette.as_dict()),
-        content_map=content_map,
-        rest=rest,
-        hold=hold,
-        hold_weight=config.hold_weight,
-        style_strength=style_strength,
-        move_masks=config.move_masks,
-        colors=config.colors,
-        color_strength=config.color_strength,
-    )
+    with limit_pixels(cli.config.max_pixels):
+        data = TransferData.from_pictures(
+            None if content is None else read_picture(content),
+            # Read before the run is built, so that an unreadable picture is reported at once.
+            [replace(source, file=source.read()) for source in styles],
+            Plan(**config.plan.as_dict()),
+            None if style_weights is None else list(style_weights),
+            style_scale=config.style_scale,
+            style_match=config.style_match,
+            style_rotation=config.style_rotation,
+            palette=Palette(**config.palette.as_dict()),
+            content_map=content_map,
+            rest=rest,
+            hold=hold,
+            hold_weight=config.hold_weight,
+            style_strength=style_strength,
+            move_masks=config.move_masks,
+            colors=config.colors,
+            color_strength=config.color_strength,
+        )
     with quiet_lightning(), restore_threads():
         run = cli.build(
             replaced={name: value for name, value in replaced.items() if value is not None},

@@ -35,6 +35,17 @@ def test_stylize_accepts_paths_and_pictures(tmp_path: Path) -> None:
     assert first.tobytes() != stylize_quickly(content, str(style), style_weight=0.0).tobytes()
 
 
+def test_stylize_refuses_pictures_above_the_limit(tmp_path: Path) -> None:
+    content, style = write_pair(tmp_path)
+    with Image.open(content) as opened:
+        for picture in (content, opened):
+            with pytest.raises(InputError, match=r"at most 1100 pixels, but .* 40x30 px"):
+                stylize_quickly(picture, style, max_pixels=1100)
+    with pytest.raises(InputError, match=r"at most 1000 pixels, but .* 30x36 px"):
+        stylize_quickly(None, style, max_pixels=1000)
+    assert stylize_quickly(content, style, max_pixels=1200).size == (24, 18)
+
+
 def test_stylize_reduces_the_style_distance(tmp_path: Path) -> None:
     content, style = write_pair(tmp_path)
     backbone = TinyBackbone()

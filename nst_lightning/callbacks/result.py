@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from nst_lightning.images.io import check_writable, write_image
+from nst_lightning.images.io import Depth, check_writable, write_image
 from nst_lightning.training.run_folder import CONFIG_NAME
 from nst_lightning.training.run_state import RunState
 
@@ -20,11 +20,13 @@ class ResultWriter(pl.Callback):
     Args:
         output: file to write in addition to ``stylized.png`` in the run folder; jpg, png, webp or tiff by its ending.
         announce: whether to print the size, the number of steps, the seconds and the paths.
+        depth: bits of each channel of both files; 16 for png and tiff only.
     """
 
-    def __init__(self, output: str | None = None, announce: bool = True) -> None:
+    def __init__(self, output: str | None = None, announce: bool = True, depth: Depth = 8) -> None:
         self.announce = announce
-        self.output = None if output is None else check_writable(output)
+        self.depth = depth
+        self.output = None if output is None else check_writable(output, depth)
         self._start_time = time.monotonic()
         self._has_steps = False
 
@@ -49,7 +51,7 @@ class ResultWriter(pl.Callback):
         run = RunState.of(trainer)
         paths = [path for path in (run.folder and run.folder / IMAGE_NAME, self.output) if path is not None]
         for path in paths:
-            write_result(run, path)
+            write_result(run, path, self.depth)
         if self.announce:
             height, width = run.image.shape[-2:]
             seconds = time.monotonic() - self._start_time
@@ -59,8 +61,8 @@ class ResultWriter(pl.Callback):
             )
 
 
-def write_result(run: RunState, path: Path) -> None:
+def write_result(run: RunState, path: Path, depth: Depth = 8) -> None:
     """Writes the current result with the content's transparency; the file includes the configuration of the run."""
     config = None if run.folder is None else run.folder / CONFIG_NAME
     text = config.read_text() if config is not None and config.exists() else ""
-    write_image(path, run.result, run.data.alpha(*run.image.shape[-2:]), text)
+    write_image(path, run.result, run.data.alpha(*run.image.shape[-2:]), text, depth)

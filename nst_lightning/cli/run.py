@@ -12,6 +12,7 @@ from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
+from nst_lightning.images.opening import limit_pixels
 from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import configure_memory
@@ -95,7 +96,8 @@ class Run:
         if self._resumed_step is not None:
             keep_csv_curves(self.trainer.loggers, self._resumed_step)
         pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
-        self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
+        with limit_pixels(self.config.max_pixels):
+            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
 
     def _print_choices(self) -> None:
         """Prints what was chosen for this machine, if it may be unexpected."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -40,6 +40,8 @@ from nst_lightning.cli.trainer_options import (
 )
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
+from nst_lightning.images.io import Depth
+from nst_lightning.images.opening import DEFAULT_MAX_PIXELS, limit_pixels
 from nst_lightning.system.precision import PRECISIONS, native_precision
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.system.threads import choose_threads, paints_on_cpu
@@ -102,6 +104,18 @@ class TransferCLI(LightningCLI):
             help="file to write in addition to stylized.png in the run folder, in the format of its extension: jpg, "
             "png, webp or tiff; for a film, in addition to film.mp4: mp4, mov, mkv, webm, gif, webp, or a folder for "
             "its frames",
+        )
+        parser.add_argument(
+            "--depth",
+            type=Depth,
+            default=8,
+            help="bits of each channel of stylized.png and of the output; 16 for a png or tiff",
+        )
+        parser.add_argument(
+            "--max_pixels",
+            type=PositiveFloat,
+            default=DEFAULT_MAX_PIXELS,
+            help="width times height in px above which an input picture is refused before it is decoded",
         )
         parser.add_argument(
             "--ckpt_path",
@@ -181,45 +195,51 @@ class TransferCLI(LightningCLI):
             InputError: something that the configuration names cannot be used.
         """
         check_resolved(self.config)
-        path = self.config.ckpt_path
-        checkpoint = None if path is None else read_checkpoint(Path(path))
-        message = self.set_threads(checkpoint)
-        module, configured_data = self.build_parts(replaced)
-        data = data or configured_data
-        data.setup("fit")
-        prints = callbacks is None
-        interrupt = GracefulInterrupt()
-        output = self.config.output
-        writer: FilmWriter | ResultWriter = (
-            ResultWriter(output, prints) if data.film is None else FilmWriter(data, output, prints)
-        )
-        if callbacks is None:
-            options = self.config_init.trainer
-            bar = choose_progress_bar(options.callbacks, options.enable_progress_bar)
-            callbacks = [*bar, SmallPartReporter()]
-        has_bar = prints or any(isinstance(callback, ProgressBar) for callback in callbacks)
-        # The writer is last, so that it prints below the finished bar.
-        self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
-        trainer = self.instantiate_trainer(
-            max_epochs=len(data.stages),
-            reload_dataloaders_every_n_epochs=1,  # stages differ in their number of steps
-            enable_model_summary=False,
-            **({} if has_bar else {"enable_progress_bar": False}),
-        )
-        check_device_count(trainer)
-        return Run(
-            module=module,
-            data=data,
-            trainer=trainer,
-            config=self.config,
-            checkpoint=checkpoint,
-            interrupt=interrupt,
-            writer=writer,
-            prints=prints,
-            owns_process=owns_process,
-            precision_is_chosen=self.precision_is_chosen,
-            threads_message=message,
-        )
+        with limit_pixels(self.config.max_pixels):
+            path = self.config.ckpt_path
+            checkpoint = None if path is None else read_checkpoint(Path(path))
+            message = self.set_threads(checkpoint)
+            module, configured_data = self.build_parts(replaced)
+            data = data or configured_data
+            data.setup("fit")
+            prints = callbacks is None
+            interrupt = GracefulInterrupt()
+            writer = self._create_writer(data, prints)
+            if callbacks is None:
+                options = self.config_init.trainer
+                bar = choose_progress_bar(options.callbacks, options.enable_progress_bar)
+                callbacks = [*bar, SmallPartReporter()]
+            has_bar = prints or any(isinstance(callback, ProgressBar) for callback in callbacks)
+            # The writer is last, so that it prints below the finished bar.
+            self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
+            trainer = self.instantiate_trainer(
+                max_epochs=len(data.stages),
+                reload_dataloaders_every_n_epochs=1,  # stages differ in their number of steps
+                enable_model_summary=False,
+                **({} if has_bar else {"enable_progress_bar": False}),
+            )
+            check_device_count(trainer)
+            return Run(
+                module=module,
+                data=data,
+                trainer=trainer,
+                config=self.config,
+                checkpoint=checkpoint,
+                interrupt=interrupt,
+                writer=writer,
+                prints=prints,
+                owns_process=owns_process,
+                precision_is_chosen=self.precision_is_chosen,
+                threads_message=message,
+            )
+
+    def _create_writer(self, data: TransferData, prints: bool) -> FilmWriter | ResultWriter:
+        output, depth = self.config.output, self.config.depth
+        if data.film is None:
+            return ResultWriter(output, prints, depth)
+        if depth != 8:
+            raise InputError(f"Expected `depth` to be 8 for a film, but got {depth}: remove --depth.")
+        return FilmWriter(data, output, prints)
 
     def set_threads(self, checkpoint: Mapping[str, Any] | None) -> str | None:
         """Sets the number of threads of a run on a CPU, in this process and in the configuration.

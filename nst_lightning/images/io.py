@@ -1,18 +1,22 @@
 """Reading and writing of pictures: any file that Pillow reads, as float32 sRGB tensors in [0, 1]."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from nst_lightning.errors import InputError
-from nst_lightning.images.atomic import check_output_path, write_bytes
+from nst_lightning.images.atomic import atomic_path, check_output_path
+from nst_lightning.images.color_profiles import SRGB_BYTES, convert_to_srgb
+from nst_lightning.images.high_depth import from_16_bit, has_16_bit_colors, select_lower_bytes
+from nst_lightning.images.high_depth_files import save_png_16, save_tiff_16
+from nst_lightning.images.levels import from_levels, row_bands, to_levels
+from nst_lightning.images.opening import check_pixels, open_picture, suspend_pillow_limit
 
 # Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
@@ -20,11 +24,8 @@ CONFIG_KEY = "nst_lightning"
 # Begins an EXIF user comment in UTF-16.
 UNICODE = b"UNICODE\0"
 
-# The color space of all tensors.
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-# Without the creation time in bytes 24 to 35, so that equal pictures are equal files.
-SRGB_BYTES = SRGB.tobytes()[:24] + bytes(12) + SRGB.tobytes()[36:]
+# Bits of each channel of a file that is written.
+Depth = Literal[8, 16]
 
 T = TypeVar("T")
 
@@ -47,14 +48,30 @@ def read_image(path: str | Path) -> Picture:
 
     Args:
         path: jpg, png, webp, gif, tiff or any other format that Pillow reads. The first frame of an animation is read.
+            A png or tiff with 16 bits per channel is read with its full depth.
 
     Returns:
         The picture at its original size.
 
     Raises:
-        InputError: the file does not exist or is not an image.
+        InputError: the file does not exist, is not an image, or has more pixels than the limit.
     """
-    return read_file(path, from_pil)
+    picture = read_file(path, lambda opened: None if has_16_bit_colors(opened) else from_pil(opened))
+    if picture is not None:
+        return picture
+    upper = read_file(path, _load_upright)
+    lower = read_file(path, _load_lower_bytes)
+    return Picture(*_composite(*from_16_bit(upper, lower)))
+
+
+def _load_upright(opened: Image.Image) -> Image.Image:
+    opened.load()
+    return _turn_upright(opened)
+
+
+def _load_lower_bytes(opened: Image.Image) -> Image.Image:
+    select_lower_bytes(opened)
+    return _load_upright(opened)
 
 
 def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
@@ -65,7 +82,7 @@ def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
         convert: reads the opened picture; a ValueError that it raises means that the picture cannot be read.
 
     Raises:
-        InputError: the file does not exist or is not an image.
+        InputError: the file does not exist, is not an image, or has more pixels than the limit.
     """
     path = Path(path)
     if path.is_dir():
@@ -73,13 +90,13 @@ def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
     if not path.exists():
         raise InputError(f"Expected an image file, but there is none at {path}.")
     try:
-        with Image.open(path) as opened:
+        with open_picture(path) as opened:
             return convert(opened)
     except InputError:
         raise
     except UnidentifiedImageError as error:
         raise InputError(f"Expected an image file, but {path} is not an image that can be read.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"Expected an image file, but {path} cannot be read: {error}.") from error
 
 
@@ -91,20 +108,33 @@ def from_pil(picture: Image.Image) -> Picture:
 
     Raises:
         ValueError: an image of integers or floating-point numbers has values outside of its range.
+        InputError: it has more pixels than the limit.
     """
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith(("I", "F")):
-        return Picture(_from_high_bit_gray(upright))
-    alpha = None
-    if upright.has_transparency_data:
-        alpha = _from_8_bit(upright.convert("RGBA").getchannel("A"))
-        # The result of an opaque picture is a file without transparency.
-        if bool((alpha == 1).all()):
-            alpha = None
-    image = _from_8_bit(_convert_to_srgb(upright))
-    if alpha is not None:
-        image = composite_on_white(image, alpha)
-    return Picture(image, alpha)
+    check_pixels(picture.size, "this one")
+    with suspend_pillow_limit():
+        picture.load()
+        upright = _turn_upright(picture)
+        if upright.mode.startswith(("I", "F")):
+            return Picture(_from_high_bit_gray(upright))
+        alpha = None
+        if upright.has_transparency_data:
+            translucent = upright if upright.mode == "RGBA" else upright.convert("RGBA")
+            alpha = from_levels(translucent.getchannel("A"))
+        return Picture(*_composite(from_levels(convert_to_srgb(upright)), alpha))
+
+
+def _turn_upright(picture: Image.Image) -> Image.Image:
+    """Rotates a picture as its EXIF orientation says; returns the picture itself if it is upright already."""
+    # `exif_transpose` copies pictures that are upright.
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    return picture if orientation == 1 else ImageOps.exif_transpose(picture)
+
+
+def _composite(image: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Composites onto white. The result of an opaque picture is a file without transparency, so its alpha is None."""
+    if alpha is None or bool((alpha == 1).all()):
+        return image, None
+    return composite_on_white(image, alpha), alpha
 
 
 def composite_on_white(image: Tensor, alpha: Tensor) -> Tensor:
@@ -118,7 +148,7 @@ def composite_on_white(image: Tensor, alpha: Tensor) -> Tensor:
         ``(1, 3, height, width)`` in [0, 1].
     """
     alpha = alpha.to(image)
-    return image * alpha + (1 - alpha)
+    return (image * alpha).add_(1 - alpha)
 
 
 def _from_high_bit_gray(picture: Image.Image) -> Tensor:
@@ -127,28 +157,8 @@ def _from_high_bit_gray(picture: Image.Image) -> Tensor:
     highest = 1.0 if picture.mode == "F" else 65535.0
     if values.min() < 0 or values.max() > highest:
         raise ValueError(f"its values go from {values.min()} to {values.max()}, beyond 0 to {highest:.0f}")
-    return torch.from_numpy(values / highest).expand(1, 3, *values.shape).contiguous()
-
-
-def _convert_to_srgb(picture: Image.Image) -> Image.Image:
-    """Converts to RGB in sRGB. An unusable color profile is ignored, as in browsers."""
-    profile = picture.info.get("icc_profile")
-    without_alpha = {"RGBA": "RGB", "LA": "L", "PA": "RGB", "P": "RGB", "1": "L"}
-    opaque = picture.convert(without_alpha[picture.mode]) if picture.mode in without_alpha else picture
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(opaque, source, SRGB, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):
-            converted = None
-        if converted is not None:
-            return converted
-    return opaque.convert("RGB")
-
-
-def _from_8_bit(picture: Image.Image) -> Tensor:
-    values = np.array(picture, dtype=np.float32) / 255
-    return torch.from_numpy(values if values.ndim == 3 else values[..., None]).permute(2, 0, 1)[None].contiguous()
+    values /= highest
+    return torch.from_numpy(values).expand(1, 3, *values.shape).contiguous()
 
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
@@ -161,30 +171,36 @@ def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
     Returns:
         An RGB image, or an RGBA image if `alpha` is given.
     """
-    values = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
-    pixels = values.detach()[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(pixels))
+    height, width = image.shape[-2:]
+    pixels = np.empty((height, width, 3 if alpha is None else 4), np.uint8)
+    for rows in row_bands(height, width):
+        pixels[rows] = to_levels(image, alpha, rows)
+    return Image.fromarray(pixels)
 
 
-def _save_png(picture: Image.Image, file: io.BytesIO, config: str) -> None:
-    text = PngImagePlugin.PngInfo()
-    if config:
-        text.add_itxt(CONFIG_KEY, config)
-    picture.save(file, "PNG", pnginfo=text, icc_profile=SRGB_BYTES)
+def _save_png(picture: Image.Image, file: BinaryIO, config: str) -> None:
+    picture.save(file, "PNG", pnginfo=_encode_text(config), icc_profile=SRGB_BYTES)
 
 
-def _save_jpeg(picture: Image.Image, file: io.BytesIO, config: str) -> None:
+def _save_jpeg(picture: Image.Image, file: BinaryIO, config: str) -> None:
     picture.save(file, "JPEG", quality=95, subsampling=0, exif=_encode_exif(config), icc_profile=SRGB_BYTES)
 
 
-def _save_webp(picture: Image.Image, file: io.BytesIO, config: str) -> None:
+def _save_webp(picture: Image.Image, file: BinaryIO, config: str) -> None:
     picture.save(file, "WEBP", quality=95, method=4, exif=_encode_exif(config), icc_profile=SRGB_BYTES)
 
 
-def _save_tiff(picture: Image.Image, file: io.BytesIO, config: str) -> None:
+def _save_tiff(picture: Image.Image, file: BinaryIO, config: str) -> None:
     # As bytes: Pillow writes strings in ASCII with question marks for other characters, and reads them as Latin-1.
     description = {ExifTags.Base.ImageDescription: config.encode()} if config else {}
     picture.save(file, "TIFF", compression="tiff_deflate", tiffinfo=description, icc_profile=SRGB_BYTES)
+
+
+def _encode_text(config: str) -> PngImagePlugin.PngInfo:
+    text = PngImagePlugin.PngInfo()
+    if config:
+        text.add_itxt(CONFIG_KEY, config)
+    return text
 
 
 def _encode_exif(config: str) -> bytes:
@@ -195,8 +211,8 @@ def _encode_exif(config: str) -> bytes:
     return exif.tobytes()
 
 
-# Writers by the ending of the file.
-WRITERS: dict[str, Callable[[Image.Image, io.BytesIO, str], None]] = {
+# Writers of 8 bits by the ending of the file.
+WRITERS: dict[str, Callable[[Image.Image, BinaryIO, str], None]] = {
     ".png": _save_png,
     ".jpg": _save_jpeg,
     ".jpeg": _save_jpeg,
@@ -206,25 +222,37 @@ WRITERS: dict[str, Callable[[Image.Image, io.BytesIO, str], None]] = {
 }
 
 
-def check_writable(path: str | Path) -> Path:
+# Formats that also store 16 bits.
+HIGH_DEPTH_ENDINGS = (".png", ".tif", ".tiff")
+
+
+def check_writable(path: str | Path, depth: Depth = 8) -> Path:
     """Checks before a run that an image file can be written after it, and creates its folder.
 
     Args:
         path: file that ends in jpg, png, webp or tiff.
+        depth: bits of each channel.
 
     Returns:
         The path.
 
     Raises:
-        InputError: the ending is unknown, the path is a directory, or the folder cannot be created or written to.
+        InputError: the ending is unknown or its format has no such depth, the path is a directory, or the folder cannot
+            be created or written to.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
         raise InputError(f"Expected a file that ends in {', '.join(WRITERS)}, but got {path}.")
+    if depth == 16 and path.suffix.lower() not in HIGH_DEPTH_ENDINGS:
+        raise InputError(
+            f"Expected a file that ends in {', '.join(HIGH_DEPTH_ENDINGS)} for a depth of 16 bits, but got {path}."
+        )
     return check_output_path(path)
 
 
-def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, config: str = "") -> None:
+def write_image(
+    path: str | Path, image: Tensor, alpha: Tensor | None = None, config: str = "", depth: Depth = 8
+) -> None:
     """Writes a picture in the format that the ending of the path names, completely or not at all.
 
     Args:
@@ -233,18 +261,24 @@ def write_image(path: str | Path, image: Tensor, alpha: Tensor | None = None, co
         alpha: opacity, ``(1, 1, height, width)`` in [0, 1], or None.
         config: configuration of the run, which is stored in the file as PNG text, TIFF description or EXIF user
             comment. :func:`read_config` reads it.
+        depth: bits of each channel; 16 for png and tiff only.
 
     Raises:
-        InputError: the ending is unknown.
+        InputError: the ending is unknown, or its format has no such depth.
         OSError: the file cannot be written. A previous file at the path is unchanged.
     """
-    path = check_writable(path)
-    writer = WRITERS[path.suffix.lower()]
+    path = check_writable(path, depth)
+    ending = path.suffix.lower()
+    writer = WRITERS[ending]
     if writer is _save_jpeg and alpha is not None:
         image, alpha = composite_on_white(image.detach().clamp(0, 1), alpha), None
-    buffer = io.BytesIO()
-    writer(to_pil(image, alpha), buffer, config)
-    write_bytes(path, buffer.getvalue())
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        if depth == 8:
+            writer(to_pil(image, alpha), file, config)
+        elif ending == ".png":
+            save_png_16(image, alpha, file, _encode_text(config))
+        else:
+            save_tiff_16(image, alpha, file, config.encode())
 
 
 def read_config(path: str | Path) -> str:
@@ -256,7 +290,7 @@ def read_config(path: str | Path) -> str:
     Returns:
         The configuration, or an empty string if the file has none. The text of another program may also be returned.
     """
-    with Image.open(path) as picture:
+    with open_picture(Path(path)) as picture:
         if picture.format == "PNG":
             return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))
         description = str(picture.getexif().get(ExifTags.Base.ImageDescription, ""))

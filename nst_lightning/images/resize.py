@@ -40,4 +40,11 @@ def resize(image: Tensor, height: int, width: int, periodic: bool = False) -> Te
         return image
     if periodic:
         return interpolate_periodic(image, height, width, "bicubic").clamp(0, 1)
-    return functional.interpolate(image, size=(height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    resized = image.new_empty(*image.shape[:2], height, width)
+    # Channel by channel: the result is the same, and the intermediate picture, resized in width alone, is smaller.
+    for channel in range(image.shape[1]):
+        plane = image[:, channel : channel + 1]
+        resized[:, channel : channel + 1] = functional.interpolate(
+            plane, size=(height, width), mode="bicubic", antialias=True
+        )
+    return resized.clamp_(0, 1)

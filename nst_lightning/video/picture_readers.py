@@ -10,6 +10,7 @@ from PIL import Image
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import from_pil, read_image, to_pil
+from nst_lightning.images.opening import current_max_pixels, limit_pixels, open_picture, suspend_pillow_limit
 from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 
 # Players show frames with a stored duration below the minimum for the default duration. In milliseconds.
@@ -27,16 +28,22 @@ class AnimationReader(FilmReader):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self.max_pixels = current_max_pixels()  # frames are decoded in another thread
 
     def decode(self) -> Iterator[DecodedFrame]:
         """See :meth:`FilmReader.decode`."""
         time = Fraction(0)
-        with Image.open(self.path) as opened:
+        with suspend_pillow_limit():
+            opened = Image.open(self.path)
+        with opened:
             count = getattr(opened, "n_frames", 1)
             for number in range(count):
                 try:
-                    opened.seek(number)
-                    pixels = _convert_to_pixels(opened)
+                    with suspend_pillow_limit(), limit_pixels(self.max_pixels):
+                        opened.seek(number)
+                        pixels = _convert_to_pixels(opened)
+                except InputError:
+                    raise
                 except (OSError, SyntaxError, ValueError, EOFError) as error:
                     self.problem = f"it is damaged after frame {number} ({error})"
                     return
@@ -60,6 +67,7 @@ class NumberedFrames(FilmReader):
     def __init__(self, folder: Path, rate: float) -> None:
         super().__init__()
         self.folder = folder
+        self.max_pixels = current_max_pixels()  # frames are decoded in another thread
         # Exact for rates such as 30000/1001.
         self.rate = Fraction(rate).limit_denominator(1001)
         self.files = list_numbered_files(folder)
@@ -70,8 +78,10 @@ class NumberedFrames(FilmReader):
         """See :meth:`FilmReader.decode`."""
         for number, file in enumerate(self.files):
             try:
-                with Image.open(file) as opened:
+                with limit_pixels(self.max_pixels), open_picture(file) as opened:
                     pixels = _convert_to_pixels(opened)
+            except InputError:
+                raise
             except (OSError, SyntaxError, ValueError) as error:
                 self.problem = f"frame {number} cannot be read, {file} ({error})"
                 return
@@ -89,7 +99,7 @@ def list_numbered_files(folder: Path) -> list[Path]:
 def is_animation(path: Path) -> bool:
     """Whether a picture file has more than one frame; False if it cannot be read."""
     try:
-        with Image.open(path) as opened:
+        with suspend_pillow_limit(), Image.open(path) as opened:
             return getattr(opened, "n_frames", 1) > 1
     except (OSError, SyntaxError, ValueError):
         return False

@@ -26,6 +26,11 @@ from tests.helpers import ENVIRONMENT
 from tests.video.films import read_audio_packets, read_sound, write_truncated
 
 
+def test_film_run_refuses_a_depth_of_16_bits(run_film: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_film("--depth=16") == 1
+    assert "Expected `depth` to be 8 for a film, but got 16" in capsys.readouterr().err
+
+
 def test_film_run_folder_contains_frames_film_and_summary(run_film: Any) -> None:
     assert run_film("--output=out/result.webm") == 0
     names = {str(path.relative_to(run_folder())) for path in run_folder().rglob("*") if path.is_file()}

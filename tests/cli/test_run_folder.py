@@ -34,6 +34,43 @@ def test_run_configuration_is_resolved_and_stored_in_pictures(run_transfer: Any)
     assert read_config("result.jpg") == config
 
 
+@pytest.mark.parametrize("name", ["result.tiff", "result.png"])
+def test_run_with_a_depth_of_16_bits_writes_the_image_without_rounding_to_8(run_transfer: Any, name: str) -> None:
+    assert run_transfer("--depth=16", f"--output={name}", "--snapshots.at_steps=[1]") == 0
+    image = read_checkpoint()["state_dict"]["image"].clamp(0, 1)
+    config = (run_folder() / "config.yaml").read_text()
+    assert yaml.safe_load(config)["depth"] == 16
+    for path in (run_folder() / "stylized.png", Path(name)):
+        assert (read_image(path).image - image).abs().max() < 1e-5
+        assert read_config(path) == config
+    (snapshot,) = run_folder().glob("*1.png")
+    assert snapshot.stat().st_size < (run_folder() / "stylized.png").stat().st_size
+
+
+def test_run_refuses_a_depth_that_its_output_has_not(run_transfer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_transfer("--depth=16", "--output=result.jpg") == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line)
+    assert re.search(r"error: Expected a file that ends in \.png, .* 16 bits, but got result.jpg", line)
+    assert not Path("logs").exists()
+
+
+@pytest.mark.parametrize("option", ["--data.content", "--data.style", "--data.hold", "--model.initialization"])
+def test_run_refuses_pictures_above_the_limit(
+    run_transfer: Any, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    write_image("large.png", smooth_image(60, 80))
+    assert run_transfer(f"{option}=large.png", "--max_pixels=2000") == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line)
+    assert re.search(r"at most 2000 pixels, but large.png has 80x60 px: raise .*--max_pixels 4800", line)
+    # The limit ends with the run.
+    assert read_image("large.png").image.shape == (1, 3, 60, 80)
+
+
+def test_run_reads_pictures_up_to_the_limit(run_transfer: Any) -> None:
+    write_image("large.png", smooth_image(60, 80))
+    assert run_transfer("--data.content=large.png", "--model.initialization=large.png", "--max_pixels=4800") == 0
+
+
 def test_tensorboard_contains_curves_pictures_and_configuration(run_transfer: Any) -> None:
     run_transfer("--data.plan.steps=20", "--previews.every_n_steps=8", "--model.layer_curves_every_n_steps=10")
     tags = read_events().Tags()

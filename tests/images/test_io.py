@@ -14,6 +14,7 @@ from torch import Tensor
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import check_writable, read_config, read_image, to_pil, write_image
 from tests.helpers import ROOT, smooth_image
+from tests.images.profiles import create_gamma_profile
 
 
 def save_picture(folder: Path, picture: Image.Image, name: str, **options: object) -> Path:
@@ -157,7 +158,7 @@ def test_write_image_composes_jpg_on_white(tmp_path: Path) -> None:
 
 def test_read_image_converts_a_color_profile(tmp_path: Path) -> None:
     # Compared with Pillow's conversion, for a profile with a linear tone curve.
-    profile = create_linear_profile()
+    profile = create_gamma_profile(1.0)
     picture = create_rgb()
     read = read_image(save_picture(tmp_path, picture, "a.png", icc_profile=profile)).image
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -165,18 +166,6 @@ def test_read_image_converts_a_color_profile(tmp_path: Path) -> None:
     assert converted is not None
     assert torch.equal(read, to_tensor(converted))
     assert (read - to_tensor(picture)).abs().mean() > 0.05
-
-
-def create_linear_profile() -> bytes:
-    """Returns the sRGB profile with all tone curves replaced by gamma 1."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    count = int.from_bytes(profile[128:132], "big")
-    for entry in range(132, 132 + 12 * count, 12):
-        offset = int.from_bytes(profile[entry + 4 : entry + 8], "big")
-        if bytes(profile[entry : entry + 4]) in (b"rTRC", b"gTRC", b"bTRC"):
-            # A parametric curve of type 0 is a power; its exponent follows as a fixed-point number.
-            profile[offset : offset + 16] = b"para" + bytes(8) + (65536).to_bytes(4, "big")
-    return bytes(profile)
 
 
 def test_read_image_ignores_an_invalid_color_profile(tmp_path: Path) -> None:

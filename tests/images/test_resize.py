@@ -1,4 +1,5 @@
 import torch
+from torch.nn import functional
 
 from nst_lightning.images.resize import fit_long_edge, resize
 
@@ -30,3 +31,10 @@ def test_resize_of_a_tile_commutes_with_shifts() -> None:
 def test_resize_to_the_same_size_returns_the_image() -> None:
     image = torch.rand(1, 3, 8, 8)
     assert resize(image, 8, 8) is image
+
+
+def test_resize_equals_the_interpolation_of_all_channels_at_once() -> None:
+    image = torch.rand(2, 3, 31, 47)
+    for shape in ((16, 12), (60, 20), (31, 100)):
+        whole = functional.interpolate(image, size=shape, mode="bicubic", antialias=True).clamp(0, 1)
+        assert torch.equal(resize(image, *shape), whole)

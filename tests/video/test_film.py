@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 from nst_lightning.errors import InputError
+from nst_lightning.images.opening import limit_pixels
 from nst_lightning.samples import sample_path
 from nst_lightning.samples.drawing.clip import RATE, Clip
 from nst_lightning.video.film import Film, FrameSelection, is_film
+from nst_lightning.video.picture_readers import AnimationReader, NumberedFrames
 from nst_lightning.video.reader import Pixels
 from nst_lightning.video.writer import write_film
 from tests.video.films import CLIP, assert_close_to_picture, create_pictures, create_timing, write_truncated
@@ -172,3 +174,20 @@ def test_film_rejects_files_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures with numbers"):
         Film(tmp_path / "empty")
+
+
+def test_limit_of_pixels_is_that_of_the_opened_film(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    pictures = [Image.fromarray(picture) for picture in create_pictures(2)]
+    for number, picture in enumerate(pictures):
+        picture.save(folder / f"{number}.png")
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
+    for create in (lambda: NumberedFrames(folder, 24.0), lambda: AnimationReader(tmp_path / "a.gif")):
+        with limit_pixels(CLIP.width * CLIP.height):
+            accepted = create()
+        with limit_pixels(100):
+            assert len(list(accepted.decode())) == 2
+            refused = create()
+        with pytest.raises(InputError, match=r"at most 100 pixels, but .* 64x48 px"):
+            list(refused.decode())

@@ -15,6 +15,7 @@ from nst_lightning.callbacks import CheckpointWriter, FiniteGuard, GracefulInter
 from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
 from nst_lightning.errors import TooLargeError
+from nst_lightning.images.opening import limit_pixels
 from nst_lightning.study.engine.batched_run import BatchData, BatchTransfer
 from nst_lightning.study.engine.item_callbacks import ItemSummary, ItemWriter
 from nst_lightning.study.engine.paint import parse_run, write_configuration
@@ -41,7 +42,8 @@ def paint_batch(
         Whether Ctrl-C ended the batch early, or None if the batch failed and its runs have to be painted one by one.
     """
     try:
-        with quiet_lightning(), restore_threads():
+        # All runs of a batch have the same limit.
+        with quiet_lightning(), restore_threads(), limit_pixels(runs[0].configuration["max_pixels"]):
             return _paint_batch(runs, output, backbone, list(callbacks))
     except TooLargeError:
         print(f"A batch of {len(runs)} would not fit into memory: its runs are painted one by one.", file=sys.stderr)

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
 from nst_lightning.callbacks import RunSummary
-from nst_lightning.images.io import write_image
+from nst_lightning.images.io import Depth, write_image
 from nst_lightning.study.engine.batched_run import BatchData
 from nst_lightning.study.engine.run_records import picture_path
 from nst_lightning.study.spec.resolved_study import StudyRun
@@ -76,4 +76,7 @@ class ItemWriter(Callback):
         image = state.data.items[number].finish(state.image[number : number + 1])
         alpha = state.data.items[number].alpha(*image.shape[-2:])
         folder = self.runs[number].folder(self.output)
-        write_image(picture_path(folder, step), image, alpha, (folder / CONFIG_NAME).read_text())
+        config = (folder / CONFIG_NAME).read_text()
+        # Snapshots have 8 bits, as those of a run that is painted alone.
+        depth: Depth = self.runs[number].configuration["depth"] if step is None else 8
+        write_image(picture_path(folder, step), image, alpha, config, depth)

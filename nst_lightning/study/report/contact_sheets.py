@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.images.io import read_image, to_pil
+from nst_lightning.images.opening import suspend_pillow_limit
 from nst_lightning.samples import locate
 from nst_lightning.study.engine.run_records import picture_path, read_failure, still_path
 from nst_lightning.study.spec.grid import Variant
@@ -53,7 +54,7 @@ def draw_sheet(figure: Figure, output: Path) -> Image.Image:
             ImageDraw.Draw(sheet).rectangle(box, outline=ERROR_COLOR, width=3)
             _draw_text(sheet, message, box, ERROR_COLOR)
         elif file.exists():
-            with Image.open(still_path(file)) as image:
+            with suspend_pillow_limit(), Image.open(still_path(file)) as image:
                 sheet.paste(_fit_tile(image), (x, y))
     return sheet
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nst_lightning.images.atomic import write_bytes
+from nst_lightning.images.opening import DEFAULT_MAX_PIXELS, limit_pixels
 from nst_lightning.study.engine.run_records import read_failure, read_status, read_summary
 from nst_lightning.study.report.contact_sheets import write_sheet
 from nst_lightning.study.report.curve_plots import plot_curves
@@ -45,12 +46,16 @@ def write_page(study: ResolvedStudy, output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     terms = collect_terms(study, output)
     builder = PageDataBuilder(output)
+    max_pixels = max((run.configuration["max_pixels"] for run in study.runs), default=DEFAULT_MAX_PIXELS)
+    # The page shows the pictures that the runs have read.
+    with limit_pixels(max_pixels):
+        sections = [_write_section(builder, section, number) for number, section in enumerate(study.sections, 1)]
     page = {
         "key": page_key(study, output),
         "title": study.study.title,
         "text": study.study.text,
         "progress": describe_progress(study, output),
-        "sections": [_write_section(builder, section, number) for number, section in enumerate(study.sections, 1)],
+        "sections": sections,
         "terms": terms,
         "runs": [builder.build_table_row(run, terms) for run in study.runs],
     }

@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from nst_lightning.data.style_source import parse_styles
+from nst_lightning.images.opening import suspend_pillow_limit
 from nst_lightning.study.engine.run_records import FILM_FILES, picture_path, read_failure, read_status, read_summary
 from nst_lightning.study.report.input_copies import InputCopies
 from nst_lightning.study.spec.grid import Variant
@@ -173,7 +174,7 @@ class PageDataBuilder:
         tile.film = file.name in FILM_FILES
         if tile.film:
             return
-        with Image.open(file) as image:
+        with suspend_pillow_limit(), Image.open(file) as image:
             tile.width, tile.height = image.size
         data = cell.run.configuration["data"]
         tile.content = self._inputs.path(data["content"], (tile.height, tile.width))

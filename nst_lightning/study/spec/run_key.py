@@ -12,9 +12,10 @@ from nst_lightning.study.spec.declaration import flatten_options
 from nst_lightning.study.spec.resolve import Configuration
 from nst_lightning.training.module import lbfgs
 
-# Options that do not change a picture: where files are written and what is shown during the run.
+# Options that do not change a picture: where files are written, what is shown during the run, and which inputs are
+# refused.
 # The number of threads changes the last bits alone, and older runs have none.
-_IGNORED = ("ckpt_path", "output", "previews", "checkpoints", "threads")
+_IGNORED = ("ckpt_path", "output", "previews", "checkpoints", "threads", "max_pixels")
 _IGNORED_OF_TRAINER = ("logger", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "profiler")
 
 # Keys contain the import path of the default optimizer: the one at the time of the first keys. With the current path,
@@ -47,6 +48,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.style_match": "long",
     "data.style_rotation": 0,
     "data.style_strength": None,
+    "depth": 8,
     "model.strength": 0.5,
     "model.tileable": False,
     "model.losses.*.init_args.at": None,

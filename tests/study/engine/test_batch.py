@@ -46,6 +46,18 @@ def test_batch_equals_single_runs(optimizer: str, tmp_path: Path) -> None:
         assert float(one["total"]) == pytest.approx(float(many["total"]), rel=1e-4)
 
 
+def test_batch_writes_results_with_the_depth_of_its_runs(tmp_path: Path) -> None:
+    axes: dict[str, list[Any]] = {"seed_everything": [1, 2], "depth": [16]}
+    write_study(
+        tmp_path, create_section(axes=axes, model={"initialization": "noise"}, trainer={"precision": "32-true"})
+    )
+    assert run_study("--batch=2", output="batch") == 0
+    assert len(list(Path("batch/batches").iterdir())) == 1
+    for image in read_pictures("batch").values():
+        levels = image * 255
+        assert (levels - levels.round()).abs().max() > 0.4
+
+
 def test_batch_of_styles_with_options_and_a_palette_equals_single_runs(tmp_path: Path) -> None:
     axes: dict[str, list[Any]] = {"data.style": [{"file": "style.png", "rotation": [0, 90]}, "sample:waves"]}
     plan = {"size": 32, "steps": 3}

@@ -209,3 +209,12 @@ def test_run_key_contains_options_of_masks_only_if_they_are_set() -> None:
     assert run_key(configuration | {"data": before}) == run_key(configuration)
     keys = {run_key(configuration | {"data": data | {name: value}}) for name, value in changes.items()}
     assert len({*keys, run_key(configuration)}) == 1 + len(changes)
+
+
+def test_run_key_contains_the_depth_only_if_it_is_not_8_and_never_the_limit_of_pixels() -> None:
+    configuration = ConfigurationResolver().resolve([Path(TRANSFER)], {})
+    before = {name: value for name, value in configuration.items() if name not in ("depth", "max_pixels")}
+    assert run_key(configuration) == run_key(before)
+    assert run_key(configuration | {"max_pixels": 1e9}) == run_key(before)
+    # A finished run with files of 8 bits is painted again.
+    assert run_key(configuration | {"depth": 16}) != run_key(before)
