@@ -195,8 +195,8 @@ class Objective(nn.Module):
     def _measure_tiles(self, example: "_Example", losses: Sequence[Comparison]) -> list[dict[str, Tensor]]:
         """Computes the same tile by tile; local losses set the targets of their layers themselves."""
         picture, region = example.picture, example.region
+        measured: list[dict[str, Tensor]] = [{} for _ in losses]
         plain = [loss.loss if isinstance(loss, RegionalLoss) else loss for loss in losses]
-        measured = [loss.target_statistics(Features({IMAGE: picture}).within(region)) for loss in plain]
 
         def measure(part: TileFeatures) -> dict[tuple[int, str], tuple[Tensor, float]]:
             inside = part.within(region)
@@ -207,14 +207,19 @@ class Objective(nn.Module):
                 for layer, statistic in loss.target_statistics(inside).items()
             }
 
-        layers = layers_of_backbone(layer for loss in plain if loss.tiling == "mean" for layer in loss.layers)
-        backbone = self.picture_backbone
-        network = backbone.network if isinstance(backbone, MultiScale) else backbone
-        for scale, names in group_by_scale(layers).items():
-            tiled = TiledNetwork(network, [join_layer(name, scale) for name in names], self.tile or 1)
-            for (number, layer), (statistic, count) in tiled.average(shrink(picture, scale), names, measure).items():
-                if count >= LEAST_POSITIONS:
-                    measured[number][layer] = statistic
+        for scale, names in group_by_scale(layer for loss in losses for layer in loss.layers).items():
+            shrunk, layer = shrink(picture, scale), join_layer(IMAGE, scale)
+            pixels = Features({layer: shrunk}).within(region)
+            for loss, found in zip(losses, measured, strict=True):
+                found |= loss.target_statistics(pixels)
+            layers = list(dict.fromkeys(name for name in names if name != IMAGE))
+            if layers:
+                tiled = TiledNetwork(
+                    self.picture_backbone, [join_layer(name, scale) for name in layers], self.tile or 1
+                )
+                for (number, layer), (statistic, count) in tiled.average(shrunk, layers, measure).items():
+                    if count >= LEAST_POSITIONS:
+                        measured[number][layer] = statistic
         return measured
 
     def _mark_matches(self, style: "_Example", content: Tensor) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from nst_lightning.backbones.base import Backbone
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
-from nst_lightning.backbones.multi_scale import join_layer, split_layer
+from nst_lightning.backbones.multi_scale import MultiScale, join_layer, split_layer
 from nst_lightning.backbones.position_mask import PositionMask
 
 
@@ -42,13 +42,13 @@ class TiledNetwork:
     """A network that evaluates one scale of an image tile by tile.
 
     Args:
-        network: the network of this scale.
+        network: the network.
         layers: layers at one scale, such as ``conv_3@0.5``.
         size: length of a tile in px.
     """
 
     def __init__(self, network: Backbone, layers: Sequence[str], size: int) -> None:
-        self.network = network
+        self.network = network.network if isinstance(network, MultiScale) else network
         self.names = [split_layer(layer)[0] for layer in layers]
         self.scale = split_layer(layers[0])[1]
         self.size = size

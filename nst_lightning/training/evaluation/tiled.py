@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features
-from nst_lightning.backbones.multi_scale import MultiScale, group_by_scale, join_layer, shrink
+from nst_lightning.backbones.multi_scale import group_by_scale, join_layer, shrink
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.losses.base import IMAGE, FeatureLoss
 from nst_lightning.losses.regional import RegionalLoss
@@ -35,8 +35,6 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
         The terms; the gradient in the image is that of their sum.
     """
     terms = objective.compare(Features({IMAGE: image}))
-    backbone = objective.image_backbone
-    network = backbone.network if isinstance(backbone, MultiScale) else backbone
     gradients = []
     for scale, names in group_by_scale(objective.layers).items():
         shrunk = shrink(image, scale)
@@ -47,7 +45,9 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
         layers = [join_layer(name, scale) for name in names if name != IMAGE]
         if layers:
             content = None if objective.content is None else shrink(objective.content, scale)
-            evaluation = _ScaleEvaluation(TiledNetwork(network, layers, size), _list_units(objective, layers))
+            evaluation = _ScaleEvaluation(
+                TiledNetwork(objective.image_backbone, layers, size), _list_units(objective, layers)
+            )
             for (name, layer), distance in evaluation.evaluate(shrunk.detach(), content).items():
                 terms[name][layer] = terms[name].get(layer, 0.0) + distance
             gradients.append(_CarryGradient.apply(shrunk, evaluation.gradient))

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from nst_lightning.backbones import VGG19, SlimVGG19
+from nst_lightning.backbones.blocks import BlockNetwork
+from nst_lightning.backbones.image_tiles import TileGrid
+
+LAYERS = ["conv_1", "relu1_2", "conv_3", "relu3_1", "conv_9", "relu5_1"]
+
+
+@pytest.mark.parametrize("length", [16, 40, 64, 97, 133])
+@pytest.mark.parametrize("size", [8, 24, 40, 64])
+def test_cores_cover_the_image_once_and_crops_contain_them(length: int, size: int) -> None:
+    grid = TileGrid(length, 50, size, 8, 20)
+    covered = torch.zeros(length, 50)
+    for tile in grid.tiles:
+        top, bottom, left, right = tile.core
+        covered[top:bottom, left:right] += 1
+        assert (top % 8, left % 8, tile.crop[0] % 8, tile.crop[2] % 8) == (0, 0, 0, 0)
+        assert tile.crop[0] == 0 or top - tile.crop[0] >= 20
+        assert tile.crop[1] == length or tile.crop[1] - bottom >= 20
+        assert bottom - top < 2 * size
+    assert bool((covered == 1).all())
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 8])
+def test_positions_of_the_tiles_cover_each_layer_once(step: int) -> None:
+    grid = TileGrid(101, 75, 24, 8, 20)
+    height, width = grid.size_of(step)
+    covered = torch.zeros(height, width)
+    for tile in grid.tiles:
+        top, bottom, left, right = grid.positions(tile, step)
+        covered[top:bottom, left:right] += 1
+    assert (height, width) == (101 // step, 75 // step)
+    assert bool((covered == 1).all())
+
+
+@pytest.mark.parametrize("shape", [(96, 128), (101, 75), (61, 53)])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_features_of_tiles_are_those_of_the_image(shape: tuple[int, int], pooling: str, padding: str) -> None:
+    network = SlimVGG19(pooling=pooling, padding=padding)  # type: ignore[arg-type]
+    compare_features(network, LAYERS[:-1], shape, 24)
+
+
+def test_features_of_deep_layers_of_tiles_are_those_of_the_image() -> None:
+    compare_features(VGG19(weights="random"), LAYERS, (112, 135), 32)
+
+
+def compare_features(network: BlockNetwork, layers: list[str], shape: tuple[int, int], size: int) -> None:
+    network.build(layers)
+    network.double()
+    image = torch.rand(1, 3, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    whole = network(image, layers)
+    grid = TileGrid(*shape, size, network.smallest_size(layers), network.receptive_radius(layers))
+    assert len(grid.tiles) > 3
+    for tile in grid.tiles:
+        features = network(tile.cut(image), layers)
+        for layer in layers:
+            step = network.step(layer)
+            top, bottom, left, right = grid.positions(tile, step)
+            torch.testing.assert_close(
+                grid.cut_core(features[layer], tile, step), whole[layer][..., top:bottom, left:right]
+            )
+
+
+def test_a_smaller_margin_is_not_enough() -> None:
+    network = VGG19(weights="random")
+    network.build(["conv_4"])
+    network.double()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    radius = network.receptive_radius(["conv_4"])
+    assert radius == 6
+    whole = network(image, ["conv_4"])["conv_4"]
+    # Four pixels are two positions of this layer, one less than its convolutions read.
+    for margin, is_equal in ((radius, True), (radius - 2, False)):
+        grid = TileGrid(64, 64, 32, 2, margin)
+        tile = grid.tiles[0]
+        core = grid.cut_core(network(tile.cut(image), ["conv_4"])["conv_4"], tile, 2)
+        assert torch.allclose(core, whole[..., :16, :16], rtol=1e-12, atol=0) == is_equal

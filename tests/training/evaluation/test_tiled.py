@@ -1,0 +1,128 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_lightning.backbones import VGG19, SlimVGG19
+from nst_lightning.backbones.base import Backbone
+from nst_lightning.data.transfer import StagePictures
+from nst_lightning.losses import (
+    ContentLoss,
+    GramLoss,
+    Loss,
+    MeanStdLoss,
+    TotalVariationLoss,
+    WassersteinLoss,
+)
+from nst_lightning.losses.base import total
+from nst_lightning.training.evaluation.tiled import evaluate_tiled
+from nst_lightning.training.objective import Objective, Terms
+
+LAYERS = ["conv_1", "relu1_2", "conv_4", "relu3_1", "conv_9"]
+NETWORKS: dict[str, Callable[[], Backbone]] = {
+    "VGG19": lambda: VGG19(weights="random"),
+    "VGG19 with averages": lambda: VGG19(weights="random", pooling="avg", padding="replicate"),
+    "SlimVGG19": SlimVGG19,
+    "SlimVGG19 with averages": lambda: SlimVGG19(pooling="avg", padding="replicate"),
+}
+SHAPES = [((96, 128), 32), ((101, 133), 40), ((75, 150), 64), ((61, 53), 40)]
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def create_losses(at: list[float] | None = None) -> dict[str, Loss]:
+    return {
+        "content": ContentLoss(["conv_3", "conv_9", "image"], 2.0),
+        "direction": ContentLoss(["relu3_1"], normalized=True),
+        "whitened": GramLoss([*LAYERS, "image"], 10, whitening=0.5, at=at),
+        "plain": GramLoss(LAYERS, 10),
+        "wasserstein": WassersteinLoss(LAYERS[:3]),
+        "moments": MeanStdLoss(LAYERS, 3.0),
+        "smooth": TotalVariationLoss(5.0),
+    }
+
+
+def create_pictures(shape: tuple[int, int], masked: bool = False, seed: int = 0) -> StagePictures:
+    content, styles = draw(1, 3, *shape, seed=seed), [draw(1, 3, 97, 81, seed=7), draw(1, 3, 70, 90, seed=8)]
+    if not masked:
+        return StagePictures(content, styles, [0.4, 0.6])
+    soft = functional.interpolate(draw(1, 1, 3, 4, seed=9), size=shape, mode="bilinear")
+    mask = ((soft - 0.5) * 9 + 0.5).clamp(0, 1)
+    return StagePictures(
+        content,
+        styles,
+        [0.4, 0.6],
+        shares=torch.cat([mask, 0.8 * (1 - mask)], 1),
+        hold=1 + 3 * draw(1, 1, *shape, seed=10),
+        style_regions=[(draw(1, 1, 97, 81, seed=11) > 0.3).double(), None],
+    )
+
+
+def evaluate(evaluation: Callable[[Tensor], Terms], shape: tuple[int, int]) -> tuple[Terms, Tensor]:
+    image = draw(1, 3, *shape, seed=20).requires_grad_()
+    terms = evaluation(image)
+    objective = total({name: total(distances) for name, distances in terms.items()})
+    return terms, torch.autograd.grad(objective, image)[0]
+
+
+def compare(network: Backbone, losses: dict[str, Loss], pictures: StagePictures, size: int) -> None:
+    assert pictures.content is not None
+    shape = (pictures.content.shape[-2], pictures.content.shape[-1])
+    objective = Objective(network, losses).double()
+    objective.set_targets(pictures)
+    expected, gradient = evaluate(objective, shape)
+    objective.tile = size
+    objective.set_targets(pictures)
+    terms, tiled_gradient = evaluate(lambda image: evaluate_tiled(objective, size, image), shape)
+    assert terms.keys() == expected.keys()
+    for name, distances in expected.items():
+        assert list(terms[name]) == list(distances)
+        for layer, distance in distances.items():
+            torch.testing.assert_close(terms[name][layer], distance, rtol=1e-8, atol=1e-12)
+    scale = gradient.abs().max()
+    torch.testing.assert_close(tiled_gradient / scale, gradient / scale, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize(("shape", "size"), SHAPES)
+def test_tiles_have_the_objective_and_the_gradient_of_the_image(name: str, shape: tuple[int, int], size: int) -> None:
+    compare(NETWORKS[name](), create_losses(), create_pictures(shape), size)
+
+
+def test_smaller_copies_are_evaluated_in_tiles() -> None:
+    compare(SlimVGG19(), create_losses(at=[1, 0.5]), create_pictures((101, 133)), 40)
+
+
+@pytest.mark.parametrize(("shape", "size"), SHAPES)
+def test_parts_of_the_image_are_evaluated_in_tiles(shape: tuple[int, int], size: int) -> None:
+    compare(SlimVGG19(), create_losses(), create_pictures(shape, masked=True), size)
+
+
+def test_targets_follow_the_content() -> None:
+    objective = Objective(SlimVGG19(), {"content": ContentLoss(["conv_3"])}).double()
+    objective.tile = 32
+    values = []
+    for seed in (0, 20):
+        objective.set_targets(create_pictures((64, 64), seed=seed))
+        terms, gradient = evaluate(lambda image: evaluate_tiled(objective, 32, image), (64, 64))
+        values.append((float(terms["content"]["conv_3"].detach()), float(gradient.abs().max())))
+    # The image is the content of seed 20.
+    assert values[0][0] > 1e-3
+    assert values[1] == (0, 0)
+
+
+def test_a_factor_on_the_objective_is_one_on_the_gradient() -> None:
+    objective = Objective(SlimVGG19(), create_losses()).double()
+    objective.tile = 32
+    objective.set_targets(create_pictures((64, 64)))
+    image = draw(1, 3, 64, 64, seed=20).requires_grad_()
+
+    def differentiate(factor: float) -> Tensor:
+        terms = evaluate_tiled(objective, 32, image)
+        return torch.autograd.grad(factor * total({n: total(t) for n, t in terms.items()}), image)[0]
+
+    torch.testing.assert_close(differentiate(3.0), 3 * differentiate(1.0))
