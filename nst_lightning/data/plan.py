@@ -67,6 +67,7 @@ class Plan:
             of 2 (``octaves``). Recommended for large pictures: small sizes form the large shapes of the style.
         smallest: long edge in px of the smallest size that a ladder may contain.
         first_steps: evaluations at the first size of a ladder; `steps` by default.
+        last_steps: evaluations at the last size of a ladder, the most expensive one; `steps` by default.
         following_steps: evaluations for each frame of a film that starts from the previous frame; `steps` by default.
             The first frame of a shot is painted like a still.
         iterations_per_step: evaluations, each with one update, in one training step of Lightning. On a fast GPU,
@@ -89,9 +90,10 @@ class Plan:
     iterations_per_step: int = 1
     tolerance: float | None = None
     tile: int | Literal["auto"] | None = "auto"
+    last_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("size", "steps", "smallest", "first_steps", "following_steps", "iterations_per_step"):
+        for name in ("size", "steps", "smallest", "first_steps", "following_steps", "iterations_per_step", "last_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
@@ -124,6 +126,8 @@ class Plan:
         stages = [Stage(frame=frame, size=size, steps=self.steps) for size in sizes]
         if self.first_steps is not None and len(stages) > 1:
             stages[0] = Stage(frame=frame, size=sizes[0], steps=self.first_steps)
+        if self.last_steps is not None and len(stages) > 1:
+            stages[-1] = Stage(frame=frame, size=sizes[-1], steps=self.last_steps)
         return stages
 
     def film_stages(self, frames: int, cuts: Collection[int]) -> list[Stage]:

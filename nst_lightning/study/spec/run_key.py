@@ -42,6 +42,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.palette.result": 0,
     "data.palette.space": "oklab",
     "data.palette.start": 0,
+    "data.plan.last_steps": None,
     "data.plan.tile": "auto",
     "data.plan.tolerance": None,
     "data.rest": None,
