@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.backbones.position_mask import Partition, PositionMask
-from nst_lightning.functional.gram import PositionWeights, gram_matrix, moments
+from nst_lightning.functional.gram import Box, PositionWeights, gram_matrix, moments, pull_moments
 from nst_lightning.functional.periodic import interpolate_periodic
 from nst_lightning.functional.sampling import sample_bilinear
 
@@ -56,11 +56,11 @@ class Readout:
             value: ``(batch, channels, height, width)``, times the roots of the weights if there are any.
             weights: of the positions; equal by default.
         """
-        return _sandwich(moments(value, weights, is_rooted=True), self.gram_factor)
+        return map_moments(moments(value, weights, is_rooted=True), self.gram_factor)
 
     def moments(self, value: Tensor, weights: PositionWeights | None = None) -> Tensor:
         """Computes the moments of :meth:`features` without computing the features; see :meth:`gram_matrix`."""
-        return _sandwich(moments(value, weights, is_rooted=True), self.affine)
+        return map_moments(moments(value, weights, is_rooted=True), self.affine)
 
     def gram_map(self, metric: Tensor | None = None) -> ChannelMap:
         """Returns the map for :meth:`Features.gram_error`, optionally followed by a metric.
@@ -74,8 +74,13 @@ class Readout:
         return ChannelMap(factor[..., :-1].contiguous(), factor[..., -1:].contiguous())
 
 
-def _sandwich(matrix: Tensor, factor: Tensor) -> Tensor:
-    """Computes ``V M V^T`` of a symmetric ``M``."""
+def map_moments(matrix: Tensor, factor: Tensor) -> Tensor:
+    """Computes ``V M V^T``: the moments of channels that are mapped by ``V``.
+
+    Args:
+        matrix: ``M``, symmetric, ``(batch, n, n)``.
+        factor: ``V``, ``(m, n)``.
+    """
     factor = factor.to(matrix.dtype)
     with torch.autocast(matrix.device.type, enabled=False):
         return functional.linear(functional.linear(matrix, factor).mT, factor)
@@ -225,6 +230,16 @@ class Features(Mapping[str, Tensor]):
     def value_moments(self, layer: str) -> Tensor:
         """Computes the moments of what the network computed for a layer, before its readout; see :meth:`moments`."""
         return moments(self._positions(layer, is_rooted=True), self.weights(layer), is_rooted=True)
+
+    def pull(self, layer: str, slope: Tensor, box: Box | None = None) -> Tensor:
+        """Returns 0 with the gradient of a function of :meth:`value_moments`.
+
+        Args:
+            layer: name of the layer.
+            slope: gradient of the function in the moments, divided by the number of positions.
+            box: positions that count, of a whole map; all by default.
+        """
+        return pull_moments(self._positions(layer, is_rooted=True), slope, box, self.weights(layer))
 
     def count(self, layer: str) -> float:
         """Returns the number of positions of a layer, each counted by its weight."""

@@ -6,8 +6,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-# Rows and columns of a map: top, bottom, left, right; the ends do not belong to it.
-Box = tuple[int, int, int, int]
+from nst_lightning.functional.gram import Box
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,11 @@ class TileGrid:
             tile: the tile.
             step: distance in px between two positions of the layer.
         """
+        top, bottom, left, right = self.core_box(tile, step)
+        return value[..., top:bottom, left:right]
+
+    def core_box(self, tile: ImageTile, step: int) -> Box:
+        """Returns the positions of the core in a layer of the crop; see :meth:`cut_core`."""
         top, bottom, left, right = self.positions(tile, step)
         row, column = tile.crop[0] // step, tile.crop[2] // step
-        return value[..., top - row : bottom - row, left - column : right - column]
+        return top - row, bottom - row, left - column, right - column

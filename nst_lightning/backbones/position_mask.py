@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nst_lightning.backbones.image_tiles import Box
-from nst_lightning.functional.gram import PositionWeights
+from nst_lightning.functional.gram import Box, PositionWeights
 
 # Height and width.
 Size = tuple[int, int]

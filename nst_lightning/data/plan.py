@@ -93,7 +93,15 @@ class Plan:
     last_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("size", "steps", "smallest", "first_steps", "following_steps", "iterations_per_step", "last_steps"):
+        for name in (
+            "size",
+            "steps",
+            "smallest",
+            "first_steps",
+            "following_steps",
+            "iterations_per_step",
+            "last_steps",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")

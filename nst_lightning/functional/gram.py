@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Rows and columns of a map: top, bottom, left, right; the ends do not belong to it.
+Box = tuple[int, int, int, int]
+
 # Up to this number of positions, products of bfloat16 features are summed in float32 without intermediate rounding.
 EXACT_POSITIONS = 4096
 
@@ -97,6 +100,48 @@ def weight_positions(features: Tensor, weights: PositionWeights | None) -> Tenso
         weights: of the positions; None returns the features themselves.
     """
     return features if weights is None else features * weights.values.sqrt().to(features.dtype)
+
+
+def pull_moments(
+    features: Tensor, slope: Tensor, box: Box | None = None, weights: PositionWeights | None = None
+) -> Tensor:
+    """Returns 0 with the gradient of ``<slope, sum_i x_i x_i^T>``, without computing this sum; see :func:`moments`.
+
+    If `slope` is the gradient of a function of the moments, divided by the number of positions, then the gradient of
+    the result is that of the function.
+
+    Args:
+        features: ``(1, channels, height, width)``; times the roots of the weights if there are any.
+        slope: ``(1, channels + 1, channels + 1)``.
+        box: positions ``i`` that count: top, bottom, left, right; all by default.
+        weights: of the positions; equal by default.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        result: Tensor = _PullMoments.apply(to_summable(features), slope, box, weights)
+    return result
+
+
+class _PullMoments(torch.autograd.Function):
+    """See :func:`pull_moments`."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, slope: Tensor, box: Box | None, weights: PositionWeights | None) -> Tensor:
+        ctx.box, ctx.weights = box, weights
+        ctx.save_for_backward(features, slope)
+        return slope.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        features, slope = ctx.saved_tensors
+        matrices, channels = (slope + slope.mT) * gradients[0], features.shape[1]
+        offsets = matrices[:, :channels, channels:]
+        result = apply_channel_matrix(features, matrices[:, :channels, :channels], offsets, ctx.weights)
+        if ctx.box is not None:
+            # Cheaper than a copy of the positions that count, whose gradient would be copied back.
+            top, bottom, left, right = ctx.box
+            for rest in (result[..., :top, :], result[..., bottom:, :], result[..., :left], result[..., right:]):
+                rest.zero_()
+        return result, None, None, None
 
 
 def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:

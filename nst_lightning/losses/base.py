@@ -16,8 +16,8 @@ from nst_lightning.functional.pixels import mean_squared_error
 # The picture that a loss compares the image with.
 Reference = Literal["content", "style"]
 
-# How a loss of a large image is computed from its tiles. `mean`: its statistics are means over positions, and so are
-# computed by averaging those of the tiles. `local`: the loss itself is a mean over positions.
+# How a loss of a large image is computed from its tiles. `mean`: from the moments of its features, which are the
+# average of those of the tiles. `local`: the loss itself is a mean over positions, and so an average over tiles.
 Tiling = Literal["mean", "local"]
 
 
@@ -192,16 +192,14 @@ class FeatureLoss(Loss):
         """Computes the distance of a statistic from its target, a scalar: the mean squared error by default."""
         return mean_squared_error(statistic, self.target(layer))
 
-    def mean_statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes what :meth:`mean_distance` needs of the image, for a loss whose :attr:`tiling` is `mean`.
+    def moments_distance(self, moments: Tensor, layer: str) -> Tensor:
+        """Computes the weighted distance of a layer from its moments, for a loss whose :attr:`tiling` is `mean`.
 
-        It is a mean over positions, so that of an image is the mean of those of its tiles, weighted by their positions.
+        Args:
+            moments: of what the network computed, before readouts; see :meth:`Features.value_moments`.
+            layer: name of the layer.
         """
-        return self.statistic(features, layer)
-
-    def mean_distance(self, statistic: Tensor, layer: str) -> Tensor:
-        """Computes the weighted distance of a layer from :meth:`mean_statistic`."""
-        return self.weight_of(layer) * self.distance(statistic, layer)
+        raise NotImplementedError
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`; a target must have been set."""

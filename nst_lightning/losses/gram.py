@@ -80,20 +80,18 @@ class GramLoss(FeatureLoss):
             for layer in self.layers_in(features)
         }
 
-    def mean_statistic(self, features: Features, layer: str) -> Tensor:
-        """Computes the means of products of what the network computed, before readout and whitening."""
-        return features.gram_matrix(layer) if self._channel_map(layer) is None else features.value_moments(layer)
-
-    def mean_distance(self, statistic: Tensor, layer: str) -> Tensor:
-        """See :meth:`FeatureLoss.mean_distance`; the plain form of :meth:`layer_distances`."""
-        channel_map = self._channel_map(layer)
-        with torch.autocast(statistic.device.type, enabled=False):
-            if channel_map is not None:
-                weight = channel_map.weight.to(statistic)
+    def moments_distance(self, moments: Tensor, layer: str) -> Tensor:
+        """See :meth:`FeatureLoss.moments_distance`; the plain form of :meth:`layer_distances`."""
+        channel_map, channels = self._channel_map(layer), moments.shape[-1] - 1
+        with torch.autocast(moments.device.type, enabled=False):
+            if channel_map is None:
+                matrix = moments[:, :-1, :-1] / channels
+            else:
+                weight = channel_map.weight.to(moments)
                 offset = weight.new_zeros(1, weight.shape[1], 1) if channel_map.offset is None else channel_map.offset
                 affine = torch.cat([weight, offset.to(weight)], dim=2)
-                statistic = affine @ statistic @ affine.mT
-            error = (statistic - self.target(layer).to(statistic)).square().mean()
+                matrix = affine @ moments @ affine.mT
+            error = (matrix - self.target(layer).to(matrix)).square().mean()
         return self._distance_weights[layer] * error
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -19,23 +19,42 @@ class TileFeatures:
     """Features of the core of a tile at one layer, or at several of the same size.
 
     Attributes:
-        features: the features, by the names that losses use.
+        crop: features of the crop, by the names that losses use.
         grid: the tiles of the image.
         tile: the tile.
         step: distance in px between two positions.
     """
 
-    features: Features
+    crop: Features
     grid: TileGrid
     tile: ImageTile
     step: int
 
+    @cached_property
+    def core(self) -> Features:
+        """The features of the core."""
+        return self.crop.map_values(lambda _, value: self.grid.cut_core(value, self.tile, self.step))
+
+    def measure(self, mask: PositionMask | None, layer: str) -> tuple[Tensor, float]:
+        """Computes the moments of the core, or of its part of a mask, and the number of their positions."""
+        inside = self.within(mask)
+        assert inside is not None, "the tile has something of the mask"
+        return inside.value_moments(layer), inside.count(layer)
+
+    def pull(self, mask: PositionMask | None, layer: str, slope: Tensor) -> Tensor:
+        """See :meth:`Features.pull`, for the core or its part of a mask, which must not be empty."""
+        if mask is None:
+            return self.crop.pull(layer, slope, self.grid.core_box(self.tile, self.step))
+        inside = self.within(mask)
+        assert inside is not None, "the tile has something of the mask"
+        return inside.pull(layer, slope)
+
     def within(self, mask: PositionMask | None) -> Features | None:
         """Returns the features of a part of the image, or None if the tile has nothing of it."""
         if mask is None:
-            return self.features
+            return self.core
         window = mask.window(self.grid.size_of(self.step), self.grid.positions(self.tile, self.step))
-        return None if window is None else self.features.within(window)
+        return None if window is None else self.core.within(window)
 
 
 class TiledNetwork:
@@ -78,8 +97,7 @@ class TiledNetwork:
         rename = partial(join_layer, scale=self.scale)
         for features in self.network.stream(crop, self.names if layers is None else layers):
             step = self.network.step(next(iter(features)))
-            core = features.map_values(lambda _, value, step=step: grid.cut_core(value, tile, step))  # type: ignore[misc]
-            yield TileFeatures(core.renamed(rename), grid, tile, step)
+            yield TileFeatures(features.renamed(rename), grid, tile, step)
 
     @torch.no_grad()
     def average(

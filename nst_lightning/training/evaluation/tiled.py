@@ -21,9 +21,9 @@ from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
 def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
     """Computes ``objective(image)`` and its gradient, with the features of one tile in memory at a time.
 
-    Terms that compare means over positions, such as Gram matrices, are computed in two passes. The first averages their
-    statistics over the tiles. The gradient of the distance in the average is a small matrix; the second pass carries it
-    to the pixels of each tile. Terms that are means over positions themselves need the second pass only. The features
+    Terms that compare moments, such as Gram matrices, are computed in two passes. The first averages the moments of the
+    tiles. The gradient of the distance in the average is a small matrix; the second pass carries it to the pixels of
+    each tile. Terms that are means over positions themselves need the second pass only. The features
     of the content are computed again for each tile.
 
     Args:
@@ -127,7 +127,7 @@ class _ScaleEvaluation:
         self.units = units
         self.gradient = torch.empty(0)
         self._distances: dict[tuple[str, str], Tensor] = {}
-        # Gradients of the distances in the average statistics, divided by the number of positions.
+        # Gradients of the distances in the average moments, divided by the number of positions, by part and layer.
         self._slopes: dict[tuple[int, str], Tensor] = {}
 
     def evaluate(self, image: Tensor, content: Tensor | None) -> dict[tuple[str, str], Tensor]:
@@ -163,25 +163,32 @@ class _ScaleEvaluation:
                     unit.layers.discard(layer)
 
     def _compare_averages(self, image: Tensor) -> None:
-        """Computes the distances of average statistics and their gradients in the statistics."""
+        """Computes the distances of average moments and their gradients in the moments."""
+        units = [unit for unit in self.units if not unit.is_local]
+        masks = list({id(unit.mask): unit.mask for unit in units}.values())
 
         def measure(part: TileFeatures) -> dict[tuple[int, str], tuple[Tensor, float]]:
+            # Losses of one part have the same moments.
             found = {}
-            for number, unit in enumerate(self.units):
-                inside = None if unit.is_local else part.within(unit.mask)
-                if inside is not None:
-                    for layer in unit.layers & set(inside):
-                        found[number, layer] = unit.loss.mean_statistic(inside, layer), inside.count(layer)
+            for number, mask in enumerate(masks):
+                inside = part.within(mask)
+                wanted = {layer for unit in units if unit.mask is mask for layer in unit.layers}
+                for layer in wanted & set(inside or ()):
+                    found[number, layer] = part.measure(mask, layer)
             return found
 
-        layers = {layer for unit in self.units if not unit.is_local for layer in unit.layers}
-        for (number, layer), (statistic, count) in self.network.average(image, self._names(layers), measure).items():
-            unit = self.units[number]
-            with torch.enable_grad():
-                mean = statistic.requires_grad_()
-                distance = unit.share * unit.loss.mean_distance(mean, layer)
-            self._add(unit.name, layer, distance)
-            self._slopes[number, layer] = torch.autograd.grad(distance, mean)[0] / count
+        layers = {layer for unit in units for layer in unit.layers}
+        averages = self.network.average(image, self._names(layers), measure)
+        for unit in units:
+            for layer in unit.layers:
+                moments, count = averages[next(n for n, mask in enumerate(masks) if mask is unit.mask), layer]
+                with torch.enable_grad():
+                    mean = moments.detach().requires_grad_()
+                    distance = unit.share * unit.loss.moments_distance(mean, layer)
+                self._add(unit.name, layer, distance)
+                key = id(unit.mask), layer
+                slope = torch.autograd.grad(distance, mean)[0] / count
+                self._slopes[key] = self._slopes[key] + slope if key in self._slopes else slope
 
     def _set_local_targets(self, crop: Tensor, grid: Any, tile: Any) -> None:
         """Sets the targets of local terms for a tile."""
@@ -197,21 +204,22 @@ class _ScaleEvaluation:
                         unit.loss.set_target(unit.loss.target_statistics(inside))
 
     def _compare_tile(self, part: TileFeatures) -> list[Tensor]:
-        """Computes what a tile contributes to the objective, up to a constant."""
+        """Computes scalars whose gradients are what the tile contributes to the gradient of the objective."""
+        masks = list({id(unit.mask): unit.mask for unit in self.units}.values())
         results = []
-        for number, unit in enumerate(self.units):
-            inside = part.within(unit.mask)
-            if inside is None:
-                continue
-            for layer in unit.layers & set(inside):
-                count = inside.count(layer)
-                if unit.is_local:
-                    distance = unit.share * count / unit.counts[layer] * unit.loss.layer_distances(inside)[layer]
-                    self._add(unit.name, layer, distance)
-                    results.append(distance)
-                else:
-                    statistic = unit.loss.mean_statistic(inside, layer)
-                    results.append((self._slopes[number, layer] * statistic).sum() * count)
+        for mask in masks:
+            inside = part.within(mask)
+            for layer in part.crop if inside is not None else ():
+                if (id(mask), layer) in self._slopes:
+                    results.append(part.pull(mask, layer, self._slopes[id(mask), layer]))
+        for unit in self.units:
+            inside = part.within(unit.mask) if unit.is_local else None
+            for layer in unit.layers & set(inside or ()):
+                assert inside is not None
+                share = unit.share * inside.count(layer) / unit.counts[layer]
+                distance = share * unit.loss.layer_distances(inside)[layer]
+                self._add(unit.name, layer, distance)
+                results.append(distance)
         return results
 
     def _add(self, name: str, layer: str, distance: Tensor) -> None:
