@@ -9,6 +9,9 @@ from torch import Tensor
 from nst_lightning.errors import DivergedError
 from nst_lightning.training.run_state import RunState
 
+# The copy of an image with more values than this has 16 bits for each.
+LARGE = 2**26
+
 
 class FiniteGuard(pl.Callback):
     """Stops a run when the objective or the image becomes NaN or infinite, and restores the last good image.
@@ -29,7 +32,8 @@ class FiniteGuard(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Copies the image at the start of a stage or of a resumed run."""
         if self._last_good is None:
-            self._last_good = RunState.of(trainer).image.clone()
+            image = RunState.of(trainer).image
+            self._last_good = image.half() if image.numel() > LARGE else image.clone()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *unused: Any

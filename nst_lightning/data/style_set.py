@@ -22,6 +22,9 @@ from nst_lightning.data.style_source import (
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture
 
+# Styles with more values than this together are not kept between two stages.
+LARGE = 2**26
+
 # Height and width in px.
 Shape = tuple[int, int]
 
@@ -133,6 +136,10 @@ class StyleSet:
                 done[id(self.pictures[variant.number].image), variant.scale, variant.rotation]
                 for variant in self.variants
             ]
+            # The styles of a huge picture are not kept: they are needed once.
+            is_large = sum(image.numel() for image in images) > LARGE
+            if is_large:
+                return images
             self._resized = shape, images
         return self._resized[1]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.multi_scale import group_by_scale, join_layer, shrink
@@ -34,29 +35,45 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
     Returns:
         The terms; the gradient in the image is that of their sum.
     """
-    terms = objective.compare(Features({IMAGE: image}))
-    gradients = []
+    values = image.detach()
+    terms, gradient = _compare_pixels(objective, values)
     for scale, names in group_by_scale(objective.layers).items():
-        shrunk = shrink(image, scale)
-        if IMAGE in names:
-            layer = join_layer(IMAGE, scale)
-            for name, distances in objective.compare(Features({layer: shrunk})).items():
-                terms[name] |= distances
         layers = [join_layer(name, scale) for name in names if name != IMAGE]
         if layers:
             content = None if objective.content is None else shrink(objective.content, scale)
             evaluation = _ScaleEvaluation(
                 TiledNetwork(objective.image_backbone, layers, size), _list_units(objective, layers)
             )
-            for (name, layer), distance in evaluation.evaluate(shrunk.detach(), content).items():
-                terms[name][layer] = terms[name].get(layer, 0.0) + distance
-            gradients.append(_CarryGradient.apply(shrunk, evaluation.gradient))
+            with torch.enable_grad():
+                leaf = values.requires_grad_(scale != 1)
+                shrunk = shrink(leaf, scale)
+            # At the scale of the image, the gradient is added in place.
+            own = gradient if scale == 1 else torch.zeros_like(shrunk)
+            for (name, layer), distance in evaluation.evaluate(shrunk.detach(), content, own).items():
+                terms[name][layer] = distance
+            if scale != 1:
+                gradient += torch.autograd.grad(shrunk, leaf, own)[0]
     # One term has the gradient of the sum.
     name = next(name for name, distances in terms.items() if distances)
     layer = next(iter(terms[name]))
-    for zero in gradients:
-        terms[name][layer] = terms[name][layer] + zero
+    terms[name][layer] = terms[name][layer] + _CarryGradient.apply(image, gradient)
     return sort_layers(objective, terms)
+
+
+def _compare_pixels(objective: Objective, image: Tensor) -> tuple[Terms, Tensor]:
+    """Computes the terms on the pixels of an image and of its smaller copies, and the gradient of their sum."""
+    scales = [scale for scale, names in group_by_scale(objective.layers).items() if IMAGE in names and scale != 1]
+    with torch.enable_grad():
+        leaf = image.detach().requires_grad_()
+        terms = objective.compare(Features({IMAGE: leaf}))
+        for scale in scales:
+            for name, distances in objective.compare(Features({join_layer(IMAGE, scale): shrink(leaf, scale)})).items():
+                terms[name] |= distances
+        known = [distance for distances in terms.values() for distance in distances.values() if distance.requires_grad]
+        gradient = torch.autograd.grad(torch.stack(known).sum(), leaf)[0] if known else torch.zeros_like(image)
+    return {
+        name: {layer: distance.detach() for layer, distance in distances.items()} for name, distances in terms.items()
+    }, gradient
 
 
 class _CarryGradient(torch.autograd.Function):
@@ -68,8 +85,11 @@ class _CarryGradient(torch.autograd.Function):
         return gradient.new_zeros(())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.gradient.mul_(gradients[0]), None
+        # Not kept here, so that it becomes the gradient of the image without a copy.
+        gradient, ctx.gradient = ctx.gradient, None
+        return gradient.mul_(gradients[0]), None
 
 
 @dataclass
@@ -117,29 +137,25 @@ class _ScaleEvaluation:
     Args:
         network: the network of this scale.
         units: the losses.
-
-    Attributes:
-        gradient: that of the sum of all distances in the image at this scale, after :meth:`evaluate`.
     """
 
     def __init__(self, network: TiledNetwork, units: Sequence[_Unit]) -> None:
         self.network = network
         self.units = units
-        self.gradient = torch.empty(0)
         self._distances: dict[tuple[str, str], Tensor] = {}
         # Gradients of the distances in the average moments, divided by the number of positions, by part and layer.
         self._slopes: dict[tuple[int, str], Tensor] = {}
 
-    def evaluate(self, image: Tensor, content: Tensor | None) -> dict[tuple[str, str], Tensor]:
-        """Computes the distances by term and layer, without gradient, and :attr:`gradient`.
+    def evaluate(self, image: Tensor, content: Tensor | None, gradient: Tensor) -> dict[tuple[str, str], Tensor]:
+        """Computes the distances by term and layer, without gradient.
 
         Args:
             image: the image at this scale.
             content: the content at this scale, or None.
+            gradient: the gradient of the sum of the distances in the image is added to it.
         """
         self._leave_out_small_parts(image)
         self._compare_averages(image)
-        self.gradient = torch.zeros_like(image)
         grid = self.network.grid(image)
         for tile in grid.tiles:
             if content is not None:
@@ -148,7 +164,7 @@ class _ScaleEvaluation:
             with torch.enable_grad():
                 parts = [self._compare_tile(part) for part in self.network.stream(crop, grid, tile)]
                 total = torch.stack([distance for part in parts for distance in part]).sum()
-            tile.cut(self.gradient).add_(torch.autograd.grad(total, crop)[0])
+            tile.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
         return self._distances
 
     def _leave_out_small_parts(self, image: Tensor) -> None:
