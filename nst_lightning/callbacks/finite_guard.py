@@ -10,7 +10,7 @@ from nst_lightning.errors import DivergedError
 from nst_lightning.training.run_state import RunState
 
 # The copy of an image with more values than this has 16 bits for each.
-LARGE = 2**26
+MOST_EXACT_VALUES = 2**26
 
 
 class FiniteGuard(pl.Callback):
@@ -33,7 +33,7 @@ class FiniteGuard(pl.Callback):
         """Copies the image at the start of a stage or of a resumed run."""
         if self._last_good is None:
             image = RunState.of(trainer).image
-            self._last_good = image.half() if image.numel() > LARGE else image.clone()
+            self._last_good = image.half() if image.numel() > MOST_EXACT_VALUES else image.clone()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *unused: Any

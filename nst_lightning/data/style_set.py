@@ -23,7 +23,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture
 
 # Styles with more values than this together are not kept between two stages.
-LARGE = 2**26
+MOST_KEPT_VALUES = 2**26
 
 # Height and width in px.
 Shape = tuple[int, int]
@@ -137,7 +137,7 @@ class StyleSet:
                 for variant in self.variants
             ]
             # The styles of a huge picture are not kept: they are needed once.
-            is_large = sum(image.numel() for image in images) > LARGE
+            is_large = sum(image.numel() for image in images) > MOST_KEPT_VALUES
             if is_large:
                 return images
             self._resized = shape, images

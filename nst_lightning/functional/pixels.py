@@ -14,7 +14,7 @@ SQUARES_PER_ROOT = 1024
 
 
 # Differences of this many pixels are in memory at a time.
-BAND_PIXELS = 2**22
+DIFFERENCE_PIXELS = 2**22
 
 
 def mean_squared_error(value: Tensor, target: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class _SquaredVariation(torch.autograd.Function):
 def _bands(image: Tensor) -> Iterator[tuple[int, int, Tensor]]:
     """Yields first row, end and content of bands of an image; each has the first row of the next band in addition."""
     height, width = image.shape[-2:]
-    rows = max(1, BAND_PIXELS // width)
+    rows = max(1, DIFFERENCE_PIXELS // width)
     for start in range(0, height, rows):
         end = min(height, start + rows)
         yield start, end, image[..., start : end + 1, :]

@@ -27,7 +27,7 @@ from nst_lightning.training.private_api import count_steps, fit_loop_state, set_
 from nst_lightning.training.resume import read_objectives, read_position, select_extra_states, write_position
 from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
 from nst_lightning.training.tile_choice import check_tiling
-from nst_lightning.training.tiles import round_shapes
+from nst_lightning.training.tileable import round_shapes
 
 
 def lbfgs(parameters: Iterable[Tensor]) -> Optimizer:

@@ -24,7 +24,7 @@ from nst_lightning.losses.base import total
 from nst_lightning.training.evaluation.select import select_evaluation
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.objective import Objective
-from nst_lightning.training.tiles import nearest_tile
+from nst_lightning.training.tileable import nearest_tile
 from tests.helpers import TinyBackbone, random_tensor, smooth_image
 
 # Without grain, so that a GrainAwareTotalVariationLoss counts.
