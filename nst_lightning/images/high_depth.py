@@ -1,4 +1,4 @@
-"""Reading of colors with 16 bits per channel, of which Pillow keeps the upper 8.
+"""Reading of colors with 16 bits per channel; Pillow itself keeps the upper 8.
 
 Pillow decodes such files of every compression, and its decoders are told by a raw mode in which order the two bytes of
 a value are stored. With the other order, the same decoder yields the lower bytes. So a file is decoded twice, and no

@@ -203,7 +203,8 @@ class StyleTransfer(pl.LightningModule):
         height, width = data.shape(first)
         self.objective.check_image(torch.empty(1, 3, height, width, device="meta"))
         check_initialization(self.initialization)
-        if self.tile_of(data) is not None:
+        tile = self.tile_of(data)
+        if tile is not None and any(max(data.shape(stage)) > tile for stage in data.stages):
             check_tiling(self.objective)
             if self.cuda_graphs:
                 raise InputError(

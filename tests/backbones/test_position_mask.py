@@ -102,7 +102,7 @@ def test_erosion_is_the_least_weight_among_nine_positions() -> None:
 
 @pytest.mark.parametrize(("edge", "is_kept"), [(24, True), (32, False)])
 def test_part_that_would_nearly_vanish_is_not_eroded(edge: int, is_kept: bool) -> None:
-    # 3 x 3 positions of which one is left, or 4 x 4 of which four are.
+    # One of 3 x 3 positions is left, or four of 4 x 4.
     box = draw_box(64, 64, slice(8, 8 + edge), slice(16, 16 + edge))
     plain, eroded = PositionMask(box), PositionMask(box, is_eroded=True)
     assert torch.equal(read_weights(plain, 8, 8), read_weights(eroded, 8, 8)) is is_kept

@@ -10,6 +10,7 @@ from nst_lightning.training.memory_estimate import MemoryEstimate
 from nst_lightning.training.resume import read_checkpoint, read_tile
 from tests.cli.transfer_run import run_folder
 
+TILED = ["--data.plan.size=160", "--data.plan.tile=64"]
 LARGE = ["--data.plan.size=160", "--data.plan.steps=4"]
 
 
@@ -74,13 +75,13 @@ def test_tiles_are_chosen_if_memory_is_scarce(
         (["--data.plan.tile=32"], "Expected `plan.tile` to be 64 px or more, but got 32."),
         (
             [
-                "--data.plan.tile=64",
+                *TILED,
                 "--model.losses.style=SlicedWassersteinLoss",
                 "--model.losses.style.layers=[conv_1]",
             ],
             "the term 'style' (SlicedWassersteinLoss) needs the whole picture at a time",
         ),
-        (["--data.plan.tile=64", "--model.tileable=true"], "`tileable` needs the whole picture at a time"),
+        ([*TILED, "--model.tileable=true"], "`tileable` needs the whole picture at a time"),
     ],
 )
 def test_unusable_tiles_are_an_error_of_one_line(
@@ -91,3 +92,9 @@ def test_unusable_tiles_are_an_error_of_one_line(
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
     assert not Path("logs").exists()
+
+
+def test_pictures_that_fit_into_a_tile_may_have_any_term(run_transfer: Any) -> None:
+    loss = ["--model.losses.style=SlicedWassersteinLoss", "--model.losses.style.layers=[conv_1]"]
+    assert run_transfer("--data.plan.size=64", "--data.plan.tile=64", *loss) == 0
+    assert read_tile(read_checkpoint(run_folder() / "checkpoints" / "last.ckpt")) == 64

@@ -42,6 +42,8 @@ def test_second_configuration_overrides_the_first(run_transfer: Any, capsys: pyt
         "following_steps": None,
         "iterations_per_step": 1,
         "tolerance": None,
+        "tile": "auto",
+        "last_steps": None,
     }
     assert printed["model"]["initialization"] == "gaussian"
     assert printed["model"]["losses"]["style"]["class_path"].endswith("GramLoss")

@@ -16,7 +16,7 @@ from nst_lightning.images.io import write_image
 from nst_lightning.video.flow import Flow
 from tests.helpers import random_image, smooth_image
 
-# Height and width of the film in px, and its frames, of which the fourth begins a shot.
+# Height and width of the film in px, and its frames; the fourth begins a shot.
 SHAPE = (24, 32)
 FRAMES, CUT = 7, 4
 

@@ -97,7 +97,7 @@ def test_style_positions_bound_the_candidates() -> None:
     objective = create_objective(None, style_positions=7)
     loss = objective.named_losses["style"]
     assert isinstance(loss, NeighborLoss)
-    # 7 x 5 hypercolumns, of which every fifth is kept.
+    # Every fifth of 7 x 5 hypercolumns is kept.
     assert len(loss.target("conv_1")) == 7
     compute(objective, CONTENT)
     assert int(loss.get_extra_state()["hypercolumn"].max()) < 7

@@ -534,7 +534,7 @@ def test_states_of_parts_are_restored(name: str) -> None:
     features = Features(draw_features(2))
     expected = total(loss(features))
     assert torch.equal(total(resumed(features)), expected)
-    # Neighbors that are searched anew differ.
+    # Neighbors of a new search differ.
     fresh = create(name, parts, *styles)
     assert not torch.equal(total(fresh(features)), expected)
 

@@ -336,7 +336,7 @@ def test_term_of_a_style_with_a_mask_applies_there() -> None:
 
 
 def test_strength_applies_to_terms_of_some_styles() -> None:
-    # 0.3 everywhere, of which each style has a half.
+    # 0.3 everywhere; each style has a half of it.
     shares = 0.15 * torch.cat([ONES, ONES], 1)
     actual = create_objective(GramLoss(LAYERS, styles=[1]), create_pictures(shares))
     assert_same(actual, create_objective(GramLoss(LAYERS), create_pictures(None, 1, styles=STYLES[1:])), 0.3)

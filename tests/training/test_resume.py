@@ -4,7 +4,7 @@ import pytest
 
 from nst_lightning.data.plan import Position, Stage, next_position
 from nst_lightning.training.private_api import set_loops
-from nst_lightning.training.resume import CHECKPOINT_KEY, read_threads, write_position
+from nst_lightning.training.resume import CHECKPOINT_KEY, read_threads, read_tile, write_position
 from nst_lightning.version import __version__
 
 STAGES = [Stage(0, 16, 3), Stage(0, 32, 5)]
@@ -59,4 +59,7 @@ def test_checkpoint_without_threads_is_read() -> None:
     assert read_threads({}) is None
     gpu: dict[str, Any] = {}
     write_position(gpu, Position(0, 2), "Adam")
-    assert gpu == old | {CHECKPOINT_KEY: old[CHECKPOINT_KEY] | {"version": __version__, "objectives": []}}
+    written: dict[str, Any] = {"version": __version__, "objectives": [], "tile": None}
+    assert gpu == old | {CHECKPOINT_KEY: old[CHECKPOINT_KEY] | written}
+    assert read_tile(old) is None
+    assert read_tile({CHECKPOINT_KEY: {"tile": 512}}) == 512

@@ -105,7 +105,7 @@ def test_neighbors_of_a_tile_are_resampled_across_the_edge() -> None:
     objective.set_targets(PICTURES)
     distances = []
     for picture in (IMAGE, IMAGE.roll((16, 48), (2, 3))):
-        # At the start of a stage, neighbors are assigned anew.
+        # At the start of a stage, neighbors are assigned again.
         objective.named_losses["style"].begin_stage()
         objective.named_losses["style"].begin_evaluation(0)
         distances.append(total(objective(picture)["style"]))
