@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from nst_lightning.backbones.features import IMAGE as IMAGE
-from nst_lightning.backbones.features import Features, Readout, as_features
+from nst_lightning.backbones.features import Features, Readout, as_features, map_moments
 from nst_lightning.backbones.multi_scale import join_layer
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mean_squared_error
@@ -199,7 +199,14 @@ class FeatureLoss(Loss):
             moments: of what the network computed, before readouts; see :meth:`Features.value_moments`.
             layer: name of the layer.
         """
-        raise NotImplementedError
+        affine = self.layer_buffer("affine", layer)
+        statistic = moments if affine is None else map_moments(moments, affine)
+        return self.weight_of(layer) * self.distance(statistic, layer)
+
+    def set_readout(self, layer: str, readouts: Mapping[str, Readout] | None) -> None:
+        """Keeps the readout of a layer, for :meth:`moments_distance`."""
+        readout = (readouts or {}).get(layer)
+        self.set_buffer("affine", layer, None if readout is None else readout.affine)
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`; a target must have been set."""

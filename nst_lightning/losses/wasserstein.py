@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nst_lightning.backbones.features import Features, Readout, map_moments
+from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.functional.gram import mean_and_products
 from nst_lightning.functional.wasserstein import Normal, draw_directions, project, wasserstein_2
 from nst_lightning.losses.base import FeatureLoss, Tiling, check_share
@@ -62,14 +62,7 @@ class WassersteinLoss(FeatureLoss):
                 normal = Normal.from_moments(*mean_and_products(moments))
             for name, value in zip(NORMAL_PARTS, normal, strict=True):
                 self.set_buffer(name, layer, value)
-            readout = (readouts or {}).get(layer)
-            self.set_buffer("affine", layer, None if readout is None else readout.affine)
-
-    def moments_distance(self, moments: Tensor, layer: str) -> Tensor:
-        """See :meth:`FeatureLoss.moments_distance`."""
-        affine = self.layer_buffer("affine", layer)
-        statistic = moments if affine is None else map_moments(moments, affine)
-        return self.weight_of(layer) * self.distance(statistic, layer)
+            self.set_readout(layer, readouts)
 
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """See :meth:`FeatureLoss.distance`."""

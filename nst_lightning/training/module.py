@@ -212,7 +212,7 @@ class StyleTransfer(pl.LightningModule):
                 )
 
     def round_shapes(self, data: TransferData) -> None:
-        """Gives all stages sizes that tile, if the result shall tile.
+        """Rounds the sizes of all stages so that the result repeats without a seam, if `tileable` is set.
 
         Raises:
             InputError: the content is a film.

@@ -24,8 +24,8 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
 
     Terms that compare moments, such as Gram matrices, are computed in two passes. The first averages the moments of the
     tiles. The gradient of the distance in the average is a small matrix; the second pass carries it to the pixels of
-    each tile. Terms that are means over positions themselves need the second pass only. The features
-    of the content are computed again for each tile.
+    each tile. Terms that are means over positions themselves need the second pass only. The features of the content are
+    computed again for each tile.
 
     Args:
         objective: all of its terms on layers of the network have a :attr:`FeatureLoss.tiling`.
@@ -53,6 +53,10 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
                 terms[name][layer] = distance
             if scale != 1:
                 gradient += torch.autograd.grad(shrunk, leaf, own)[0]
+    # Layers that are left out for all parts have a distance of 0, as in the whole image.
+    for name, loss in objective.named_losses.items():
+        for layer in loss.layers:
+            terms[name].setdefault(layer, gradient.new_zeros(()))
     # One term has the gradient of the sum.
     name = next(name for name, distances in terms.items() if distances)
     layer = next(iter(terms[name]))

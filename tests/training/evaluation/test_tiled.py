@@ -102,6 +102,14 @@ def test_parts_of_the_image_are_evaluated_in_tiles(shape: tuple[int, int], size:
     compare(SlimVGG19(), create_losses(), create_pictures(shape, masked=True), size)
 
 
+def test_parts_that_are_too_small_for_a_layer_are_left_out_in_tiles() -> None:
+    mask = torch.zeros(1, 1, 101, 133, dtype=torch.float64)
+    mask[..., 30:42, 30:42] = 1
+    content, style = draw(1, 3, 101, 133, seed=0), draw(1, 3, 97, 81, seed=7)
+    losses: dict[str, Loss] = {"style": GramLoss(["conv_1", "conv_9"], 10), "content": ContentLoss(["conv_3"])}
+    compare(SlimVGG19(), losses, StagePictures(content, [style], [1.0], shares=mask), 40)
+
+
 def test_targets_follow_the_content() -> None:
     objective = Objective(SlimVGG19(), {"content": ContentLoss(["conv_3"])}).double()
     objective.tile = 32
