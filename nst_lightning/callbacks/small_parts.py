@@ -24,7 +24,7 @@ class SmallPartReporter(pl.Callback):
         run = RunState.of(trainer)
         for name, loss in run.module.objective.named_losses.items():
             if isinstance(loss, RegionalLoss):
-                for number, layers in loss.left_out.items():
+                for number, layers in ((number, layers) for number, layers in loss.left_out.items() if layers):
                     blend = loss.parts[number].blend
                     styles = {s.number for s, share in zip(run.data.styles.variants, blend, strict=True) if share}
                     key = name, tuple(sorted(run.data.styles.declared_numbers[style] for style in styles))

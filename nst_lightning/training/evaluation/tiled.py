@@ -106,6 +106,7 @@ class _Unit:
         layers: its layers at this scale.
         mask: the part; None for the whole image.
         share: factor on its distances.
+        left_out: layers in which the part has too few positions, which the run reports.
         counts: number of positions of the part by layer, as far as they are known.
     """
 
@@ -114,6 +115,7 @@ class _Unit:
     layers: set[str]
     mask: PositionMask | None = None
     share: float = 1.0
+    left_out: set[str] = field(default_factory=set)
     counts: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -127,9 +129,11 @@ def _list_units(objective: Objective, layers: Sequence[str]) -> list[_Unit]:
     for name, loss in objective.named_losses.items():
         own = set(loss.layers) & set(layers)
         if isinstance(loss, RegionalLoss):
-            for part_loss, part, with_target in loss.units():
+            for number, (part_loss, part, with_target) in enumerate(loss.units()):
                 known = own if part_loss.tiling == "local" else own & with_target
-                units.append(_Unit(name, part_loss, known, part.mask, part.share))
+                left_out = loss.left_out.setdefault(number, set())
+                left_out |= own - known
+                units.append(_Unit(name, part_loss, known, part.mask, part.share, left_out))
         elif isinstance(loss, FeatureLoss):
             units.append(_Unit(name, loss, own))
     return [unit for unit in units if unit.layers]
@@ -181,6 +185,7 @@ class _ScaleEvaluation:
                 unit.counts[layer] = size[0] * size[1] if weights is None else weights.total
                 if unit.mask is not None and unit.mask.count(size) < LEAST_POSITIONS:
                     unit.layers.discard(layer)
+                    unit.left_out.add(layer)
 
     def _compare_averages(self, image: Tensor) -> None:
         """Computes the distances of average moments and their gradients in the moments."""
