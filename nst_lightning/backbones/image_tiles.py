@@ -41,6 +41,8 @@ class TileGrid:
         size: length in px of a core, rounded down to a multiple of `step`.
         step: distance in px between two positions of the deepest layer.
         margin: radius in px of its receptive field.
+        shares: number of devices that evaluate the same number of tiles each, as far as the image is large enough.
+            With more than one, the cores have nearly equal sizes, at most `size`.
     """
 
     height: int
@@ -48,23 +50,62 @@ class TileGrid:
     size: int
     step: int
     margin: int
+    shares: int = 1
 
     @cached_property
     def tiles(self) -> list[ImageTile]:
         """The tiles, row by row."""
-        rows, columns = (list(self._split(length)) for length in (self.height, self.width))
+        lengths = (self.height, self.width)
+        starts = [self._starts(length) for length in lengths] if self.shares == 1 else self._even_starts()
+        rows, columns = (list(self._split(*edge)) for edge in zip(lengths, starts, strict=True))
         return [ImageTile((*row[0], *column[0]), (*row[1], *column[1])) for row in rows for column in columns]
 
-    def _split(self, length: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        """Yields starts and ends of cores and crops along an edge of the image."""
-        size = max(self.step, self.size // self.step * self.step)
-        margin = -(-self.margin // self.step) * self.step
-        starts = list(range(0, length, size))
+    @property
+    def _core_length(self) -> int:
+        return max(self.step, self.size // self.step * self.step)
+
+    def _starts(self, length: int) -> list[int]:
+        """Lists the starts of the cores along an edge, all of them but the last of the same length."""
+        starts = list(range(0, length, self._core_length))
         # A remainder smaller than a position of the deepest layer has no position of its own.
         if len(starts) > 1 and length - starts[-1] < self.step:
             starts.pop()
+        return starts
+
+    def _even_starts(self) -> list[list[int]]:
+        """Lists the starts of the rows and the columns for several shares: those with the fewest pixels in all crops."""
+        most = [max(1, length // self.step) for length in (self.height, self.width)]
+        least = [
+            min(limit, -(-length // self._core_length))
+            for limit, length in zip(most, (self.height, self.width), strict=True)
+        ]
+        choices = [
+            (rows, columns)
+            for rows in range(least[0], min(most[0], least[0] + self.shares) + 1)
+            for columns in range(least[1], min(most[1], least[1] + self.shares) + 1)
+            if rows * columns % self.shares == 0
+        ]
+        rows, columns = min(choices, key=self._crop_pixels, default=(least[0], least[1]))
+        return [
+            [round(number * positions / count) * self.step for number in range(count)]
+            for positions, count in ((most[0], rows), (most[1], columns))
+        ]
+
+    def _crop_pixels(self, counts: tuple[int, int]) -> int:
+        """Returns the number of pixels in the crops of this many rows and columns."""
+        rows, columns = counts
+        return (self.height + 2 * self.margin * (rows - 1)) * (self.width + 2 * self.margin * (columns - 1))
+
+    def _split(self, length: int, starts: list[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        """Yields starts and ends of cores and crops along an edge of the image."""
+        margin = -(-self.margin // self.step) * self.step
         for start, end in zip(starts, [*starts[1:], length], strict=True):
             yield (start, end), (max(0, start - margin), min(length, end + margin))
+
+    @property
+    def largest_crop(self) -> int:
+        """Number of pixels of the largest crop."""
+        return max((bottom - top) * (right - left) for top, bottom, left, right in (t.crop for t in self.tiles))
 
     def size_of(self, step: int) -> tuple[int, int]:
         """Returns height and width of a layer of the whole image.

@@ -16,6 +16,7 @@ from nst_lightning.functional.neighbors import mark_matches
 from nst_lightning.functional.regions import divide_regions
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
 from nst_lightning.losses.regional import ImagePart, RegionalLoss
+from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
 
 # The weighted distances of each term by layer, scalars.
@@ -39,6 +40,7 @@ class Objective(nn.Module):
     Attributes:
         tile: length in px of the tiles in which images are evaluated, or None to evaluate them whole.
         content: the content of the current targets, if images are evaluated in tiles.
+        ranks: the processes that share the tiles; with several of them, `tile` is not None.
 
     Raises:
         InputError: a name cannot name a curve, or the network does not have a layer.
@@ -49,6 +51,7 @@ class Objective(nn.Module):
         self.tileable = tileable
         self.tile: int | None = None
         self.content: Tensor | None = None
+        self.ranks = Ranks()
         _check_names(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
         has_scales = any(AT in layer for layer in self.layers) and not isinstance(backbone, MultiScale)
@@ -215,9 +218,10 @@ class Objective(nn.Module):
             layers = list(dict.fromkeys(name for name in names if name != IMAGE))
             if layers:
                 tiled = TiledNetwork(
-                    self.picture_backbone, [join_layer(name, scale) for name in layers], self.tile or 1
+                    self.picture_backbone, [join_layer(name, scale) for name in layers], self.tile or 1, self.ranks
                 )
-                for (number, layer), (statistic, count) in tiled.average(shrunk, layers, measure).items():
+                averages = tiled.average(tiled.stream_tiles(shrunk, layers), measure, shrunk.device)
+                for (number, layer), (statistic, count) in averages.items():
                     if count >= LEAST_POSITIONS:
                         measured[number][layer] = statistic
         return measured

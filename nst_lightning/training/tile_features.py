@@ -1,6 +1,6 @@
 """Features of an image, tile by tile."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -12,6 +12,7 @@ from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
 from nst_lightning.backbones.multi_scale import MultiScale, join_layer, split_layer
 from nst_lightning.backbones.position_mask import PositionMask
+from nst_lightning.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class TileFeatures:
     @cached_property
     def core(self) -> Features:
         """The features of the core."""
-        return self.crop.map_values(lambda _, value: self.grid.cut_core(value, self.tile, self.step))
+        # It may be used first without gradient, for moments, and then with it.
+        with torch.enable_grad():
+            return self.crop.map_values(lambda _, value: self.grid.cut_core(value, self.tile, self.step))
 
     def measure(self, mask: PositionMask | None, layer: str) -> tuple[Tensor, float]:
         """Computes the moments of the core, or of its part of a mask, and the number of their positions."""
@@ -64,13 +67,15 @@ class TiledNetwork:
         network: the network.
         layers: layers at one scale, such as ``conv_3@0.5``.
         size: length of a tile in px.
+        ranks: the processes that share the tiles.
     """
 
-    def __init__(self, network: Backbone, layers: Sequence[str], size: int) -> None:
+    def __init__(self, network: Backbone, layers: Sequence[str], size: int, ranks: Ranks | None = None) -> None:
         self.network = network.network if isinstance(network, MultiScale) else network
         self.names = [split_layer(layer)[0] for layer in layers]
         self.scale = split_layer(layers[0])[1]
         self.size = size
+        self.ranks = Ranks() if ranks is None else ranks
 
     def step(self, layer: str) -> int:
         """Returns the distance in px between two positions of a layer, by its name with scale."""
@@ -81,7 +86,18 @@ class TiledNetwork:
         height, width = image.shape[-2:]
         margin = self.network.receptive_radius(self.names)
         assert margin is not None, "the network has been checked"
-        return TileGrid(height, width, self.size, self.network.smallest_size(self.names), margin)
+        step = self.network.smallest_size(self.names)
+        return TileGrid(height, width, self.size, step, margin, self.ranks.count)
+
+    def tiles(self, image: Tensor) -> Sequence[ImageTile]:
+        """Returns the tiles of an image that this process evaluates."""
+        return self.ranks.share(self.grid(image).tiles)
+
+    def stream_tiles(self, image: Tensor, layers: Sequence[str]) -> Iterator[TileFeatures]:
+        """Yields the features of all tiles of this process, one at a time; see :meth:`stream`."""
+        grid = self.grid(image)
+        for tile in self.tiles(image):
+            yield from self.stream(tile.cut(image), grid, tile, layers)
 
     def stream(
         self, crop: Tensor, grid: TileGrid, tile: ImageTile, layers: Sequence[str] | None = None
@@ -101,30 +117,32 @@ class TiledNetwork:
 
     @torch.no_grad()
     def average(
-        self, image: Tensor, layers: Sequence[str], measure: "Measure"
+        self, parts: Iterable[TileFeatures], measure: "Measure", device: torch.device
     ) -> dict[tuple[int, str], tuple[Tensor, float]]:
         """Averages statistics over the tiles of an image, weighted by their positions.
 
         Args:
-            image: the image at this scale.
-            layers: names without scale.
+            parts: features of the tiles of this process.
             measure: returns the statistics of a tile and the number of their positions, by any key.
+            device: device of the image.
 
         Returns:
             The averages, in the precision of the statistics, and the numbers of positions of the image.
         """
-        grid = self.grid(image)
         sums: dict[tuple[int, str], Tensor] = {}
         counts: dict[tuple[int, str], float] = {}
         dtypes: dict[tuple[int, str], torch.dtype] = {}
-        for tile in grid.tiles:
-            for part in self.stream(tile.cut(image), grid, tile, layers):
-                for key, (statistic, count) in measure(part).items():
-                    # Sums of many tiles need the precision; Apple GPUs have no float64.
-                    exact = statistic if statistic.device.type == "mps" else statistic.double()
-                    sums[key] = sums[key] + count * exact if key in sums else count * exact
-                    counts[key] = counts.get(key, 0.0) + count
-                    dtypes[key] = statistic.dtype
+        for part in parts:
+            for key, (statistic, count) in measure(part).items():
+                # Sums of many tiles need the precision; Apple GPUs have no float64.
+                exact = statistic if statistic.device.type == "mps" else statistic.double()
+                sums[key] = sums[key] + count * exact if key in sums else count * exact
+                counts[key] = counts.get(key, 0.0) + count
+                dtypes[key] = statistic.dtype
+        if self.ranks.are_several:
+            sums, dtypes = self.ranks.add_named(sums, device), self.ranks.unite(dtypes)
+            numbers = {key: torch.tensor(count, dtype=torch.float64, device=device) for key, count in counts.items()}
+            counts = {key: float(number) for key, number in self.ranks.add_named(numbers, device).items()}
         return {key: ((value / counts[key]).to(dtypes[key]), counts[key]) for key, value in sums.items()}
 
 

@@ -1,6 +1,6 @@
 """Evaluation of an objective tile by tile, with the same result as for the whole image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
 from nst_lightning.backbones.multi_scale import group_by_scale, join_layer, shrink
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.losses.base import IMAGE, FeatureLoss
 from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.evaluation.streamed import sort_layers
 from nst_lightning.training.objective import Objective, Terms
+from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
 
 
@@ -25,7 +27,10 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
     Terms that compare moments, such as Gram matrices, are computed in two passes. The first averages the moments of the
     tiles. The gradient of the distance in the average is a small matrix; the second pass carries it to the pixels of
     each tile. Terms that are means over positions themselves need the second pass only. The features of the content are
-    computed again for each tile.
+    computed again for each tile. If there is only one tile, its features serve both passes.
+
+    Several processes evaluate a share of the tiles each. They sum the moments between the passes, and the gradient and
+    the distances after them, so that all return the same bits. The first one evaluates the terms on pixels.
 
     Args:
         objective: all of its terms on layers of the network have a :attr:`FeatureLoss.tiling`.
@@ -35,14 +40,17 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
     Returns:
         The terms; the gradient in the image is that of their sum.
     """
-    values = image.detach()
-    terms, gradient = _compare_pixels(objective, values)
+    values, ranks = image.detach(), objective.ranks
+    if ranks.is_first:
+        terms, gradient = _compare_pixels(objective, values)
+    else:
+        terms, gradient = {name: {} for name in objective.named_losses}, torch.zeros_like(values)
     for scale, names in group_by_scale(objective.layers).items():
         layers = [join_layer(name, scale) for name in names if name != IMAGE]
         if layers:
             content = None if objective.content is None else shrink(objective.content, scale)
             evaluation = _ScaleEvaluation(
-                TiledNetwork(objective.image_backbone, layers, size), _list_units(objective, layers)
+                TiledNetwork(objective.image_backbone, layers, size, ranks), _list_units(objective, layers)
             )
             with torch.enable_grad():
                 leaf = values.requires_grad_(scale != 1)
@@ -53,6 +61,9 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
                 terms[name][layer] = distance
             if scale != 1:
                 gradient += torch.autograd.grad(shrunk, leaf, own)[0]
+    if ranks.are_several:
+        terms = _add_terms(terms, ranks, gradient)
+        ranks.add(gradient)
     # Layers that are left out for all parts have a distance of 0, as in the whole image.
     for name, loss in objective.named_losses.items():
         for layer in loss.layers:
@@ -78,6 +89,15 @@ def _compare_pixels(objective: Objective, image: Tensor) -> tuple[Terms, Tensor]
     return {
         name: {layer: distance.detach() for layer, distance in distances.items()} for name, distances in terms.items()
     }, gradient
+
+
+def _add_terms(terms: Terms, ranks: Ranks, like: Tensor) -> Terms:
+    """Sums the distances over all processes, each of which has some of them."""
+    distances = {(name, layer): distance for name, layers in terms.items() for layer, distance in layers.items()}
+    added: Terms = {name: {} for name in terms}
+    for (name, layer), distance in ranks.add_named(distances, like.device).items():
+        added[name][layer] = distance.to(like.dtype)
+    return added
 
 
 class _CarryGradient(torch.autograd.Function):
@@ -163,17 +183,37 @@ class _ScaleEvaluation:
             gradient: the gradient of the sum of the distances in the image is added to it.
         """
         self._leave_out_small_parts(image)
-        self._compare_averages(image)
-        grid = self.network.grid(image)
-        for tile in grid.tiles:
+        grid, tiles = self.network.grid(image), self.network.tiles(image)
+        kept = None
+        if len(tiles) == 1:
+            crop, parts = self._stream(image, grid, tiles[0])
+            kept = crop, list(parts)
+        layers = self._names({layer for unit in self.units if not unit.is_local for layer in unit.layers})
+        self._compare_averages(self.network.stream_tiles(image, layers) if kept is None else kept[1], image.device)
+        for tile in tiles:
             if content is not None:
                 self._set_local_targets(tile.cut(content), grid, tile)
-            crop = tile.cut(image).clone().requires_grad_()
+            crop, parts = self._stream(image, grid, tile) if kept is None else kept
             with torch.enable_grad():
-                parts = [self._compare_tile(part) for part in self.network.stream(crop, grid, tile)]
-                total = torch.stack([distance for part in parts for distance in part]).sum()
+                results = [self._compare_tile(part) for part in parts]
+                total = torch.stack([distance for result in results for distance in result]).sum()
             tile.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
         return self._distances
+
+    def _stream(self, image: Tensor, grid: TileGrid, tile: ImageTile) -> tuple[Tensor, Iterable[TileFeatures]]:
+        """Returns a tile of the image, and its features with a graph to it."""
+        crop = tile.cut(image).clone().requires_grad_()
+
+        def stream() -> Iterator[TileFeatures]:
+            features = self.network.stream(crop, grid, tile)
+            while True:
+                with torch.enable_grad():
+                    part = next(features, None)
+                if part is None:
+                    return
+                yield part
+
+        return crop, stream()
 
     def _leave_out_small_parts(self, image: Tensor) -> None:
         """Drops the layers in which a part has too few positions, and counts those of the others."""
@@ -187,8 +227,13 @@ class _ScaleEvaluation:
                     unit.layers.discard(layer)
                     unit.left_out.add(layer)
 
-    def _compare_averages(self, image: Tensor) -> None:
-        """Computes the distances of average moments and their gradients in the moments."""
+    def _compare_averages(self, parts: Iterable[TileFeatures], device: torch.device) -> None:
+        """Computes the distances of average moments and their gradients in the moments.
+
+        Args:
+            parts: features of all tiles of this process.
+            device: device of the image.
+        """
         units = [unit for unit in self.units if not unit.is_local]
         masks = list({id(unit.mask): unit.mask for unit in units}.values())
 
@@ -202,20 +247,20 @@ class _ScaleEvaluation:
                     found[number, layer] = part.measure(mask, layer)
             return found
 
-        layers = {layer for unit in units for layer in unit.layers}
-        averages = self.network.average(image, self._names(layers), measure)
+        averages = self.network.average(parts, measure, device)
         for unit in units:
             for layer in unit.layers:
                 moments, count = averages[next(n for n, mask in enumerate(masks) if mask is unit.mask), layer]
                 with torch.enable_grad():
                     mean = moments.detach().requires_grad_()
                     distance = unit.share * unit.loss.moments_distance(mean, layer)
-                self._add(unit.name, layer, distance)
+                if self.network.ranks.is_first:
+                    self._add(unit.name, layer, distance)
                 key = id(unit.mask), layer
                 slope = torch.autograd.grad(distance, mean)[0] / count
                 self._slopes[key] = self._slopes[key] + slope if key in self._slopes else slope
 
-    def _set_local_targets(self, crop: Tensor, grid: Any, tile: Any) -> None:
+    def _set_local_targets(self, crop: Tensor, grid: TileGrid, tile: ImageTile) -> None:
         """Sets the targets of local terms for a tile."""
         local = [unit for unit in self.units if unit.is_local]
         layers = {layer for unit in local for layer in unit.layers}

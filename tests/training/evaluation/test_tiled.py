@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from torch import Tensor, multiprocessing
 from torch.nn import functional
 
 from nst_lightning.backbones import VGG19, SlimVGG19
@@ -19,6 +21,7 @@ from nst_lightning.losses import (
 from nst_lightning.losses.base import total
 from nst_lightning.training.evaluation.tiled import evaluate_tiled
 from nst_lightning.training.objective import Objective, Terms
+from nst_lightning.training.ranks import Ranks
 
 LAYERS = ["conv_1", "relu1_2", "conv_4", "relu3_1", "conv_9"]
 NETWORKS: dict[str, Callable[[], Backbone]] = {
@@ -27,7 +30,7 @@ NETWORKS: dict[str, Callable[[], Backbone]] = {
     "SlimVGG19": SlimVGG19,
     "SlimVGG19 with averages": lambda: SlimVGG19(pooling="avg", padding="replicate"),
 }
-SHAPES = [((96, 128), 32), ((101, 133), 40), ((75, 150), 64), ((61, 53), 40)]
+SHAPES = [((96, 128), 32), ((101, 133), 40), ((75, 150), 64), ((61, 53), 40), ((61, 53), 80)]
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -75,7 +78,7 @@ def compare(network: Backbone, losses: dict[str, Loss], pictures: StagePictures,
     objective = Objective(network, losses).double()
     objective.set_targets(pictures)
     expected, gradient = evaluate(objective, shape)
-    objective.tile = size
+    objective.tile, objective.ranks = size, Ranks.of_process_group()
     objective.set_targets(pictures)
     terms, tiled_gradient = evaluate(lambda image: evaluate_tiled(objective, size, image), shape)
     assert terms.keys() == expected.keys()
@@ -85,6 +88,8 @@ def compare(network: Backbone, losses: dict[str, Loss], pictures: StagePictures,
             torch.testing.assert_close(terms[name][layer], distance, rtol=1e-8, atol=1e-12)
     scale = gradient.abs().max()
     torch.testing.assert_close(tiled_gradient / scale, gradient / scale, rtol=1e-9, atol=1e-11)
+    same = objective.ranks.copy_first(tiled_gradient.clone())
+    assert torch.equal(same, tiled_gradient)
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
@@ -134,3 +139,24 @@ def test_a_factor_on_the_objective_is_one_on_the_gradient() -> None:
         return torch.autograd.grad(factor * total({n: total(t) for n, t in terms.items()}), image)[0]
 
     torch.testing.assert_close(differentiate(3.0), 3 * differentiate(1.0))
+
+
+def compare_in_rank(rank: int, count: int, store: str) -> None:
+    """Compares objectives in one of several processes; more tiles than processes, as many, and fewer."""
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
+    torch.set_num_threads(1)
+    try:
+        compare(VGG19(weights="random"), create_losses(), create_pictures((101, 133)), 40)
+        for size in (32, 200):
+            compare(SlimVGG19(pooling="avg"), create_losses(), create_pictures((96, 128)), size)
+        compare(SlimVGG19(), create_losses(at=[1, 0.5]), create_pictures((75, 150)), 64)
+        compare(SlimVGG19(), create_losses(), create_pictures((61, 53), masked=True), 40)
+        losses: dict[str, Loss] = {"style": GramLoss(["conv_9"], 10), "content": ContentLoss(["conv_9"])}
+        compare(SlimVGG19(), losses, create_pictures((16, 10)), 64)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_have_the_objective_and_the_gradient_of_the_image(count: int, tmp_path: Path) -> None:
+    multiprocessing.spawn(compare_in_rank, (count, str(tmp_path / "store")), nprocs=count)
