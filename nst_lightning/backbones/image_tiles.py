@@ -73,7 +73,7 @@ class TileGrid:
         return starts
 
     def _even_starts(self) -> list[list[int]]:
-        """Lists the starts of the rows and the columns for several shares: those with the fewest pixels in all crops."""
+        """Lists the starts of rows and columns for several shares: those with the fewest pixels in all crops."""
         most = [max(1, length // self.step) for length in (self.height, self.width)]
         least = [
             min(limit, -(-length // self._core_length))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nst_lightning.errors import DivergedError, InputError
 from nst_lightning.images.atomic import atomic_path
+from nst_lightning.training.run_folder import run_folder
 from nst_lightning.training.run_state import RunState
 
 # Path of the checkpoint in a run folder.
@@ -106,7 +107,10 @@ class CheckpointWriter(Checkpoint):
     def _is_due(self, run: RunState) -> bool:
         if self.every_n_steps is not None:
             return run.is_due(self.every_n_steps)
-        return time.monotonic() - self._saved_at >= LEAST_SECONDS and run.is_due(DEFAULT_INTERVAL)
+        if not run.is_due(DEFAULT_INTERVAL):
+            return False
+        # All processes of a run save at the same step; their clocks differ.
+        return bool(run.trainer.strategy.broadcast(time.monotonic() - self._saved_at >= LEAST_SECONDS))
 
     def on_train_end(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Saves the final checkpoint."""
@@ -117,6 +121,9 @@ class CheckpointWriter(Checkpoint):
 
         A second Ctrl-C may interrupt an update. After it and after a NaN the last checkpoint stays.
         """
+        # Saving is a common step of all processes, some of which may have ended.
+        if trainer.world_size > 1:
+            return
         is_incomplete = isinstance(exception, KeyboardInterrupt) and not self._is_between_steps
         if self._has_steps and not is_incomplete and not isinstance(exception, DivergedError):
             # The error that ended the run says more; on a full disk it is the same one.
@@ -125,7 +132,11 @@ class CheckpointWriter(Checkpoint):
 
     def save(self, run: RunState) -> None:
         """Writes the checkpoint, unless the image is not finite or the run has no folder."""
-        if run.folder is None or not bool(torch.isfinite(run.image).all()):
+        if run_folder(run.trainer) is None or not bool(torch.isfinite(run.image).all()):
+            return
+        if run.folder is None:
+            # Another process writes the file, and waits for this one.
+            run.trainer.save_checkpoint(LAST_CHECKPOINT, weights_only=False)
             return
         with atomic_path(run.folder / LAST_CHECKPOINT) as temporary:
             run.trainer.save_checkpoint(temporary, weights_only=False)

@@ -1,16 +1,19 @@
 """Ctrl-C during a run."""
 
 import sys
+from typing import Any
 
 import lightning.pytorch as pl
 
 from nst_lightning.system.interrupts import InterruptHandler
+from nst_lightning.training.ranks import Ranks
 
 
 class GracefulInterrupt(pl.Callback):
     """Ends a run between two steps at Ctrl-C, so that everything is saved; a second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
+        self._is_stopping = False
         self._handler: InterruptHandler | None = None
 
     @property
@@ -24,12 +27,18 @@ class GracefulInterrupt(pl.Callback):
         """Installs the handler of Ctrl-C."""
 
         def stop() -> None:
+            self._is_stopping = True
             # Lightning reads this after each step, and then ends as after the last step.
-            trainer.should_stop = True
+            trainer.should_stop = trainer.should_stop or trainer.world_size == 1
             print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
 
         self._handler = InterruptHandler(stop)
         self._handler.install()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
+        """Ends a run on several devices in all of its processes at the same step."""
+        if trainer.world_size > 1 and Ranks.of_process_group().any(self._is_stopping, pl_module.device):
+            trainer.should_stop = True
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Restores the previous handler of Ctrl-C."""

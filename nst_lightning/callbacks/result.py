@@ -49,6 +49,8 @@ class ResultWriter(pl.Callback):
 
     def _write(self, trainer: pl.Trainer) -> None:
         run = RunState.of(trainer)
+        if not run.writes:
+            return
         paths = [path for path in (run.folder and run.folder / IMAGE_NAME, self.output) if path is not None]
         for path in paths:
             write_result(run, path, self.depth)

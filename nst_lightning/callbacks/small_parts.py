@@ -32,8 +32,10 @@ class SmallPartReporter(pl.Callback):
                     known |= layers
                     sizes.add(run.stage.size)
 
-    def on_train_end(self, *unused: Any) -> None:
+    def on_train_end(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Prints the report."""
+        if not trainer.is_global_zero:
+            return
         for (name, styles), (layers, sizes) in self._left_out.items():
             numbers = " and ".join(map(str, styles))
             at = ", ".join(map(str, sorted(sizes)))

@@ -1,14 +1,18 @@
 """The `fit` command."""
 
+import gc
 import sys
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from nst_lightning.cli.device_processes import LOST_CONNECTION, run_processes, shared_tile
+from nst_lightning.cli.run import Run
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
+from nst_lightning.system.parent import follow_parent
 from nst_lightning.system.threads import restore_threads
 from nst_lightning.training.console import quiet_lightning
-from nst_lightning.training.private_api import is_out_of_memory
+from nst_lightning.training.private_api import is_connection_lost, is_out_of_memory
 
 
 def main(args: list[str]) -> int:
@@ -19,11 +23,16 @@ def main(args: list[str]) -> int:
     """
     try:
         with quiet_lightning(), restore_threads():
+            follow_parent()
             run = TransferCLI(args).build()
+            if run.needs_processes:
+                return _fit_on_devices(args, run)
             run.fit()
     except MisconfigurationException as error:
         raise InputError(str(error)) from error
     except RuntimeError as error:
+        if is_connection_lost(error):
+            return _report_lost_connection()
         if not is_out_of_memory(error):
             raise
         raise InputError(
@@ -42,3 +51,25 @@ def main(args: list[str]) -> int:
             "The frames before that are painted."
         )
     return 0
+
+
+def _fit_on_devices(args: list[str], run: Run) -> int:
+    """Runs `fit` in a process for each device; what depends on the moment is decided here, for all of them."""
+    options = ["--threads", str(run.config.threads)]
+    if run.config.ckpt_path is not None:
+        options += ["--ckpt_path", str(run.config.ckpt_path)]
+    count, nodes, tile = run.trainer.num_devices, run.trainer.num_nodes, run.module.tile_of(run.data)
+    # The processes have their own.
+    del run
+    gc.collect()
+    return run_processes([*args, *options], count, nodes, tile)
+
+
+def _report_lost_connection() -> int:
+    # The process that started this one reports which one has ended.
+    if shared_tile() is None:
+        raise InputError(
+            "Expected the processes of all devices to work until the end, but another one has ended: the same command "
+            "with --ckpt_path last resumes from the last checkpoint."
+        )
+    return LOST_CONNECTION

@@ -10,15 +10,18 @@ from jsonargparse import Namespace
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
+from nst_lightning.cli.device_processes import is_device_process, shared_tile
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
+from nst_lightning.errors import UsageError
 from nst_lightning.images.opening import limit_pixels
 from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
-from nst_lightning.training.memory_estimate import configure_memory
+from nst_lightning.training.memory_estimate import ProcessCount, configure_memory
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.resume import read_tile
 from nst_lightning.training.run_folder import run_folder
+from nst_lightning.training.tile_choice import check_sharing
 
 
 @dataclass
@@ -64,10 +67,23 @@ class Run:
         self.module.round_shapes(self.data)
         # Before pictures of the full size exist: a size that is far too large is refused at once.
         tile = None if self.checkpoint is None else read_tile(self.checkpoint)
-        self.tile_message = configure_memory(
-            self.module, self.data, self.config.trainer.precision, device, self.owns_process, tile
-        )
+        shared = shared_tile()
+        if shared is None:
+            self.tile_message = configure_memory(
+                self.module,
+                self.data,
+                self.config.trainer.precision,
+                device,
+                self.owns_process,
+                tile,
+                self._processes(),
+            )
+        else:
+            self.module.chosen_tile = shared or None
         self.module.check_data(self.data)
+        if self.trainer.world_size > 1:
+            check_sharing(self.module.objective, self.data)
+        self.prints = self.prints and self.trainer.is_global_zero
         if self.checkpoint is not None:
             position = self.module.check_checkpoint(self.checkpoint, self.data)
             self._resumed_step = self.checkpoint["global_step"]
@@ -76,13 +92,31 @@ class Run:
             if not self.is_finished:
                 self.checkpoint = None
 
+    def _processes(self) -> ProcessCount:
+        on_this_machine = self.trainer.num_devices if self.trainer.strategy.root_device.type == "cpu" else 1
+        return ProcessCount(self.trainer.world_size, on_this_machine)
+
+    @property
+    def needs_processes(self) -> bool:
+        """Whether there are several devices, and this process is not that of one of them."""
+        return self.trainer.world_size > 1 and not is_device_process() and not self.is_finished
+
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended the run early."""
         return self.interrupt.interrupted
 
     def fit(self) -> None:
-        """Paints, unless the checkpoint to resume from has no steps left."""
+        """Paints, unless the checkpoint to resume from has no steps left.
+
+        Raises:
+            UsageError: the run has several devices, and only `fit` starts a process for each.
+        """
+        if self.needs_processes:
+            raise UsageError(
+                "Expected trainer.devices to be 1 here, because only `fit` shares a picture among devices, but "
+                f"got {self.trainer.world_size}."
+            )
         if self.is_finished:
             more = "a larger data.plan.steps"
             if self.data.plan.tolerance is not None:
@@ -93,7 +127,7 @@ class Run:
         if self.prints:
             self._print_choices()
         # Before the loggers are used: CSVLogger deletes its file then.
-        if self._resumed_step is not None:
+        if self._resumed_step is not None and self.trainer.is_global_zero:
             keep_csv_curves(self.trainer.loggers, self._resumed_step)
         pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
         with limit_pixels(self.config.max_pixels):

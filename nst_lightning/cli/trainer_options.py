@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar
 
 from nst_lightning.callbacks import StageProgressBar
 from nst_lightning.errors import UsageError
+from nst_lightning.system.threads import paints_on_cpu
 from nst_lightning.training.private_api import unknown_option
 
 # Defaults of the Trainer's options in `fit`.
@@ -23,7 +24,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 _NO_VALIDATION = "there is nothing to validate or test: use --data.plan.steps to choose the length of a run"
 _ONE_EPOCH = "each stage of the plan is one epoch: use --data.plan.steps and --data.plan.ladder"
-_ONE_IMAGE = "one image is optimized on one device: use --trainer.accelerator to choose it"
+_ONE_IMAGE = "all devices share one image: use --trainer.devices and --trainer.num_nodes to choose them"
 _SHORT_RUN = "a run has no data set to take a part of: use --data.plan.steps and --data.plan.size for a short run"
 
 # Options of the Trainer that do not apply where one image is optimized and nothing is validated, or that the plan
@@ -47,11 +48,9 @@ REJECTED_OPTIONS: dict[str, str] = {
     "min_epochs": _ONE_EPOCH,
     "min_steps": "a run makes all steps of its plan: use --data.plan.steps",
     "model_registry": "the result is an image, not a model: use --output to choose where it is written",
-    "num_nodes": _ONE_IMAGE,
     "num_sanity_val_steps": _NO_VALIDATION,
     "overfit_batches": _SHORT_RUN,
     "reload_dataloaders_every_n_epochs": "the plan decides when the images change: use --data.plan.ladder",
-    "strategy": _ONE_IMAGE,
     "sync_batchnorm": _ONE_IMAGE,
     "use_distributed_sampler": _ONE_IMAGE,
     "val_check_interval": _NO_VALIDATION,
@@ -71,35 +70,33 @@ def advise(message: str) -> str | None:
     return f"Expected no trainer.{name}, because {REJECTED_OPTIONS[name]}."
 
 
-def check_devices(devices: int | str | Sequence[int]) -> None:
-    """Checks the configured devices before Lightning looks for them.
+def check_strategy(strategy: object) -> None:
+    """Checks the configured strategy.
 
     Args:
-        devices: value of `trainer.devices`; ``"auto"`` and -1 pass, see :func:`check_device_count`.
+        strategy: value of `trainer.strategy`.
 
     Raises:
-        UsageError: there is more than one.
+        UsageError: it is not one that shares an image.
     """
-    if isinstance(devices, str):
-        # Lightning reads "2" as a number of devices and "0,1" as their indices.
-        indices = [part for part in devices.split(",") if part.strip()]
-        count = int(devices) if devices.strip().isdigit() else len(indices)
-    else:
-        count = devices if isinstance(devices, int) else len(devices)
-    if count > 1:
-        raise UsageError(f"Expected trainer.devices to be 1, because {_ONE_IMAGE}, but got {devices}.")
-
-
-def check_device_count(trainer: pl.Trainer) -> None:
-    """Checks how many devices a Trainer uses, which ``devices: auto`` leaves to Lightning.
-
-    Raises:
-        UsageError: there is more than one.
-    """
-    if trainer.num_devices > 1:
+    if strategy not in ("auto", "ddp"):
+        name = strategy if isinstance(strategy, str) else getattr(strategy, "class_path", type(strategy).__name__)
         raise UsageError(
-            f"Expected trainer.devices to be 1, because {_ONE_IMAGE}, but this machine has {trainer.num_devices}."
+            f"Expected trainer.strategy to be auto or ddp, but got {name}: with several devices, each evaluates its "
+            "share of the tiles of one image."
         )
+
+
+def count_processes(accelerator: str, devices: int | str | Sequence[int]) -> int:
+    """Returns the number of processes of a run that share the cores of this machine.
+
+    Args:
+        accelerator: value of `trainer.accelerator`.
+        devices: value of `trainer.devices`; for CPUs it is a number.
+    """
+    # Lightning reads "2" as a number too.
+    is_number = isinstance(devices, int) or (isinstance(devices, str) and devices.strip().isdigit())
+    return max(1, int(devices)) if paints_on_cpu(accelerator) and is_number else 1  # type: ignore[arg-type]
 
 
 def choose_progress_bar(

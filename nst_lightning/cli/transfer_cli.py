@@ -34,9 +34,9 @@ from nst_lightning.cli.stored_config import add_stored_options, can_resolve, che
 from nst_lightning.cli.trainer_options import (
     REJECTED_OPTIONS,
     TRAINER_DEFAULTS,
-    check_device_count,
-    check_devices,
+    check_strategy,
     choose_progress_bar,
+    count_processes,
 )
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
@@ -47,6 +47,7 @@ from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.system.threads import choose_threads, paints_on_cpu
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.resume import read_checkpoint, read_threads
+from nst_lightning.training.shared_strategy import SharedImageStrategy
 from nst_lightning.version import __version__
 
 FIT_USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
@@ -152,7 +153,7 @@ class TransferCLI(LightningCLI):
             config = parser.parse_args(args)
             if can_resolve(config):
                 config = parser.parse_args(add_stored_options(args, config))
-        check_devices(config.trainer.devices)
+        check_strategy(config.trainer.strategy)
         self.precision_is_chosen = config.trainer.precision is None
         if self.precision_is_chosen:
             config.trainer.precision = native_precision(str(config.trainer.accelerator))
@@ -212,13 +213,17 @@ class TransferCLI(LightningCLI):
             has_bar = prints or any(isinstance(callback, ProgressBar) for callback in callbacks)
             # The writer is last, so that it prints below the finished bar.
             self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
-            trainer = self.instantiate_trainer(
-                max_epochs=len(data.stages),
-                reload_dataloaders_every_n_epochs=1,  # stages differ in their number of steps
-                enable_model_summary=False,
+            settings: dict[str, Any] = {
+                "max_epochs": len(data.stages),
+                "reload_dataloaders_every_n_epochs": 1,  # stages differ in their number of steps
+                "enable_model_summary": False,
                 **({} if has_bar else {"enable_progress_bar": False}),
-            )
-            check_device_count(trainer)
+            }
+            trainer = self.instantiate_trainer(**settings)
+            if trainer.world_size > 1:
+                # The Trainer has counted the devices. Each process makes all steps, so that none are divided.
+                shared = {"strategy": SharedImageStrategy(), "use_distributed_sampler": False}
+                trainer = self.instantiate_trainer(**settings, **shared)
             return Run(
                 module=module,
                 data=data,
@@ -253,7 +258,9 @@ class TransferCLI(LightningCLI):
         if not paints_on_cpu(str(self.config.trainer.accelerator)):
             return None
         stored = None if checkpoint is None else read_threads(checkpoint)
-        choice = choose_threads(self.config.threads, stored, is_resumed=checkpoint is not None)
+        options = self.config.trainer
+        processes = count_processes(str(options.accelerator), options.devices)
+        choice = choose_threads(self.config.threads, stored, checkpoint is not None, processes)
         torch.set_num_threads(choice.number)
         self.config.threads = choice.number
         return choice.message

@@ -30,8 +30,10 @@ class ThreadChoice:
     message: str | None = None
 
 
-def choose_threads(threads: Threads, stored: int | None = None, is_resumed: bool = False) -> ThreadChoice:
-    """Chooses the number of threads of a run.
+def choose_threads(
+    threads: Threads, stored: int | None = None, is_resumed: bool = False, processes: int = 1
+) -> ThreadChoice:
+    """Chooses the number of threads of a run, or of each of its processes.
 
     The threads of an OpenMP program wait for each other after every operation. If another process takes the core of one
     of them, all wait, so that two threads on two cores are slower than one as soon as another process is busy.
@@ -41,12 +43,13 @@ def choose_threads(threads: Threads, stored: int | None = None, is_resumed: bool
             more than torch's current setting, which respects ``OMP_NUM_THREADS``.
         stored: number in the checkpoint to resume from. ``auto`` repeats it, so that the result has the same bits.
         is_resumed: whether there is a checkpoint. One without a number was made with torch's setting.
+        processes: number of processes that share the cores.
     """
-    limit = thread_limit()
+    limit = max(1, thread_limit() // processes)
     # A number of the parser has a class of its own, which a checkpoint must not contain.
     given = None if threads == "auto" else int(threads)
     if not is_resumed:
-        return _choose_free_cores(limit) if given is None else ThreadChoice(given)
+        return _choose_free_cores(limit, processes) if given is None else ThreadChoice(given)
     wanted = torch.get_num_threads() if stored is None else stored
     number = min(wanted, limit) if given is None else given
     if stored is None or number == stored:
@@ -93,12 +96,12 @@ def restore_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _choose_free_cores(limit: int) -> ThreadChoice:
+def _choose_free_cores(limit: int, processes: int) -> ThreadChoice:
     # The measurement may take a moment.
     if limit == 1:
         return ThreadChoice(1)
     free, total = LOAD_METER.free_cores(), total_cores()
-    number = whole_free_cores(limit, free)
+    number = whole_free_cores(limit, free / processes)
     if number == limit:
         return ThreadChoice(number)
     return ThreadChoice(

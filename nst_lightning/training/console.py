@@ -1,6 +1,7 @@
 """Adapts Lightning's output on the terminal, and its behavior at Ctrl-C, to a command-line tool."""
 
 import logging
+import re
 import signal
 import threading
 import warnings
@@ -34,7 +35,8 @@ class ChatterFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is shown."""
-        return record.levelno >= logging.WARNING or not record.getMessage().strip().startswith(CHATTER)
+        message = re.sub(r"^\[rank: \d+\] ", "", record.getMessage().strip())
+        return record.levelno >= logging.WARNING or not message.startswith(CHATTER)
 
 
 @contextmanager

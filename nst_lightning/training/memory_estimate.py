@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nst_lightning.backbones.image_tiles import TileGrid
 from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import TooLargeError
@@ -31,6 +33,9 @@ TEMPORARY_MAPS = 2
 # Bytes that do not depend on the picture: weights in another precision, buffers of libraries.
 CONSTANT_BYTES = 256 * 2**20
 
+# Bytes of a process that has imported the libraries and built a run.
+PROCESS_BYTES = 500 * 2**20
+
 # Further tensors of the image's size if it is evaluated in tiles: the content, and the gradient of the tiles.
 TILED_COPIES = 2
 
@@ -45,6 +50,7 @@ def configure_memory(
     device: torch.device,
     owns_process: bool = True,
     stored_tile: int | None = None,
+    processes: "ProcessCount | None" = None,
 ) -> str | None:
     """Checks that a run fits, chooses its tiles, and configures whether the process keeps freed memory.
 
@@ -55,6 +61,7 @@ def configure_memory(
         device: device to paint on.
         owns_process: whether memory allocation may be configured for the whole process.
         stored_tile: tiles of the checkpoint that the run resumes from.
+        processes: the processes of a run on several devices.
 
     Returns:
         A sentence for the user if tiles were chosen, or None.
@@ -63,7 +70,7 @@ def configure_memory(
         TooLargeError: the run needs more memory than is free.
     """
     free = free_bytes(device)
-    estimate = MemoryEstimate(module, data, precision, device)
+    estimate = MemoryEstimate(module, data, precision, device, processes or ProcessCount())
     needed, message = choose_tile(estimate, module, data, free, stored_tile)
     check_memory(needed, free, precision)
     if not owns_process:
@@ -146,6 +153,19 @@ def estimate_bytes(
     return MemoryEstimate(module, data, precision, device).bytes(None, items)
 
 
+@dataclass(frozen=True)
+class ProcessCount:
+    """The processes of a run on several devices.
+
+    Attributes:
+        total: all of them, which share the tiles.
+        sharing: those that share the memory of this process.
+    """
+
+    total: int = 1
+    sharing: int = 1
+
+
 class MemoryEstimate:
     """The bytes of the largest stage of a run, with and without tiles; see :func:`estimate_bytes`.
 
@@ -154,10 +174,19 @@ class MemoryEstimate:
         data: the data module, after its setup.
         precision: precision of the network.
         device: device to paint on.
+        processes: the processes of the run.
     """
 
-    def __init__(self, module: StyleTransfer, data: TransferData, precision: Precision, device: torch.device) -> None:
+    def __init__(
+        self,
+        module: StyleTransfer,
+        data: TransferData,
+        precision: Precision,
+        device: torch.device,
+        processes: ProcessCount | None = None,
+    ) -> None:
         self.module, self.data, self.precision, self.device = module, data, precision, device
+        self.processes = processes or ProcessCount()
         self.largest = max(data.stages, key=lambda stage: stage.size)
         self.shape = data.shape(self.largest)
         self.probes = [
@@ -186,12 +215,14 @@ class MemoryEstimate:
         image = torch.empty(1, 3, *self.shape, device="meta", requires_grad=True)
         weights = module.objective.backbone.derived_bytes(DTYPES[self.precision], self.device)
         state = optimizer_bytes(module.optimizer([image]), image, largest.steps)
-        if tile is None:
+        if tile is None and self.processes.total == 1:
             return items * (int(self.bytes_per_pixel * math.prod(self.shape)) + state) + weights + CONSTANT_BYTES
-        margin = 2 * (module.objective.margin or 0)
-        pixels = math.prod(min(length, tile + margin) for length in self.shape)
+        step, margin = module.objective.smallest_size, module.objective.margin or 0
+        grid = TileGrid(*self.shape, tile or max(self.shape), step, margin, self.processes.total)
         copies = TILED_COPIES * image.numel() * image.element_size()
-        return int(self.bytes_per_pixel * pixels) + state + copies + weights + CONSTANT_BYTES
+        needed = int(self.bytes_per_pixel * grid.largest_crop) + state + copies + weights + CONSTANT_BYTES
+        # What a process needs without an image counts too if it is not this one.
+        return needed if self.processes.sharing == 1 else self.processes.sharing * (needed + PROCESS_BYTES)
 
 
 def _is_too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:

@@ -24,6 +24,7 @@ from nst_lightning.training.evaluation.cuda_graphs import record_graph
 from nst_lightning.training.initialization import check_initialization, initial_image
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
+from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.resume import read_objectives, read_position, select_extra_states, write_position
 from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
 from nst_lightning.training.tile_choice import check_tiling
@@ -178,7 +179,10 @@ class StyleTransfer(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Creates the image of the first stage and gives the Trainer one epoch for each stage."""
         data = self._data()
+        self.objective.ranks = Ranks.of_process_group()
         self.check_data(data)
+        # Each process may have measured the memory at another moment.
+        self.chosen_tile = self.trainer.strategy.broadcast(self.chosen_tile)
         self._stage, self.terms = None, {}
         self._start_counting()
         data.resume_at(Position(0, 0))
@@ -262,8 +266,8 @@ class StyleTransfer(pl.LightningModule):
         if not is_resumed:
             for loss in self.objective.named_losses.values():
                 loss.begin_stage()
-        tile = self.tile_of(data)
-        self.objective.tile = tile if tile is not None and max(shape) > tile else None
+        self.objective.tile = self._tile_for(data, shape)
+        self.objective.ranks.copy_first(self.image.detach())
         # Targets are computed in the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.set_stage_targets(data, stage, pictures)
@@ -277,6 +281,13 @@ class StyleTransfer(pl.LightningModule):
     def tile_of(self, data: TransferData) -> int | None:
         """Returns the length in px of the tiles of a run, or None to evaluate images whole."""
         return self.chosen_tile if data.plan.tile == "auto" else data.plan.tile
+
+    def _tile_for(self, data: TransferData, shape: tuple[int, int]) -> int | None:
+        """Returns the length of the tiles for an image of a shape, or None to evaluate it whole."""
+        tile, longest = self.tile_of(data), max(shape)
+        if self.objective.ranks.are_several:
+            return longest if tile is None else min(tile, longest)
+        return tile if tile is not None and longest > tile else None
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Ends a stage that has converged: Lightning skips the rest of the epoch for a -1."""

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.progress import _ProcessedTracker
 
 # Loggers of Lightning whose messages CHATTER is dropped from.
 CHATTY_LOGGERS = (
+    "lightning.fabric.utilities.distributed",
     "lightning.fabric.utilities.rank_zero",
     "lightning.fabric.utilities.seed",
     "lightning.pytorch.accelerators.cuda",
@@ -35,6 +37,10 @@ CHATTER = (
     "Restoring states from the checkpoint",
     "Restored all states",
     "`Trainer.fit` stopped:",
+    "Initializing distributed:",
+    "----------",
+    "distributed_backend=",
+    "All distributed processes registered.",
     "Detected KeyboardInterrupt",
     "💡 Tip:",
     "| Name",
@@ -42,6 +48,8 @@ CHATTER = (
 
 # Warnings that do not apply to a run of this package: the start of each text, a regular expression, and its category.
 WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
+    # All processes of a run on several devices have the same values.
+    (r"It is recommended to use `self.log\(.*sync_dist=True", Warning),
     # A short stage has fewer points of its curves than the interval of the logger; that is no reason to warn.
     ("The number of training batches .* smaller than the logging interval", Warning),
     # Lightning 2.6 calls torch in a way that torch 2.10 deprecates.
@@ -106,6 +114,15 @@ def is_exit_after_interrupt(error: SystemExit) -> bool:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch failed to allocate memory on a GPU, or on the CPU, where torch raises a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def is_connection_lost(error: RuntimeError) -> bool:
+    """Whether a process of a run on several devices has lost the connection to another one.
+
+    torch has exceptions of its own for some of these errors and plain ones, with messages of gloo, for others.
+    """
+    parts = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL communicator was aborted")
+    return isinstance(error, dist.DistError) or any(part in str(error) for part in parts)
 
 
 def explain_parser_error(message: str) -> str | None:

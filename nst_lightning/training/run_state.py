@@ -89,14 +89,23 @@ class RunState:
         return planned if self.trainer.max_steps < 0 else min(planned, self.trainer.max_steps)
 
     @property
+    def writes(self) -> bool:
+        """Whether this process writes the files of the run; of several processes, the first one does."""
+        return self.trainer.is_global_zero
+
+    @property
     def folder(self) -> Path | None:
-        """The run folder; see :func:`nst_lightning.training.run_folder.run_folder`."""
-        return run_folder(self.trainer)
+        """The run folder, or None in a process that does not write.
+
+        See :func:`nst_lightning.training.run_folder.run_folder`.
+        """
+        return run_folder(self.trainer) if self.writes else None
 
     @property
     def tensorboard_loggers(self) -> list[TensorBoardLogger]:
-        """Those loggers that can also show images and text."""
-        return [logger for logger in self.trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        """Those loggers that can also show images and text; none in a process that does not write."""
+        loggers = self.trainer.loggers if self.writes else []
+        return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
     def is_due(self, every: int) -> bool:
         """Whether an evaluation of the last training step has a number that is a multiple of ``every``."""

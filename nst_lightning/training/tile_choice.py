@@ -1,6 +1,7 @@
 """The choice of the tiles in which a run evaluates large images."""
 
 from nst_lightning.backbones.multi_scale import MultiScale, split_layer
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss
 from nst_lightning.losses.regional import RegionalLoss
@@ -44,4 +45,23 @@ def check_tiling(objective: Objective) -> None:
         raise InputError(
             f"Expected an objective that can be evaluated in tiles, but {whole} needs the whole picture at a time: "
             "remove it, or set data.plan.tile to null."
+        )
+
+
+def check_sharing(objective: Objective, data: TransferData) -> None:
+    """Checks that several devices can share an image.
+
+    Raises:
+        InputError: a part of the objective needs the whole image, or the content is a film.
+    """
+    whole = find_whole_term(objective)
+    if whole is not None:
+        raise InputError(
+            f"Expected an objective that several devices can share, but {whole} needs the whole picture at a time: "
+            "remove it, or set trainer.devices to 1."
+        )
+    if data.film is not None:
+        raise InputError(
+            "Expected a picture for several devices, but got a film, whose frames are painted one after the other: set "
+            "trainer.devices to 1."
         )
