@@ -9,6 +9,7 @@ from importlib import import_module
 
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
+from nst_lightning.system.parent import follow_parent
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
 
@@ -77,6 +78,7 @@ def import_command(name: str) -> Callable[[list[str]], int]:
     Args:
         name: one of `COMMANDS`.
     """
+    follow_parent()
     if name in {"fit", "study"}:
         # Before torch is imported: it reads a setting, and the measurement of the load ends when the run is built.
         request_huge_pages()

@@ -138,10 +138,11 @@ def read_events(folder: Path, **size_guidance: int) -> EventAccumulator:
     return accumulator
 
 
-def start_command(*args: str) -> subprocess.Popen[str]:
-    """Starts ``python -m nst_lightning`` in the current folder."""
+def start_command(*args: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Starts ``python -m nst_lightning`` in the current folder, with these additional environment variables."""
     command = [sys.executable, "-m", "nst_lightning", *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    variables = ENVIRONMENT | dict(environment or {})
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
 
 
 def finish_command(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:

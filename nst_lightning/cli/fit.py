@@ -9,7 +9,6 @@ from nst_lightning.cli.device_processes import LOST_CONNECTION, run_processes, s
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
-from nst_lightning.system.parent import follow_parent
 from nst_lightning.system.threads import restore_threads
 from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.private_api import is_connection_lost, is_out_of_memory
@@ -23,7 +22,6 @@ def main(args: list[str]) -> int:
     """
     try:
         with quiet_lightning(), restore_threads():
-            follow_parent()
             run = TransferCLI(args).build()
             if run.needs_processes:
                 return _fit_on_devices(args, run)
@@ -54,10 +52,8 @@ def main(args: list[str]) -> int:
 
 
 def _fit_on_devices(args: list[str], run: Run) -> int:
-    """Runs `fit` in a process for each device; what depends on the moment is decided here, for all of them."""
+    """Runs `fit` in a process for each device, with the threads and the tiles that were chosen here."""
     options = ["--threads", str(run.config.threads)]
-    if run.config.ckpt_path is not None:
-        options += ["--ckpt_path", str(run.config.ckpt_path)]
     count, nodes, tile = run.trainer.num_devices, run.trainer.num_nodes, run.module.tile_of(run.data)
     # The processes have their own.
     del run

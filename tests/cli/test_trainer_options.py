@@ -11,10 +11,11 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ProgressBar, TQDMProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
 from nst_lightning.__main__ import main
 from nst_lightning.callbacks import StageProgressBar
-from nst_lightning.cli.trainer_options import REJECTED_OPTIONS, check_device_count, check_devices
+from nst_lightning.cli.trainer_options import REJECTED_OPTIONS, check_strategy, count_processes
 from nst_lightning.errors import UsageError
 from tests.helpers import QUICK_VGG19, TRANSFER, TRANSFER_TERMS, run_command
 
@@ -140,20 +141,19 @@ def test_rejected_options_exist_in_lightning_and_name_ours(capsys: pytest.Captur
             assert f"{option} " in printed or f"{option}, " in printed, option
 
 
-@pytest.mark.parametrize("devices", ["2", "[0,1]", "0,1"])
-def test_devices_option_rejects_several_devices(
-    run_transfer: Any, devices: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_transfer(f"--trainer.devices={devices}") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "Expected trainer.devices to be 1" in line
-    assert "--trainer.accelerator" in line
-    assert not Path("logs").exists()
+def test_processes_of_this_machine_share_its_cores() -> None:
+    for devices, count in ((1, 1), ("1", 1), (2, 2), (" 3 ", 3), ("auto", 1), (-1, 1), ([0, 1], 1)):
+        assert count_processes("cpu", devices) == count
+    assert count_processes("cuda", 2) == 1
 
 
-def test_devices_option_accepts_all_spellings_of_one_device() -> None:
-    for devices in (1, "1", [3], "0,", "auto", -1):
-        check_devices(devices)
-    check_device_count(pl.Trainer(accelerator="cpu", devices="auto", logger=False, max_epochs=1))
-    with pytest.raises(UsageError, match="this machine has 2"):
-        check_device_count(pl.Trainer(accelerator="cpu", devices=2, logger=False, max_epochs=1))
+@pytest.mark.parametrize("strategy", ["auto", "ddp"])
+def test_strategies_that_share_an_image_are_accepted(strategy: str) -> None:
+    check_strategy(strategy)
+
+
+def test_other_strategies_are_refused() -> None:
+    with pytest.raises(UsageError, match="auto or ddp, but got fsdp"):
+        check_strategy("fsdp")
+    with pytest.raises(UsageError, match="but got DDPStrategy"):
+        check_strategy(DDPStrategy())

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, multiprocessing
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 
 from nst_lightning.backbones import VGG19, SlimVGG19
@@ -159,4 +160,4 @@ def compare_in_rank(rank: int, count: int, store: str) -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_processes_have_the_objective_and_the_gradient_of_the_image(count: int, tmp_path: Path) -> None:
-    multiprocessing.spawn(compare_in_rank, (count, str(tmp_path / "store")), nprocs=count)
+    spawn(compare_in_rank, (count, str(tmp_path / "store")), nprocs=count)  # type: ignore[no-untyped-call]
