@@ -53,6 +53,13 @@ class _DeviceProcess:
     process: "subprocess.Popen[bytes]"
     errors: IO[bytes] | None
 
+    def end(self) -> None:
+        """Ends the process at once."""
+        self.process.kill()
+        self.process.wait()
+        if self.errors is not None:
+            self.errors.close()
+
 
 def run_processes(args: Sequence[str], count: int, nodes: int, tile: int | None) -> int:
     """Runs `fit` in one process for each device of this machine and returns the exit status.
@@ -97,8 +104,7 @@ def run_processes(args: Sequence[str], count: int, nodes: int, tile: int | None)
                 return _wait(processes)
     finally:
         for device in processes:
-            device.process.kill()
-            device.process.wait()
+            device.end()
         os.close(reader)
         os.close(writer)
 

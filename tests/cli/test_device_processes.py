@@ -164,12 +164,16 @@ KILL = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"
 )
 def test_the_first_cause_decides_the_end(first: str, second: str, expected: int | str) -> None:
     devices = [start_script(first, errors=False), start_script(second, errors=True)]
-    if isinstance(expected, int):
-        assert _wait(devices) == expected
-    else:
-        with pytest.raises(InputError) as caught:
-            _wait(devices)
-        assert expected in str(caught.value)
+    try:
+        if isinstance(expected, int):
+            assert _wait(devices) == expected
+        else:
+            with pytest.raises(InputError) as caught:
+                _wait(devices)
+            assert expected in str(caught.value)
+    finally:
+        for device in devices:
+            device.end()
 
 
 def test_two_machines_are_two_commands() -> None:
