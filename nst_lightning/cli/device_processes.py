@@ -28,7 +28,7 @@ LOST_CONNECTION = 75
 # Seconds that the other processes have to end after one has ended with an error.
 GRACE_SECONDS = 10.0
 
-POLL_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 
 
 def is_device_process() -> bool:
@@ -130,7 +130,7 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     while any(device.process.poll() is None for device in devices) and time.monotonic() < deadline:
         if deadline == float("inf") and any(device.process.returncode for device in devices):
             deadline = time.monotonic() + GRACE_SECONDS
-        time.sleep(POLL_SECONDS)
+        time.sleep(CHECK_SECONDS)
     ends = [(number, device, device.process.poll()) for number, device in enumerate(devices)]
     failed = [(number, device, status) for number, device, status in ends if status not in (None, 0, LOST_CONNECTION)]
     if not failed:

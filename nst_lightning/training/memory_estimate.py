@@ -34,7 +34,7 @@ TEMPORARY_MAPS = 2
 CONSTANT_BYTES = 256 * 2**20
 
 # Bytes of a process that has imported the libraries and built a run.
-PROCESS_BYTES = 500 * 2**20
+BASE_BYTES = 500 * 2**20
 
 # Further tensors of the image's size if it is evaluated in tiles: the content, and the gradient of the tiles.
 TILED_COPIES = 2
@@ -222,7 +222,7 @@ class MemoryEstimate:
         copies = TILED_COPIES * image.numel() * image.element_size()
         needed = int(self.bytes_per_pixel * grid.largest_crop) + state + copies + weights + CONSTANT_BYTES
         # What a process needs without an image counts too if it is not this one.
-        return needed if self.processes.sharing == 1 else self.processes.sharing * (needed + PROCESS_BYTES)
+        return needed if self.processes.sharing == 1 else self.processes.sharing * (needed + BASE_BYTES)
 
 
 def _is_too_narrow(module: StyleTransfer, data: TransferData, stage: Stage) -> bool:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -44,7 +44,7 @@ class Ranks:
         """Whether there is more than one process."""
         return self.count > 1
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """Returns the items that this process evaluates."""
         return items[self.number :: self.count]
 
@@ -78,13 +78,13 @@ class Ranks:
         sums = torch.split(self.add(torch.cat(flat)), [shape.numel() for shape in shapes.values()])
         return {name: value.view(shape) for (name, shape), value in zip(shapes.items(), sums, strict=True)}
 
-    def unite(self, values: Mapping[Key, T]) -> dict[Key, T]:
+    def unite(self, values: Mapping[Key, Item]) -> dict[Key, Item]:
         """Unites the mappings of all processes; for a name of several processes, the first one's value counts."""
         if not self.are_several:
             return dict(values)
         mappings: list[Any] = [None] * self.count
         dist.all_gather_object(mappings, dict(values))
-        united: dict[Key, T] = {}
+        united: dict[Key, Item] = {}
         for mapping in mappings:
             for name, value in mapping.items():
                 united.setdefault(name, value)

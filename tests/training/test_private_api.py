@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 import nst_lightning
@@ -160,7 +161,7 @@ def test_chatty_loggers_and_chatter(caplog: pytest.LogCaptureFixture, tmp_path: 
 
     def fit(folder: Path) -> None:
         pl.seed_everything(1)
-        create_trainer(logger=TensorBoardLogger(folder), enable_model_summary=True).fit(
+        create_trainer(ModelSummary(), logger=TensorBoardLogger(folder)).fit(
             create_module(), datamodule=create_data(steps=1)
         )
         create_trainer(precision="bf16-mixed")
@@ -250,6 +251,6 @@ def test_private_names_are_used_in_no_other_file() -> None:
             for name in names:
                 if name.startswith("_") and not name.startswith("__"):
                     users.setdefault(name, set()).add(path.name)
-    for public in ("_asdict", "_replace"):  # of named tuples
+    for public in ("_asdict", "_replace", "_exit"):  # of named tuples and os
         users.pop(public, None)
     assert users == {key: {"private_api.py"} for key in ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped")}
