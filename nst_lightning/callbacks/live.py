@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
 from nst_lightning.training.run_state import RunState
 from nst_lightning.training.steering import (
+    CONTROL_NAME,
     LIVE_NAME,
     STEERING_NAME,
     Steering,
@@ -55,6 +57,7 @@ class LiveSteering(pl.Callback):
         self._planned = list(self._replay)
         self._changes: list[SteeringStep] = []
         self._folder: Path | None = None
+        self._control = ""
         self._error: str | None = None
         self._last_status: dict[str, Any] = {}
         self._start = time.monotonic()
@@ -101,6 +104,8 @@ class LiveSteering(pl.Callback):
         self._clock.start_stage(run.module.stage_step)
         self._folder = run.folder if trainer.is_global_zero else None
         if self._folder is not None:
+            # A plain string: it is looked up after each step.
+            self._control = str(self._folder / CONTROL_NAME)
             self._folder.mkdir(parents=True, exist_ok=True)
             # It was meant for an earlier process.
             with suppress(InputError):
@@ -177,7 +182,7 @@ class LiveSteering(pl.Callback):
         """Reads a change and applies it; one that cannot be used is reported and has no effect."""
         change = None
         try:
-            if self._folder is not None:
+            if self._folder is not None and os.path.lexists(self._control):
                 change = take_control(self._folder)
             if run.trainer.world_size > 1:
                 change = run.trainer.strategy.broadcast(change)
