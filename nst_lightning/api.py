@@ -229,16 +229,17 @@ def _open_display() -> Callable[[Image.Image], object]:
         InputError: IPython is not installed.
     """
     try:
-        from IPython.display import DisplayHandle
+        handle = import_module("IPython.display").DisplayHandle()
     except ImportError as error:
         raise InputError(
             "Expected IPython for `show=True`, but it is not installed: run pip install ipython, or pass on_preview."
         ) from error
-    handle, shown = DisplayHandle(), []
+    is_shown = False
 
     def display(picture: Image.Image) -> None:
-        (handle.update if shown else handle.display)(picture)
-        shown.append(True)
+        nonlocal is_shown
+        (handle.update if is_shown else handle.display)(picture)
+        is_shown = True
 
     return display
 
