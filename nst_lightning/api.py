@@ -202,15 +202,17 @@ def stylize(
             colors=config.colors,
             color_strength=config.color_strength,
         )
-    with quiet_lightning(), restore_threads():
-        run = cli.build(
-            replaced={name: value for name, value in replaced.items() if value is not None},
-            data=data,
-            callbacks=callbacks,
-            owns_process=False,
-        )
+    with restore_threads():
+        with quiet_lightning():
+            run = cli.build(
+                replaced={name: value for name, value in replaced.items() if value is not None},
+                data=data,
+                callbacks=callbacks,
+                owns_process=False,
+            )
         try:
-            run.fit()
+            with quiet_lightning():
+                run.fit()
         except KeyboardInterrupt:
             # After a second interrupt the image may be half updated.
             if run.interrupted or not run.trainer.global_step:

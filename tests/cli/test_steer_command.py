@@ -43,10 +43,11 @@ def ended_process() -> int:
         (["run", "--stop"], Steering(stop=True)),
         (["run", "--more_steps", "50"], Steering(more_steps=50)),
         (["--model.losses.style.weight", "2e3", "run"], Steering(weights={"style": 2000.0})),
-        (["run", "--model.losses.style.init_args.weight=5", "--model.strength=0.7"], Steering(False, 0, {"style": 5.0}, 0.7)),
+        (["run", "--model.losses.style.init_args.weight=5"], Steering(weights={"style": 5.0})),
+        (["run", "--model.strength=0.7", "--stop"], Steering(stop=True, strength=0.7)),
         (["run", "--data.style_weights", "[2]"], Steering(style_weights=(2.0,))),
     ],
-)  # fmt: skip
+)
 def test_steer_hands_a_change_to_the_run(
     empty_folder: Path, capsys: pytest.CaptureFixture[str], args: list[str], change: Steering
 ) -> None:

@@ -31,6 +31,7 @@ from nst_lightning.training.private_api import (
     fit_loop_state,
     is_exit_after_interrupt,
     is_out_of_memory,
+    set_batches,
     set_loops,
     stage_number,
     unknown_option,
@@ -91,6 +92,22 @@ def test_count_steps() -> None:
     count_steps(fitted.fit_loop, 2)
     assert fitted.global_step == 9
     assert fitted.fit_loop.epoch_loop._batches_that_stepped == 9
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_set_batches(step: int) -> None:
+    """A run that gets more steps ends after those of its plan, or does not end."""
+
+    class Extend(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+            if trainer.global_step == step:
+                trainer.train_dataloader.steps = set_batches(trainer.fit_loop, 6 - step)
+
+    fitted = create_trainer(Extend())
+    data = create_data(steps=4)
+    data.stages = [data.stages[0]]
+    fitted.fit(create_module(), datamodule=data)
+    assert fitted.fit_loop.epoch_loop.batch_progress.current.ready == 6
 
 
 def test_fit_loop_state_and_set_loops(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_merged_change_has_the_later_values() -> None:
     ],
 )
 def test_change_is_refused_in_one_printable_line(values: Any) -> None:
-    with pytest.raises(InputError, match="^Expected") as caught:
+    with pytest.raises(InputError, match=r"^Expected") as caught:
         Steering.parse(values)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
