@@ -257,11 +257,10 @@ def test_stylize_accepts_masks_as_files_pictures_and_arrays(tmp_path: Path) -> N
 def write_recipe(folder: Path) -> Path:
     """Writes a recipe of one term and returns its path."""
     path = folder / "recipe.yaml"
-    path.write_text(
-        "{data: {plan: {size: 24, steps: 3}}, trainer: {accelerator: cpu}, "
-        "model: {backbone: tests.helpers.TinyBackbone, losses: {texture: {class_path: GramLoss, init_args: {layers: [conv_1]}}, "
-        "shapes: {class_path: ContentLoss, init_args: {layers: [conv_2]}}}}}"
-    )
+    losses = "{texture: {class_path: GramLoss, init_args: {layers: [conv_1]}}, "
+    losses += "shapes: {class_path: ContentLoss, init_args: {layers: [conv_2]}}}"
+    model = f"{{backbone: tests.helpers.TinyBackbone, losses: {losses}}}"
+    path.write_text(f"{{data: {{plan: {{size: 24, steps: 3}}}}, trainer: {{accelerator: cpu}}, model: {model}}}")
     return path
 
 

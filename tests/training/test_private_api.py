@@ -40,6 +40,9 @@ from tests.helpers import TinyBackbone, ignore_lightning_warnings, smooth_image
 
 pytestmark = ignore_lightning_warnings
 
+# The private names of libraries in use.
+PRIVATE_NAMES = ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped", "_data_fetcher")
+
 
 def create_module() -> StyleTransfer:
     return StyleTransfer(TinyBackbone(), {"content": ContentLoss(["conv_1"])}, "noise")
@@ -101,11 +104,11 @@ def test_set_batches(step: int) -> None:
     class Extend(pl.Callback):
         def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
             if trainer.global_step == step:
+                data.add_steps(2)
                 trainer.train_dataloader.steps = set_batches(trainer.fit_loop, 6 - step)
 
     fitted = create_trainer(Extend())
     data = create_data(steps=4)
-    data.stages = [data.stages[0]]
     fitted.fit(create_module(), datamodule=data)
     assert fitted.fit_loop.epoch_loop.batch_progress.current.ready == 6
 
@@ -269,4 +272,4 @@ def test_private_names_are_used_in_no_other_file() -> None:
                     users.setdefault(name, set()).add(path.name)
     for public in ("_asdict", "_replace"):  # of named tuples
         users.pop(public, None)
-    assert users == {key: {"private_api.py"} for key in ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped")}
+    assert users == {key: {"private_api.py"} for key in PRIVATE_NAMES}
