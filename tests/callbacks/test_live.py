@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from PIL import Image
 from nst_lightning.callbacks import LiveSteering, PicturePreview
 from nst_lightning.callbacks.live import PREVIEW_NAME
 from nst_lightning.callbacks.live_status import LIVE_SIZE, StageClock, Throttle
-from nst_lightning.images import atomic
 from nst_lightning.training.run_state import RunState
 from nst_lightning.training.steering import CONTROL_NAME, LIVE_NAME, Steering, SteeringStep, read_live, write_control
 from tests.callbacks.control_writer import ControlWriter, read_recorded
@@ -71,7 +71,7 @@ def test_clock_estimates_by_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_files_are_complete_whenever_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, seen = tmp_path / "run" / "version_0", []
-    replace = atomic.os.replace
+    replace = os.replace
 
     def read_before_and_after(source: Any, target: Any) -> None:
         for _ in range(2):
@@ -82,7 +82,7 @@ def test_files_are_complete_whenever_they_are_read(tmp_path: Path, monkeypatch: 
             replace(source, target) if Path(source).exists() else None
 
     monkeypatch.setattr(Throttle, "is_due", lambda self: True)
-    monkeypatch.setattr(atomic.os, "replace", read_before_and_after)
+    monkeypatch.setattr("nst_lightning.images.atomic.os.replace", read_before_and_after)
     fit_module(LiveSteering(), logger=create_logger(tmp_path), steps=3)
     assert seen == sorted(seen)
     assert set(seen) == {0, 1, 2, 3}

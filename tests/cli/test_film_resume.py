@@ -46,7 +46,10 @@ def test_film_whose_frames_end_early_resumes_bitwise(run_film: Any, cut: int) ->
 
 @pytest.mark.parametrize("cut", [3, 7, 8])
 def test_steered_film_replays_and_resumes_bitwise(run_film: Any, cut: int) -> None:
-    changes = [{"step": 2, "weights": {"style": 5000.0, "temporal": 3.0}}, {"step": 7, "strength": 0.6}]
+    changes: list[dict[str, Any]] = [
+        {"step": 2, "weights": {"style": 5000.0, "temporal": 3.0}},
+        {"step": 7, "strength": 0.6},
+    ]
     assert run_film(steer_option([*changes, {"step": 12, "stop": True}])) == 0
     live = json.loads((run_folder(0) / "live.json").read_text())
     assert (live["state"], live["step"], live["frame"], live["frames"]) == ("stopped", 12, 3, 5)

@@ -10,9 +10,11 @@ import torch
 import yaml
 from PIL import Image
 
+from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.errors import InputError
 from nst_lightning.images.io import write_image
 from tests.callbacks.control_writer import read_recorded, steer_option
-from tests.cli.transfer_run import read_checkpoint, read_events, run_folder
+from tests.cli.transfer_run import OPTIONS, read_checkpoint, read_events, run_folder
 from tests.helpers import smooth_image
 
 LADDER = ["--data.plan.steps=4", "--data.plan.ladder=octaves", "--data.plan.smallest=16"]
@@ -22,10 +24,10 @@ MASKS = ["--data.style=[{file: style.png, mask: mask.png},{file: second.png}]", 
 NEIGHBOR = ["--model.losses.lines=NeighborLoss", "--model.losses.lines.layers=[conv_1,relu_3]"]
 NEIGHBOR += ["--model.losses.lines.every=3", "--model.losses.lines.weight=5", *MASKS]
 
-WEIGHT = {"step": 2, "weights": {"style": 5000.0, "content": 2.0}}
-STRENGTH = {"step": 5, "strength": 0.7}
-STEPS = {"step": 6, "more_steps": 3}
-BLEND = {"step": 7, "style_weights": [1.0, 3.0]}
+WEIGHT: dict[str, Any] = {"step": 2, "weights": {"style": 5000.0, "content": 2.0}}
+STRENGTH: dict[str, Any] = {"step": 5, "strength": 0.7}
+STEPS: dict[str, Any] = {"step": 6, "more_steps": 3}
+BLEND: dict[str, Any] = {"step": 7, "style_weights": [1.0, 3.0]}
 CHANGES = [WEIGHT, STRENGTH, STEPS]
 
 
@@ -105,6 +107,9 @@ def test_resumed_run_repeats_the_changes_that_a_killed_process_made(run_steered:
     # As if the process had been killed after the last change and before a checkpoint; its stop was obeyed.
     recorded = [*CHANGES, {"step": 8, "stop": True}]
     (run_folder(1) / "steering.yaml").write_text(yaml.safe_dump(recorded))
+    # The second process ends early too.
+    assert run_steered(*LADDER, "--ckpt_path=last", "--trainer.max_steps=4") == 0
+    assert read_recorded(run_folder(1)) == CHANGES
     assert run_steered(*LADDER, "--ckpt_path=last") == 0
     assert torch.equal(image(0), image(1))
 
@@ -277,3 +282,10 @@ def test_replay_of_random_start_keeps_the_seed(run_steered: Any) -> None:
     assert run_steered(*args, steer_option([{"step": 2, "strength": 0.2}])) == 0
     assert run_steered(*args, f"--replay={run_folder(0) / 'steering.yaml'}") == 0
     assert torch.equal(image(0), image(1))
+
+
+def test_replay_belongs_to_fit_alone(run_steered: Any) -> None:
+    Path("changes.yaml").write_text("[]")
+    cli = TransferCLI([*OPTIONS[1:], "--replay=changes.yaml"])
+    with pytest.raises(InputError, match="in the fit command only"):
+        cli.build(callbacks=[])

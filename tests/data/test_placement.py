@@ -295,7 +295,8 @@ def test_film_of_masks_must_cover_each_frame(empty_folder: Path) -> None:
 
 
 def test_other_weights_equal_those_from_the_start() -> None:
-    for masks in ([{}, {}], [{"mask": LEFT}, {}], [{"mask": LEFT}, {"mask": RIGHT}]):
+    pairs: list[list[dict[str, Any]]] = [[{}, {}], [{"mask": LEFT}, {}], [{"mask": LEFT}, {"mask": RIGHT}]]
+    for masks in pairs:
         data, wanted = place(*masks), place(*masks, style_weights=[3.0, 1.0])
         before = data.styles.declared_weights
         data.use_styles(data.styles.with_weights([3.0, 1.0], data.require_source()))

@@ -17,7 +17,7 @@ from nst_lightning.__main__ import main
 from nst_lightning.callbacks import GracefulInterrupt
 from nst_lightning.cli.parser import Parser
 from nst_lightning.data.plan import Plan
-from nst_lightning.data.transfer import TransferData
+from nst_lightning.data.transfer import StepLoader, TransferData
 from nst_lightning.errors import UsageError
 from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss
@@ -105,7 +105,9 @@ def test_set_batches(step: int) -> None:
         def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
             if trainer.global_step == step:
                 data.add_steps(2)
-                trainer.train_dataloader.steps = set_batches(trainer.fit_loop, 6 - step)
+                loader = trainer.train_dataloader
+                assert isinstance(loader, StepLoader)
+                loader.steps = set_batches(trainer.fit_loop, 6 - step)
 
     fitted = create_trainer(Extend())
     data = create_data(steps=4)
