@@ -261,4 +261,5 @@ def optimizer_bytes(optimizer: Optimizer, image: Tensor, steps: int) -> int:
     group = optimizer.param_groups[0]
     # L-BFGS stores two tensors per pair, Adam two moments.
     kept = 2 * min(group["history_size"], steps) if "history_size" in group else 2
-    return (kept + IMAGE_COPIES) * image.numel() * image.element_size()
+    size = 2 if group.get("history_dtype") == "bfloat16" else image.element_size()
+    return (kept * size + IMAGE_COPIES * image.element_size()) * image.numel()
