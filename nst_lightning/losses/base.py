@@ -18,7 +18,8 @@ Reference = Literal["content", "style"]
 
 # How a loss of a large image is computed from its tiles. `mean`: from the moments of its features, which are the
 # average of those of the tiles. `local`: the loss itself is a mean over positions, and so an average over tiles.
-Tiling = Literal["mean", "local"]
+# `neighbors`: likewise, but targets are assigned to the positions in a search of its own.
+Tiling = Literal["mean", "local", "neighbors"]
 
 
 class Loss(nn.Module, ABC):
@@ -54,6 +55,11 @@ class Loss(nn.Module, ABC):
     @weight.setter
     def weight(self, weight: float) -> None:
         self._given_weight = check_weight("weight", weight)
+
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """Names of the distances that :meth:`layer_distances` returns for all layers."""
+        return self.layers
 
     def set_strength_factor(self, factor: float) -> None:
         """Sets the factor that a run's strength puts on the weight, in place of the one set before.
@@ -174,11 +180,6 @@ class FeatureLoss(Loss):
         self.styles = None if styles is None else _check_styles(styles)
         # Factors that compensate for the width of a thin network; set by losses that depend on it.
         self._ratio_factors: dict[str, float] = {}
-
-    @property
-    def distance_names(self) -> tuple[str, ...]:
-        """Names of the distances that :meth:`layer_distances` returns for all layers."""
-        return self.layers
 
     @abstractmethod
     def statistic(self, features: Features, layer: str) -> Tensor:

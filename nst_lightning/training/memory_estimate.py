@@ -188,7 +188,7 @@ class MemoryEstimate:
         state = optimizer_bytes(module.optimizer([image]), image, largest.steps)
         if tile is None:
             return items * (int(self.bytes_per_pixel * math.prod(self.shape)) + state) + weights + CONSTANT_BYTES
-        margin = 2 * (module.objective.margin or 0)
+        margin = 2 * ((module.objective.margin or 0) + module.objective.reach)
         pixels = math.prod(min(length, tile + margin) for length in self.shape)
         copies = TILED_COPIES * image.numel() * image.element_size()
         return int(self.bytes_per_pixel * pixels) + state + copies + weights + CONSTANT_BYTES

@@ -64,13 +64,14 @@ class TiledNetwork:
         network: the network.
         layers: layers at one scale, such as ``conv_3@0.5``.
         size: length of a tile in px.
+        reach: distance in px beyond a core within which its features are read.
     """
 
-    def __init__(self, network: Backbone, layers: Sequence[str], size: int) -> None:
+    def __init__(self, network: Backbone, layers: Sequence[str], size: int, reach: int = 0) -> None:
         self.network = network.network if isinstance(network, MultiScale) else network
         self.names = [split_layer(layer)[0] for layer in layers]
         self.scale = split_layer(layers[0])[1]
-        self.size = size
+        self.size, self.reach = size, reach
 
     def step(self, layer: str) -> int:
         """Returns the distance in px between two positions of a layer, by its name with scale."""
@@ -81,7 +82,7 @@ class TiledNetwork:
         height, width = image.shape[-2:]
         margin = self.network.receptive_radius(self.names)
         assert margin is not None, "the network has been checked"
-        return TileGrid(height, width, self.size, self.network.smallest_size(self.names), margin)
+        return TileGrid(height, width, self.size, self.network.smallest_size(self.names), margin + self.reach)
 
     def stream(
         self, crop: Tensor, grid: TileGrid, tile: ImageTile, layers: Sequence[str] | None = None

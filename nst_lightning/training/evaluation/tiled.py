@@ -10,11 +10,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.image_tiles import ImageTile
 from nst_lightning.backbones.multi_scale import group_by_scale, join_layer, shrink
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.losses.base import IMAGE, FeatureLoss
+from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.evaluation.streamed import sort_layers
+from nst_lightning.training.evaluation.tiled_neighbors import NeighborGroup, TiledNeighbors
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
 
@@ -42,7 +45,7 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
         if layers:
             content = None if objective.content is None else shrink(objective.content, scale)
             evaluation = _ScaleEvaluation(
-                TiledNetwork(objective.image_backbone, layers, size), _list_units(objective, layers)
+                TiledNetwork(objective.image_backbone, layers, size, objective.reach), _list_units(objective, layers)
             )
             with torch.enable_grad():
                 leaf = values.requires_grad_(scale != 1)
@@ -55,7 +58,7 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
                 gradient += torch.autograd.grad(shrunk, leaf, own)[0]
     # Layers that are left out for all parts have a distance of 0, as in the whole image.
     for name, loss in objective.named_losses.items():
-        for layer in loss.layers:
+        for layer in loss.distance_names:
             terms[name].setdefault(layer, gradient.new_zeros(()))
     # One term has the gradient of the sum.
     name = next(name for name, distances in terms.items() if distances)
@@ -130,7 +133,7 @@ def _list_units(objective: Objective, layers: Sequence[str]) -> list[_Unit]:
         own = set(loss.layers) & set(layers)
         if isinstance(loss, RegionalLoss):
             for number, (part_loss, part, with_target) in enumerate(loss.units()):
-                known = own if part_loss.tiling == "local" else own & with_target
+                known = own if part_loss.reference == "content" else own & with_target
                 left_out = loss.left_out.setdefault(number, set())
                 left_out |= own - known
                 units.append(_Unit(name, part_loss, known, part.mask, part.share, left_out))
@@ -165,12 +168,15 @@ class _ScaleEvaluation:
         self._leave_out_small_parts(image)
         self._compare_averages(image)
         grid = self.network.grid(image)
+        neighbors = TiledNeighbors(self.network, self._neighbor_groups(), grid)
+        neighbors.search(image, content)
         for tile in grid.tiles:
             if content is not None:
                 self._set_local_targets(tile.cut(content), grid, tile)
             crop = tile.cut(image).clone().requires_grad_()
             with torch.enable_grad():
-                parts = [self._compare_tile(part) for part in self.network.stream(crop, grid, tile)]
+                parts = [self._compare_tile(part, neighbors) for part in self.network.stream(crop, grid, tile)]
+                parts.append(self._compare_neighbors(neighbors, tile))
                 total = torch.stack([distance for part in parts for distance in part]).sum()
             tile.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
         return self._distances
@@ -179,7 +185,7 @@ class _ScaleEvaluation:
         """Drops the layers in which a part has too few positions, and counts those of the others."""
         grid = self.network.grid(image)
         for unit in self.units:
-            for layer in list(unit.layers):
+            for layer in list(unit.layers) if unit.loss.layerwise else ():
                 size = grid.size_of(self.network.step(layer))
                 weights = None if unit.mask is None else unit.mask.weights(size)
                 unit.counts[layer] = size[0] * size[1] if weights is None else weights.total
@@ -189,7 +195,7 @@ class _ScaleEvaluation:
 
     def _compare_averages(self, image: Tensor) -> None:
         """Computes the distances of average moments and their gradients in the moments."""
-        units = [unit for unit in self.units if not unit.is_local]
+        units = [unit for unit in self.units if unit.loss.tiling == "mean"]
         masks = list({id(unit.mask): unit.mask for unit in units}.values())
 
         def measure(part: TileFeatures) -> dict[tuple[int, str], tuple[Tensor, float]]:
@@ -228,8 +234,25 @@ class _ScaleEvaluation:
                     if inside is not None:
                         unit.loss.set_target(unit.loss.target_statistics(inside))
 
-    def _compare_tile(self, part: TileFeatures) -> list[Tensor]:
+    def _neighbor_groups(self) -> list[NeighborGroup]:
+        return [
+            NeighborGroup(unit.name, unit.loss, name, unit.mask, unit.share)
+            for unit in self.units
+            if isinstance(unit.loss, NeighborLoss)
+            for name, layers in unit.loss.groups.items()
+            if set(layers) <= unit.layers
+        ]
+
+    def _compare_neighbors(self, neighbors: TiledNeighbors, tile: ImageTile) -> list[Tensor]:
+        results = []
+        for group, distance in neighbors.compare(tile):
+            self._add(group.term, group.name, distance)
+            results.append(distance)
+        return results
+
+    def _compare_tile(self, part: TileFeatures, neighbors: TiledNeighbors) -> list[Tensor]:
         """Computes scalars whose gradients are what the tile contributes to the gradient of the objective."""
+        neighbors.read(part)
         masks = list({id(unit.mask): unit.mask for unit in self.units}.values())
         results = []
         for mask in masks:
