@@ -123,7 +123,7 @@ def check_memory(needed: int, free: int | None, precision: Precision = "32-true"
             f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB and "
             f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
             f"{bfloat16}--model.backbone.checkpointing true, "
-            "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
+            "or an optimizer with less memory (L-BFGS with a smaller history_size or history_dtype bfloat16, or Adam)."
         )
 
 
