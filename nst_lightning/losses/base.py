@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nst_lightning.backbones.features import IMAGE as IMAGE
 from nst_lightning.backbones.features import Features, Readout, as_features, map_moments
 from nst_lightning.backbones.multi_scale import join_layer
+from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mean_squared_error
 
@@ -192,6 +193,17 @@ class FeatureLoss(Loss):
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """Computes the distance of a statistic from its target, a scalar: the mean squared error by default."""
         return mean_squared_error(statistic, self.target(layer))
+
+    def restrict(self, part: PositionMask | None) -> tuple[PositionMask | None, float] | None:
+        """Returns the positions of a part of the image that the loss reads, for a loss with a :attr:`tiling`.
+
+        Args:
+            part: the part; None for the whole image.
+
+        Returns:
+            The positions and a factor on their distance, or None if there are none and the loss is 0.
+        """
+        return part, 1.0
 
     def moments_distance(self, moments: Tensor, layer: str) -> Tensor:
         """Computes the weighted distance of a layer from its moments, for a loss whose :attr:`tiling` is `mean`.

@@ -107,8 +107,9 @@ class _Unit:
         name: name of the term.
         loss: the loss with the target of the part.
         layers: its layers at this scale.
-        mask: the part; None for the whole image.
+        mask: positions of the part that the loss reads; None for the whole image.
         share: factor on its distances.
+        part: the part, of which a layer needs some positions.
         left_out: layers in which the part has too few positions, which the run reports.
         counts: number of positions of the part by layer, as far as they are known.
     """
@@ -118,6 +119,7 @@ class _Unit:
     layers: set[str]
     mask: PositionMask | None = None
     share: float = 1.0
+    part: PositionMask | None = None
     left_out: set[str] = field(default_factory=set)
     counts: dict[str, float] = field(default_factory=dict)
 
@@ -136,9 +138,12 @@ def _list_units(objective: Objective, layers: Sequence[str]) -> list[_Unit]:
                 known = own if part_loss.reference == "content" else own & with_target
                 left_out = loss.left_out.setdefault(number, set())
                 left_out |= own - known
-                units.append(_Unit(name, part_loss, known, part.mask, part.share, left_out))
-        elif isinstance(loss, FeatureLoss):
-            units.append(_Unit(name, loss, own))
+                restricted = part_loss.restrict(part.mask)
+                if restricted is not None:
+                    mask, share = restricted
+                    units.append(_Unit(name, part_loss, known, mask, part.share * share, part.mask, left_out))
+        elif isinstance(loss, FeatureLoss) and (restricted := loss.restrict(None)) is not None:
+            units.append(_Unit(name, loss, own, *restricted))
     return [unit for unit in units if unit.layers]
 
 
@@ -189,7 +194,7 @@ class _ScaleEvaluation:
                 size = grid.size_of(self.network.step(layer))
                 weights = None if unit.mask is None else unit.mask.weights(size)
                 unit.counts[layer] = size[0] * size[1] if weights is None else weights.total
-                if unit.mask is not None and unit.mask.count(size) < LEAST_POSITIONS:
+                if unit.part is not None and unit.part.count(size) < LEAST_POSITIONS:
                     unit.layers.discard(layer)
                     unit.left_out.add(layer)
 
