@@ -11,7 +11,7 @@ from torch.nn import functional
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.backbones.position_mask import Partition, PositionMask
 from nst_lightning.functional.gram import Box, PositionWeights, gram_matrix, moments, pull_moments
-from nst_lightning.functional.periodic import interpolate_periodic
+from nst_lightning.functional.resampling import resample
 from nst_lightning.functional.sampling import sample_bilinear
 
 # The image itself is among its features under this name.
@@ -279,7 +279,7 @@ class Features(Mapping[str, Tensor]):
             selection, number = self._selection
             value = selection.get(layer, size=(height, width))[number]
         else:
-            value = _resample(self._values[layer], height, width, self.is_periodic)
+            value = resample(self._values[layer], height, width, self.is_periodic)
             value = value if self.mask is None else self.mask.select(value)
         # A readout is affine, so it may follow the averaging, where there are fewer positions.
         return self._read(layer, value)
@@ -366,21 +366,9 @@ class _Selection:
         key = layer, is_rooted, size
         if key not in self._known:
             value = self._values[layer]
-            value = value if size is None else _resample(value, *size, self.is_periodic)
+            value = value if size is None else resample(value, *size, self.is_periodic)
             self._known[key] = self.partition.select(value, is_rooted)
         return self._known[key]
-
-
-def _resample(value: Tensor, height: int, width: int, periodic: bool) -> Tensor:
-    rows, columns = value.shape[-2] // height, value.shape[-1] // width
-    if min(rows, columns) < 1 and periodic:
-        return interpolate_periodic(value, height, width, "bilinear")
-    if min(rows, columns) < 1:
-        return functional.interpolate(value, size=(height, width), mode="bilinear", align_corners=False)
-    if (value.shape[-2] // rows, value.shape[-1] // columns) == (height, width):
-        # The same as adaptive pooling but for a remainder at the end, and several times as fast.
-        return functional.avg_pool2d(value, (rows, columns))
-    return functional.adaptive_avg_pool2d(value, (height, width))
 
 
 def as_features(features: Mapping[str, Tensor]) -> Features:

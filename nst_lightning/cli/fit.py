@@ -36,7 +36,7 @@ def main(args: list[str]) -> int:
         raise InputError(
             "Expected the picture to fit into memory, but it does not: lower data.plan.size, use shallower layers, "
             "--model.backbone.checkpointing true, or an optimizer with less memory (L-BFGS with a smaller "
-            "history_size, or Adam)."
+            "history_size or history_dtype bfloat16, or Adam)."
         ) from error
     if run.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last resumes it.", file=sys.stderr)

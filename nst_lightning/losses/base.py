@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nst_lightning.backbones.features import IMAGE as IMAGE
 from nst_lightning.backbones.features import Features, Readout, as_features, map_moments
 from nst_lightning.backbones.multi_scale import join_layer
+from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.errors import InputError
 from nst_lightning.functional.pixels import mean_squared_error
 
@@ -18,7 +19,8 @@ Reference = Literal["content", "style"]
 
 # How a loss of a large image is computed from its tiles. `mean`: from the moments of its features, which are the
 # average of those of the tiles. `local`: the loss itself is a mean over positions, and so an average over tiles.
-Tiling = Literal["mean", "local"]
+# `neighbors`: likewise, but targets are assigned to the positions in a search of its own.
+Tiling = Literal["mean", "local", "neighbors"]
 
 
 class Loss(nn.Module, ABC):
@@ -67,6 +69,11 @@ class Loss(nn.Module, ABC):
             weight: 0 or more and finite.
         """
         self.weight = weight
+
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """Names of the distances that :meth:`layer_distances` returns for all layers."""
+        return self.layers
 
     def set_strength_factor(self, factor: float) -> None:
         """Sets the factor that a run's strength puts on the weight, in place of the one set before.
@@ -188,11 +195,6 @@ class FeatureLoss(Loss):
         # Factors that compensate for the width of a thin network; set by losses that depend on it.
         self._ratio_factors: dict[str, float] = {}
 
-    @property
-    def distance_names(self) -> tuple[str, ...]:
-        """Names of the distances that :meth:`layer_distances` returns for all layers."""
-        return self.layers
-
     @abstractmethod
     def statistic(self, features: Features, layer: str) -> Tensor:
         """Computes the statistic of a layer that is compared with the target."""
@@ -204,6 +206,17 @@ class FeatureLoss(Loss):
     def distance(self, statistic: Tensor, layer: str) -> Tensor:
         """Computes the distance of a statistic from its target, a scalar: the mean squared error by default."""
         return mean_squared_error(statistic, self.target(layer))
+
+    def restrict(self, part: PositionMask | None) -> tuple[PositionMask | None, float] | None:
+        """Returns the positions of a part of the image that the loss reads, for a loss with a :attr:`tiling`.
+
+        Args:
+            part: the part; None for the whole image.
+
+        Returns:
+            The positions and a factor on their distance, or None if there are none and the loss is 0.
+        """
+        return part, 1.0
 
     def moments_distance(self, moments: Tensor, layer: str) -> Tensor:
         """Computes the weighted distance of a layer from its moments, for a loss whose :attr:`tiling` is `mean`.

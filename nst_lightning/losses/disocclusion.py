@@ -1,14 +1,12 @@
 """The style of areas that have just become visible in a film."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.position_mask import PositionMask
 from nst_lightning.errors import InputError
-from nst_lightning.losses.base import Tiling
 from nst_lightning.losses.gram import GramLoss
 
 
@@ -29,8 +27,6 @@ class DisocclusionGramLoss(GramLoss):
         frames: number of frames for which an area counts as disoccluded.
         styles: numbers of the styles, from 0, that the loss compares with; by default all of them.
     """
-
-    tiling: ClassVar[Tiling | None] = None
 
     def __init__(
         self,
@@ -57,18 +53,18 @@ class DisocclusionGramLoss(GramLoss):
 
     def layer_distances(self, features: Features) -> dict[str, Tensor]:
         """See :meth:`Loss.layer_distances`."""
-        mask = self._find_mask(features)
-        if mask is None:
+        found = self.restrict(features.mask)
+        if found is None:
             return {layer: features.zero(layer) for layer in self.layers_in(features)}
-        area = mask.share / (1.0 if features.mask is None else features.mask.share)
         distances = super().layer_distances(features.within(self._mask))
-        return {layer: area * distance for layer, distance in distances.items()}
+        return {layer: found[1] * distance for layer, distance in distances.items()}
 
-    def _find_mask(self, features: Features) -> PositionMask | None:
-        """Returns the disoccluded part of what the features are restricted to, or None if there is none."""
+    def restrict(self, part: PositionMask | None) -> tuple[PositionMask | None, float] | None:
+        """Returns the disoccluded part of a part of the image and its share of it; see :meth:`FeatureLoss.restrict`."""
         if self.disoccluded is None:
             return None
         # The mask caches its positions for each layer size, so it is created once per frame and device.
         if self._mask is None or self._mask.mask.device != self.disoccluded.device:
             self._mask = PositionMask(self.disoccluded)
-        return self._mask if features.mask is None else features.mask.times(self._mask)
+        mask = self._mask if part is None else part.times(self._mask)
+        return None if mask is None else (mask, mask.share / (1.0 if part is None else part.share))

@@ -1,15 +1,16 @@
 """A style loss that pulls each part of the image to the part of the style that resembles it most."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from nst_lightning.backbones.features import Features, Readout
 from nst_lightning.errors import InputError
+from nst_lightning.functional.gram import PositionWeights
 from nst_lightning.functional.neighbors import cosine_distance, nearest_neighbors, principal_axes
-from nst_lightning.losses.base import IMAGE, FeatureLoss, check_share
+from nst_lightning.losses.base import IMAGE, FeatureLoss, Tiling, check_share
 
 # Name of the distance of all layers together, in place of a layer's.
 HYPERCOLUMN = "hypercolumn"
@@ -52,6 +53,7 @@ class NeighborLoss(FeatureLoss):
 
     reference = "style"
     is_constant = False
+    tiling: ClassVar[Tiling | None] = "neighbors"
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class NeighborLoss(FeatureLoss):
 
     @property
     def distance_names(self) -> tuple[str, ...]:
-        """See :meth:`FeatureLoss.distance_names`."""
+        """See :meth:`Loss.distance_names`."""
         return tuple(self.groups)
 
     # Hypercolumns
@@ -111,19 +113,31 @@ class NeighborLoss(FeatureLoss):
 
     def _grid(self, features: Features, layer: str) -> tuple[int, int]:
         """Returns height and width of the grid on which the features of a layer are compared."""
-        if self.layerwise:
-            return features.size(layer)
-        height, width = features.size(IMAGE)
-        return max(1, height // self.stride), max(1, width // self.stride)
+        # Features without pixels are those of a tile, which are on the grid already.
+        return features.size(layer) if self.layerwise or IMAGE not in features else self.grid_of(features.size(IMAGE))
+
+    def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns height and width of the grid of hypercolumns of a picture of this height and width."""
+        return max(1, size[0] // self.stride), max(1, size[1] // self.stride)
 
     def target_statistic(self, features: Features, layer: str) -> Tensor:
         """Returns :meth:`statistic` at no more than `style_positions` positions, evenly spread."""
         rows, weights = self.statistic(features, layer), features.weights_at(*self._grid(features, layer))
+        return rows[self.choose(len(rows), weights).to(rows.device)]
+
+    def choose(self, count: int, weights: PositionWeights | None) -> Tensor:
+        """Returns the numbers of those positions of a style that neighbors are chosen from, int64.
+
+        Args:
+            count: number of positions.
+            weights: of the positions; equal by default.
+        """
+        numbers = torch.arange(count)
         if weights is not None:
             # At the border of a region of the style, only positions that lie mainly inside are chosen from.
-            shares = weights.values.flatten()
-            rows = rows[shares >= min(0.5, float(shares.max()))]
-        return rows[:: -(-len(rows) // self.style_positions)]
+            shares = weights.values.flatten().cpu()
+            numbers = numbers[shares >= min(0.5, float(shares.max()))]
+        return numbers[:: -(-len(numbers) // self.style_positions)]
 
     def _factors(self, layers: Sequence[str]) -> list[float]:
         """Returns the factors with which the features of layers are part of a hypercolumn."""
@@ -158,9 +172,9 @@ class NeighborLoss(FeatureLoss):
 
     def set_content(self, statistics: Mapping[str, Tensor]) -> None:
         """See :meth:`FeatureLoss.set_content`."""
-        for layer, statistic in statistics.items():
-            self.set_buffer("content", layer, statistic)
-        self._has_content = True
+        for layer in self.layers:
+            self.set_buffer("content", layer, statistics.get(layer))
+        self._has_content = bool(statistics)
 
     # Assignments
 
@@ -180,16 +194,31 @@ class NeighborLoss(FeatureLoss):
             if all(layer in features for layer in layers):
                 rows = [self.statistic(features, layer) for layer in layers]
                 with torch.autocast(rows[0].device.type, enabled=False):
-                    # A run may resume from a checkpoint of other terms, styles or options, with other assignments.
-                    known = self._assignments.get(name)
-                    if self._is_due or known is None or len(known) != len(rows[0]):
-                        self._assignments[name] = self._assign(name, [part.detach() for part in rows])
-                        self._forget_nearest(layers)
-                    weights = features.weights_at(*self._grid(features, layers[0]))
-                    own = None if weights is None else weights.values.flatten()
-                    distance = cosine_distance(rows, self._assigned(name), self._factors(layers), own)
-                    distances[name] = self._group_weight(layers) * distance
+                    if self.needs_search(name, len(rows[0])):
+                        self.set_assignments(name, self._assign(name, [part.detach() for part in rows]))
+                    distances[name] = self._distance(features, layers, rows, self._assigned(name))
         return distances
+
+    def assigned_distance(self, name: str, features: Features, numbers: Tensor) -> Tensor:
+        """Computes the weighted distance of a part of the image from the positions of the style assigned to it.
+
+        Args:
+            name: name of the distance.
+            features: of the part, on the grid.
+            numbers: numbers of its positions in the assignments, ``(positions,)``.
+        """
+        layers = self.groups[name]
+        rows = [self.statistic(features, layer) for layer in layers]
+        with torch.autocast(rows[0].device.type, enabled=False):
+            index = self._assignments[name].to(numbers.device)[numbers].long()
+            return self._distance(features, layers, rows, [self.target(layer)[index] for layer in layers])
+
+    def _distance(
+        self, features: Features, layers: Sequence[str], rows: Sequence[Tensor], assigned: Sequence[Tensor]
+    ) -> Tensor:
+        weights = features.weights_at(*self._grid(features, layers[0]))
+        own = None if weights is None else weights.values.flatten()
+        return self._group_weight(layers) * cosine_distance(rows, assigned, self._factors(layers), own)
 
     def _group_weight(self, layers: Sequence[str]) -> float:
         """Returns the weight of the distance of a group; those of single layers are averaged by their layer weights."""
@@ -197,16 +226,50 @@ class NeighborLoss(FeatureLoss):
             return self.weight
         return self.weight * self.layer_weights[self.layers.index(layers[0])] / sum(self.layer_weights)
 
-    def _assign(self, name: str, rows: list[Tensor]) -> Tensor:
-        """Assigns a position of the style to each position of the image, ``(positions,)``, int32."""
-        layers = self.groups[name]
-        queries = self._join(rows, layers)
-        if self._has_content:
-            content = self._join([self.require_buffer("content", layer) for layer in layers], layers)
-            queries = queries + self.content_share * (content - queries)
-        centered = queries - queries.mean(dim=0)
+    def needs_search(self, name: str, positions: int) -> bool:
+        """Whether neighbors have to be searched, for a number of positions of the image.
+
+        A run may resume from a checkpoint of other terms, styles or options, with other assignments.
+        """
+        known = self._assignments.get(name)
+        return self._is_due or known is None or len(known) != positions
+
+    def set_assignments(self, name: str, assignments: Tensor) -> None:
+        """Sets the positions of the style that are assigned to the positions of the image, ``(positions,)``, int32."""
+        self._assignments[name] = assignments
+        self._forget_nearest(self.groups[name])
+
+    def _assign(self, name: str, rows: Sequence[Tensor]) -> Tensor:
+        content = [self.require_buffer("content", layer) for layer in self.groups[name]] if self._has_content else None
+        queries = self.mix_queries(name, rows, content)
+        return self.find_neighbors(name, queries, queries.mean(dim=0))
+
+    def mix_queries(self, name: str, rows: Sequence[Tensor], content: Sequence[Tensor] | None) -> Tensor:
+        """Mixes features of the image and of the content to what neighbors are searched for; linear in both.
+
+        Args:
+            name: name of the distance.
+            rows: features of the image by layer, ``(positions, channels)``.
+            content: features of the content of the same shapes, or None.
+
+        Returns:
+            ``(positions, channels of all layers)``.
+        """
+        queries = self._join(rows, self.groups[name])
+        if content is not None:
+            queries = queries + self.content_share * (self._join(content, self.groups[name]) - queries)
+        return queries
+
+    def find_neighbors(self, name: str, queries: Tensor, mean: Tensor) -> Tensor:
+        """Finds the position of the style that is nearest to each query, ``(positions,)``, int32.
+
+        Args:
+            name: name of the distance.
+            queries: as :meth:`mix_queries` returns them.
+            mean: their mean over all positions of the image.
+        """
         axes, candidates = self.require_buffer("axes", name), self.require_buffer("candidates", name)
-        return nearest_neighbors(centered @ axes, candidates).int()
+        return nearest_neighbors((queries - mean) @ axes, candidates).int()
 
     def _assigned(self, name: str) -> list[Tensor]:
         """Returns the features of the style that are assigned to the positions of the image, by layer."""

@@ -79,6 +79,11 @@ class RegionalLoss(Loss):
         for loss in (self.loss, *self._copies.values()):
             loss.change_weight(weight)
 
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """See :meth:`Loss.distance_names`."""
+        return self.loss.distance_names
+
     def set_strength_factor(self, factor: float) -> None:
         """See :meth:`Loss.set_strength_factor`."""
         for loss in (self.loss, *self._copies.values()):
@@ -184,7 +189,7 @@ class RegionalLoss(Loss):
             for layer, distance in self._copies[part.blend](inside.without(left_out)).items():
                 weighted = part.share * distance
                 distances[layer] = distances[layer] + weighted if layer in distances else weighted
-        for name in self.loss.distance_names:
+        for name in self.distance_names:
             layer = name if self.layerwise else self.layers[0]
             if layer in features and name not in distances:
                 distances[name] = features.zero(layer)

@@ -1,13 +1,16 @@
 """L-BFGS for one tensor: one evaluation and one update of bounded length per step, images of a batch kept separate."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from nst_lightning.errors import InputError
+
+# Data type of the stored pairs; float32 stands for the precision of the tensor.
+HistoryDtype = Literal["float32", "bfloat16"]
 
 # A pair is skipped if the product of its two differences is not larger than this, as in torch.optim.LBFGS.
 MIN_CURVATURE = 1e-10
@@ -29,9 +32,12 @@ class CompactLBFGS(Optimizer):
         longest: upper bound of the root mean square change of the values in one step, positive.
         per_item: whether each item of the tensor's first dimension is a separate problem. Otherwise the whole tensor
             is one problem, and the update of one image of a batch depends on the others.
+        history_dtype: data type of the stored pairs: `float32` (the precision of the tensor) or `bfloat16`, which takes
+            half the memory. Updates and changes of the gradient are then rounded to bfloat16; the image moves by the
+            rounded update, and all products are of rounded pairs, so that they still describe one quadratic function.
 
     Raises:
-        InputError: a number is not positive, or there is more than one tensor.
+        InputError: a number is not positive, there is more than one tensor, or the data type is unknown.
     """
 
     def __init__(
@@ -41,11 +47,15 @@ class CompactLBFGS(Optimizer):
         history_size: int = 10,
         longest: float = 0.05,
         per_item: bool = True,
+        history_dtype: HistoryDtype = "float32",
     ) -> None:
         for name, value in (("lr", lr), ("history_size", history_size), ("longest", longest)):
             if not value > 0:
                 raise InputError(f"Expected `{name}` to be positive, but got {value}.")
-        super().__init__(params, {"lr": lr, "history_size": history_size, "longest": longest, "per_item": per_item})
+        if history_dtype not in get_args(HistoryDtype):
+            raise InputError(f"Expected `history_dtype` to be float32 or bfloat16, but got {history_dtype}.")
+        options = {"lr": lr, "history_size": history_size, "longest": longest, "per_item": per_item}
+        super().__init__(params, options | {"history_dtype": history_dtype})
         if len(self.param_groups) != 1 or len(self.param_groups[0]["params"]) != 1:
             raise InputError("Expected one tensor to optimize, but got several.")
 
@@ -68,7 +78,7 @@ class CompactLBFGS(Optimizer):
         gradient = parameter.grad.reshape(items, -1)
         state = self.state[parameter]
         if not state:
-            state.update(_create_state(gradient, group["history_size"]))
+            state.update(_create_state(gradient, group["history_size"], group["history_dtype"]))
             # As in torch: along the gradient, no longer than the learning rate in the 1-norm.
             length = gradient.abs().sum(dim=1, keepdim=True).reciprocal().clamp(max=1.0)
             update = gradient * (-group["lr"] * length)
@@ -84,9 +94,29 @@ class CompactLBFGS(Optimizer):
         parameter.view(items, -1).add_(torch.mul(update, scale, out=state["pairs"][:, slot]))
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Loads a state; pairs of another `history_dtype` are converted to that of this optimizer.
 
-def _create_state(gradient: Tensor, history: int) -> dict[str, Any]:
-    """Creates the state before the first step, in the precision of the tensor, which torch restores on loading.
+        Args:
+            state_dict: what `state_dict` has returned, also of a version without `history_dtype`.
+        """
+        own: HistoryDtype = self.param_groups[0]["history_dtype"]
+        saved = [state["pairs"].dtype for state in state_dict["state"].values() if "pairs" in state]
+        # Torch converts all values to the precision of the tensor, which loses nothing, and takes the saved options.
+        super().load_state_dict(state_dict)
+        self.param_groups[0]["history_dtype"] = own
+        for state, before in zip(self.state.values(), saved, strict=True):
+            state["pairs"] = state["pairs"].to(_pair_dtype(state["gradient"], own))
+            if state["pairs"].dtype == torch.bfloat16 != before:
+                _multiply_all(state)
+
+
+def _pair_dtype(values: Tensor, history_dtype: HistoryDtype) -> torch.dtype:
+    return torch.bfloat16 if history_dtype == "bfloat16" else values.dtype
+
+
+def _create_state(gradient: Tensor, history: int, history_dtype: HistoryDtype) -> dict[str, Any]:
+    """Creates the state before the first step, all but the pairs in the precision of the tensor.
 
     - ``pairs``: differences of the tensor, then those of the gradient, ``(items, 2 * history, values)``; step k
       writes rows ``k % history`` and ``history + k % history``.
@@ -98,7 +128,7 @@ def _create_state(gradient: Tensor, history: int) -> dict[str, Any]:
     items, values = gradient.shape
     return {
         "step": 0,
-        "pairs": gradient.new_zeros(items, 2 * history, values),
+        "pairs": gradient.new_zeros(items, 2 * history, values, dtype=_pair_dtype(gradient, history_dtype)),
         "along": gradient.new_zeros(items, 2 * history),
         "products": gradient.new_zeros(items, 2 * history, history),
         "valid": gradient.new_zeros(items, history),
@@ -113,12 +143,25 @@ def _complete_pair(state: dict[str, Any], gradient: Tensor) -> None:
     pairs, products = state["pairs"], state["products"]
     torch.sub(gradient, state["gradient"], out=pairs[:, history + slot])
     previous, state["along"] = state["along"], _multiply_rows(pairs, gradient)
-    # Products with the change of the gradient: those with the new gradient less those with the previous one.
-    products[:, :, slot] = state["along"] - previous
-    products[:, slot, slot] = curvature = _dot(pairs[:, slot], pairs[:, history + slot])
-    products[:, history + slot, slot] = _dot(pairs[:, history + slot], pairs[:, history + slot])
+    if pairs.dtype == gradient.dtype:
+        # Products with the change of the gradient: those with the new gradient less those with the previous one.
+        products[:, :, slot] = state["along"] - previous
+        products[:, slot, slot] = _dot(pairs[:, slot], pairs[:, history + slot])
+        products[:, history + slot, slot] = _dot(pairs[:, history + slot], pairs[:, history + slot])
+    else:
+        # The rounded change is not the difference of two gradients.
+        products[:, :, slot] = _multiply_rows(pairs, pairs[:, history + slot].to(gradient.dtype))
     products[:, history + slot] = products[:, history:, slot]
-    state["valid"][:, slot] = curvature > MIN_CURVATURE
+    state["valid"][:, slot] = products[:, slot, slot] > MIN_CURVATURE
+
+
+def _multiply_all(state: dict[str, Any]) -> None:
+    """Computes all products of the stored pairs, which have been rounded."""
+    pairs, gradient, history = state["pairs"], state["gradient"], state["valid"].shape[1]
+    state["along"] = _multiply_rows(pairs, gradient)
+    for slot in range(history):
+        state["products"][:, :, slot] = _multiply_rows(pairs, pairs[:, history + slot].to(gradient.dtype))
+        state["valid"][:, slot] *= state["products"][:, slot, slot] > MIN_CURVATURE
 
 
 def _quasi_newton_update(state: dict[str, Any], gradient: Tensor, lr: float) -> Tensor:
@@ -166,19 +209,19 @@ def _inverse_hessian_weights(state: dict[str, Any]) -> tuple[Tensor, Tensor]:
     return scale[:, 0].to(weights.dtype), weights
 
 
-def _uses_blas(device: torch.device) -> bool:
+def _uses_blas(rows: Tensor, values: Tensor) -> bool:
     """Whether all rows are multiplied by one BLAS call, rather than in a loop that would keep a GPU waiting.
 
     Not on CPUs: there the rounding of BLAS depends on the alignment of the values in memory, and a resumed run has to
-    end in the same bits.
+    end in the same bits. Nor for rows of another precision, which BLAS does not multiply.
     """
-    return device.type != "cpu"
+    return rows.device.type != "cpu" and rows.dtype == values.dtype
 
 
 def _multiply_rows(pairs: Tensor, gradient: Tensor) -> Tensor:
     """Multiplies each row of ``(items, rows, values)`` by the gradient of its item, ``(items, values)``."""
     items = zip(pairs, gradient, strict=True)
-    if _uses_blas(pairs.device):
+    if _uses_blas(pairs, gradient):
         return torch.stack([torch.mv(rows, values) for rows, values in items])
     # One buffer for all products: where freed memory is returned, the kernel would clear a new one for each.
     buffer = torch.empty_like(gradient[0])
@@ -189,7 +232,7 @@ def _multiply_rows(pairs: Tensor, gradient: Tensor) -> Tensor:
 
 def _add_weighted_rows(total: Tensor, rows: Tensor, weights: Tensor) -> None:
     """Adds the rows of ``(rows, values)``, each times its weight, to ``(values,)`` in place."""
-    if _uses_blas(rows.device):
+    if _uses_blas(rows, total):
         total.addmv_(rows.t(), weights)
         return
     for row, weight in zip(rows, weights, strict=True):

@@ -130,7 +130,7 @@ def check_memory(needed: int, free: int | None, precision: Precision = "32-true"
             f"Expected the picture to fit into memory, but it needs about {needed / 1e9:.1f} GB and "
             f"{free / 1e9:.1f} GB are free: lower data.plan.size, use shallower layers, "
             f"{bfloat16}--model.backbone.checkpointing true, "
-            "or an optimizer with less memory (L-BFGS with a smaller history_size, or Adam)."
+            "or an optimizer with less memory (L-BFGS with a smaller history_size or history_dtype bfloat16, or Adam)."
         )
 
 
@@ -217,7 +217,7 @@ class MemoryEstimate:
         state = optimizer_bytes(module.optimizer([image]), image, largest.steps)
         if tile is None and self.processes.total == 1:
             return items * (int(self.bytes_per_pixel * math.prod(self.shape)) + state) + weights + CONSTANT_BYTES
-        step, margin = module.objective.smallest_size, module.objective.margin or 0
+        step, margin = module.objective.smallest_size, (module.objective.margin or 0) + module.objective.reach
         grid = TileGrid(*self.shape, tile or max(self.shape), step, margin, self.processes.total)
         copies = TILED_COPIES * image.numel() * image.element_size()
         needed = int(self.bytes_per_pixel * grid.largest_crop) + state + copies + weights + CONSTANT_BYTES
@@ -292,4 +292,5 @@ def optimizer_bytes(optimizer: Optimizer, image: Tensor, steps: int) -> int:
     group = optimizer.param_groups[0]
     # L-BFGS stores two tensors per pair, Adam two moments.
     kept = 2 * min(group["history_size"], steps) if "history_size" in group else 2
-    return (kept + IMAGE_COPIES) * image.numel() * image.element_size()
+    size = 2 if group.get("history_dtype") == "bfloat16" else image.element_size()
+    return (kept * size + IMAGE_COPIES * image.element_size()) * image.numel()

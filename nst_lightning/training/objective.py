@@ -15,8 +15,10 @@ from nst_lightning.errors import InputError
 from nst_lightning.functional.neighbors import mark_matches
 from nst_lightning.functional.regions import divide_regions
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss, Reference
+from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.losses.regional import ImagePart, RegionalLoss
 from nst_lightning.training.ranks import Ranks
+from nst_lightning.training.tile_columns import read_candidates
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
 
 # The weighted distances of each term by layer, scalars.
@@ -97,6 +99,14 @@ class Objective(nn.Module):
         """Radius in px of the receptive field of the deepest layer, or None if it is not known."""
         network = self.backbone.network if isinstance(self.backbone, MultiScale) else self.backbone
         return network.receptive_radius([split_layer(layer)[0] for layer in self.layers if IMAGE not in layer])
+
+    @property
+    def reach(self) -> int:
+        """Distance in px beyond a tile within which losses read features to resample them."""
+        losses = [loss.loss if isinstance(loss, RegionalLoss) else loss for loss in self.named_losses.values()]
+        # Two positions of the deepest layer to interpolate between, and one that the map lacks at the end of the image.
+        joint = [loss for loss in losses if isinstance(loss, NeighborLoss) and not loss.layerwise]
+        return max((loss.stride + 3 * self.backbone.smallest_size(loss.layers) for loss in joint), default=0)
 
     @property
     def named_losses(self) -> dict[str, Loss]:
@@ -218,12 +228,19 @@ class Objective(nn.Module):
             layers = list(dict.fromkeys(name for name in names if name != IMAGE))
             if layers:
                 tiled = TiledNetwork(
-                    self.picture_backbone, [join_layer(name, scale) for name in layers], self.tile or 1, self.ranks
+                    self.picture_backbone,
+                    [join_layer(name, scale) for name in layers],
+                    self.tile or 1,
+                    ranks=self.ranks,
                 )
                 averages = tiled.average(tiled.stream_tiles(shrunk, layers), measure, shrunk.device)
                 for (number, layer), (statistic, count) in averages.items():
                     if count >= LEAST_POSITIONS:
                         measured[number][layer] = statistic
+        for plain_loss, found in zip(plain, measured, strict=True):
+            if isinstance(plain_loss, NeighborLoss):
+                tiled = TiledNetwork(self.picture_backbone, plain_loss.layers, self.tile or 1, self.reach)
+                found |= read_candidates(tiled, picture, region, plain_loss)
         return measured
 
     def _mark_matches(self, style: "_Example", content: Tensor) -> dict[str, Tensor]:
@@ -243,7 +260,9 @@ class Objective(nn.Module):
         """Gives the content to the losses that use it in addition to their reference."""
         losses = [loss for loss in self._comparisons if loss.uses_content]
         statistics: list[dict[str, Tensor]] = [{} for _ in losses]
-        for features, readers in self._read(content, losses):
+        # In tiles, features of layers are computed when they are used.
+        whole = [loss for loss in losses if self.tile is None or set(loss.layers) == {IMAGE}]
+        for features, readers in self._read(content, whole):
             for loss, by_layer in zip(losses, statistics, strict=True):
                 by_layer |= loss.content_statistics(features) if loss in readers else {}
         for loss, by_layer in zip(losses, statistics, strict=True):

@@ -1,9 +1,10 @@
 """The choice of the tiles in which a run evaluates large images."""
 
-from nst_lightning.backbones.multi_scale import MultiScale, split_layer
+from nst_lightning.backbones.multi_scale import AT, MultiScale, split_layer
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.losses.base import IMAGE, FeatureLoss, Loss
+from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.objective import Objective
 
@@ -31,6 +32,8 @@ def _is_tiled(loss: Loss) -> bool:
     if all(split_layer(layer)[0] == IMAGE for layer in loss.layers):
         return True
     plain = loss.loss if isinstance(loss, RegionalLoss) else loss
+    if isinstance(plain, NeighborLoss) and any(IMAGE in layer or AT in layer for layer in plain.layers):
+        return False
     return isinstance(plain, FeatureLoss) and plain.tiling is not None and not plain.matched
 
 

@@ -67,14 +67,17 @@ class TiledNetwork:
         network: the network.
         layers: layers at one scale, such as ``conv_3@0.5``.
         size: length of a tile in px.
+        reach: distance in px beyond a core within which its features are read.
         ranks: the processes that share the tiles.
     """
 
-    def __init__(self, network: Backbone, layers: Sequence[str], size: int, ranks: Ranks | None = None) -> None:
+    def __init__(
+        self, network: Backbone, layers: Sequence[str], size: int, reach: int = 0, ranks: Ranks | None = None
+    ) -> None:
         self.network = network.network if isinstance(network, MultiScale) else network
         self.names = [split_layer(layer)[0] for layer in layers]
         self.scale = split_layer(layers[0])[1]
-        self.size = size
+        self.size, self.reach = size, reach
         self.ranks = Ranks() if ranks is None else ranks
 
     def step(self, layer: str) -> int:
@@ -87,7 +90,7 @@ class TiledNetwork:
         margin = self.network.receptive_radius(self.names)
         assert margin is not None, "the network has been checked"
         step = self.network.smallest_size(self.names)
-        return TileGrid(height, width, self.size, step, margin, self.ranks.count)
+        return TileGrid(height, width, self.size, step, margin + self.reach, self.ranks.count)
 
     def tiles(self, image: Tensor) -> Sequence[ImageTile]:
         """Returns the tiles of an image that this process evaluates."""

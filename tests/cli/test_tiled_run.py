@@ -28,6 +28,16 @@ def test_run_in_tiles_resumes_bitwise(run_transfer: Any, cut: int) -> None:
     assert torch.equal(read_picture(0), read_picture(1))
 
 
+def test_neighbors_in_tiles_resume_bitwise(run_transfer: Any) -> None:
+    loss = ["--model.losses.style=NeighborLoss", "--model.losses.style.layers=[conv_1,conv_2]"]
+    options = [*LARGE, "--data.plan.tile=64", *loss, "--model.losses.style.every=3", "--model.losses.style.weight=1e3"]
+    assert run_transfer(*options) == 0
+    for cut in (2, 3):
+        assert run_transfer(*options, f"--trainer.max_steps={cut}") == 0
+        assert run_transfer(*options, "--ckpt_path=last") == 0
+        assert torch.equal(read_picture(0), read_picture(cut - 1))
+
+
 def test_run_in_tiles_paints_the_picture_of_a_run_without(run_transfer: Any) -> None:
     exact = [*LARGE, "--trainer.precision=32-true", "--model.optimizer=SGD", "--model.optimizer.lr=0.01"]
     assert run_transfer(*exact) == 0

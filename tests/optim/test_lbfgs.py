@@ -2,6 +2,7 @@ import io
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf, nan
+from typing import Any
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_lbfgs_iterates_are_equal_with_products_of_other_devices(monkeypatch: py
         return record_iterates(CompactLBFGS([x], history_size=4, longest=inf), x, quartic, 20)
 
     expected = compute_iterates()
-    monkeypatch.setattr(lbfgs, "_uses_blas", lambda device: True)
+    monkeypatch.setattr(lbfgs, "_uses_blas", lambda rows, values: True)
     others = compute_iterates()
     torch.testing.assert_close(others, expected, rtol=1e-9, atol=1e-12)
     assert not torch.equal(others[-1], expected[-1])  # the sums have another order
@@ -154,3 +155,103 @@ def test_lbfgs_rejects_invalid_arguments() -> None:
         CompactLBFGS([x], longest=nan)
     with pytest.raises(InputError, match="one tensor"):
         CompactLBFGS([x, create_start().requires_grad_()])
+
+
+def test_lbfgs_rejects_an_unknown_history_dtype() -> None:
+    with pytest.raises(InputError, match="`history_dtype` to be float32 or bfloat16, but got float16"):
+        CompactLBFGS([create_start().requires_grad_()], history_dtype="float16")  # type: ignore[arg-type]
+
+
+def create_rounded(x: Tensor, history: int = 4, longest: float = inf) -> CompactLBFGS:
+    return CompactLBFGS([x], history_size=history, longest=longest, history_dtype="bfloat16")
+
+
+def test_products_are_those_of_the_rounded_pairs() -> None:
+    x = create_start(2).requires_grad_()
+    optimizer = create_rounded(x)
+    record_iterates(optimizer, x, quartic, 11)
+    state = optimizer.state[x]
+    assert state["pairs"].dtype == torch.bfloat16
+    pairs = state["pairs"].double()
+    moves, changes = pairs.split(4, dim=1)
+    # Step 11 has written half of a pair in slot 2; the next step completes it.
+    complete = [0, 1, 3]
+    along = (pairs @ state["gradient"][..., None])[..., 0]
+    torch.testing.assert_close(state["along"][:, complete], along[:, complete])
+    torch.testing.assert_close(state["along"][:, 4:], along[:, 4:])
+    products, expected = state["products"][:, :4], moves @ changes.mT
+    # Those of an earlier move with a later change, which the Hessian is made of.
+    for move, change in ((3, 0), (0, 1), (3, 1), *((slot, slot) for slot in complete)):
+        torch.testing.assert_close(products[:, move, change], expected[:, move, change])
+    squares = (changes @ changes.mT)[:, complete][:, :, complete]
+    torch.testing.assert_close(state["products"][:, 4:][:, complete][:, :, complete], squares)
+    # Curvature condition of each pair in use.
+    assert bool((state["valid"][:, complete] == 1).all())
+    assert bool((expected.diagonal(dim1=1, dim2=2)[:, complete] > lbfgs.MIN_CURVATURE).all())
+
+
+def test_image_moves_by_the_rounded_update() -> None:
+    x = create_start().requires_grad_()
+    optimizer = create_rounded(x)
+    path = record_iterates(optimizer, x, quartic, 3)
+    move = (path[-1] - path[-2]).flatten()
+    torch.testing.assert_close(optimizer.state[x]["pairs"][0, 2].double(), move, rtol=1e-9, atol=1e-15)
+
+
+def test_rounded_history_descends_on_a_quadratic_function() -> None:
+    scales = torch.linspace(1, 50, 60, dtype=torch.float64)
+
+    def quadratic(x: Tensor) -> Tensor:
+        return (scales * x.flatten(1) ** 2).sum()
+
+    x, exact = (create_start().requires_grad_() for _ in range(2))
+    values = [float(quadratic(image)) for image in record_iterates(create_rounded(x, 10), x, quadratic, 60)]
+    plain = record_iterates(CompactLBFGS([exact], longest=inf), exact, quadratic, 60)
+    # Both converge, although each update is known to 3 digits only.
+    assert values[59] < 1e-9 * values[0]
+    assert float(quadratic(plain[59])) < 1e-9 * values[0]
+    torch.testing.assert_close(values[5], float(quadratic(plain[5])), rtol=0.05, atol=0)
+
+
+def reload(optimizer: CompactLBFGS) -> dict[str, Any]:
+    """Returns the state as a file gives it back."""
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    return dict(torch.load(file, weights_only=True))
+
+
+def test_rounded_history_resumes_bitwise_from_its_state() -> None:
+    whole = create_start(2, torch.float32).requires_grad_()
+    expected = record_iterates(create_rounded(whole, 3), whole, quartic, 12)[-1]
+    first = create_start(2, torch.float32).requires_grad_()
+    optimizer = create_rounded(first, 3)
+    record_iterates(optimizer, first, quartic, 7)
+    second = first.detach().clone().requires_grad_()
+    resumed = create_rounded(second, 3)
+    resumed.load_state_dict(reload(optimizer))
+    assert resumed.state[second]["pairs"].dtype == torch.bfloat16
+    assert torch.equal(record_iterates(resumed, second, quartic, 5)[-1], expected)
+
+
+def test_history_is_converted_to_the_data_type_of_the_resumed_run() -> None:
+    x = create_start(2).requires_grad_()
+    optimizer = CompactLBFGS([x], history_size=4, longest=inf)
+    record_iterates(optimizer, x, quartic, 9)
+    before = quartic(x).item()
+    saved = reload(optimizer)
+    del saved["param_groups"][0]["history_dtype"]  # an older version
+    rounded = create_rounded(x)
+    rounded.load_state_dict(saved)
+    assert rounded.param_groups[0]["history_dtype"] == "bfloat16"
+    state = rounded.state[x]
+    pairs = state["pairs"].double()
+    assert state["pairs"].dtype == torch.bfloat16
+    torch.testing.assert_close(state["products"], pairs @ pairs[:, 4:].mT)
+    torch.testing.assert_close(state["along"], (pairs @ state["gradient"][..., None])[..., 0])
+    record_iterates(rounded, x, quartic, 9)
+    assert quartic(x).item() < before
+    exact = CompactLBFGS([x], history_size=4, longest=inf)
+    exact.load_state_dict(reload(rounded))
+    assert exact.state[x]["pairs"].dtype == torch.float64
+    assert torch.equal(exact.state[x]["pairs"].bfloat16(), rounded.state[x]["pairs"])

@@ -14,6 +14,7 @@ from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import Picture
 from nst_lightning.losses import GramLoss
+from nst_lightning.optim import CompactLBFGS
 from nst_lightning.system.precision import DTYPES, Precision
 from nst_lightning.training.memory_estimate import CONSTANT_BYTES, check_memory, estimate_bytes, optimizer_bytes
 from nst_lightning.training.module import StyleTransfer
@@ -114,6 +115,8 @@ def test_optimizer_bytes_counts_the_state_of_each_optimizer() -> None:
     assert optimizer_bytes(Adam([image]), image, 300) == 6 * 1200
     assert optimizer_bytes(LBFGS([image], history_size=20), image, 300) == 44 * 1200
     assert optimizer_bytes(LBFGS([image], history_size=20), image, 5) == 14 * 1200
+    assert optimizer_bytes(CompactLBFGS([image], history_size=20), image, 300) == 44 * 1200
+    assert optimizer_bytes(CompactLBFGS([image], history_dtype="bfloat16"), image, 300) == 14 * 1200
 
 
 MEASURED = """

@@ -50,6 +50,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.style_rotation": 0,
     "data.style_strength": None,
     "depth": 8,
+    "model.optimizer.init_args.history_dtype": "float32",
     "replay": None,
     "model.strength": 0.5,
     "model.tileable": False,
@@ -62,7 +63,7 @@ _LATER_OPTIONS: dict[str, Any] = {
 # The default optimizer as the recipe names it, and the losses of the recipe.
 _RECIPE_OPTIMIZER = {
     "class_path": "nst_lightning.optim.CompactLBFGS",
-    "init_args": {"lr": 1.0, "history_size": 10, "longest": 0.05, "per_item": True},
+    "init_args": {"lr": 1.0, "history_size": 10, "longest": 0.05, "per_item": True, "history_dtype": "float32"},
 }
 _DETERMINISTIC_LOSSES = {"ContentLoss", "GramLoss", "TotalVariationLoss"}
 

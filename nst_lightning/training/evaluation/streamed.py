@@ -25,8 +25,8 @@ def evaluate_streamed(objective: Objective, image: Tensor) -> Terms:
 
 
 def sort_layers(objective: Objective, terms: Terms) -> Terms:
-    """Returns the distances of each term in the order of its layers, in which they are summed."""
+    """Returns the distances of each term in the order of their names, in which they are summed."""
     return {
-        name: {layer: terms[name][layer] for layer in loss.layers or terms[name]}
+        name: {layer: terms[name][layer] for layer in loss.distance_names or terms[name]}
         for name, loss in objective.named_losses.items()
     }

@@ -14,8 +14,10 @@ from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
 from nst_lightning.backbones.multi_scale import group_by_scale, join_layer, shrink
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.losses.base import IMAGE, FeatureLoss
+from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.evaluation.streamed import sort_layers
+from nst_lightning.training.evaluation.tiled_neighbors import NeighborGroup, TiledNeighbors
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
@@ -50,7 +52,8 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
         if layers:
             content = None if objective.content is None else shrink(objective.content, scale)
             evaluation = _ScaleEvaluation(
-                TiledNetwork(objective.image_backbone, layers, size, ranks), _list_units(objective, layers)
+                TiledNetwork(objective.image_backbone, layers, size, objective.reach, ranks),
+                _list_units(objective, layers),
             )
             with torch.enable_grad():
                 leaf = values.requires_grad_(scale != 1)
@@ -66,7 +69,7 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
         ranks.add(gradient)
     # Layers that are left out for all parts have a distance of 0, as in the whole image.
     for name, loss in objective.named_losses.items():
-        for layer in loss.layers:
+        for layer in loss.distance_names:
             terms[name].setdefault(layer, gradient.new_zeros(()))
     # One term has the gradient of the sum.
     name = next(name for name, distances in terms.items() if distances)
@@ -124,8 +127,9 @@ class _Unit:
         name: name of the term.
         loss: the loss with the target of the part.
         layers: its layers at this scale.
-        mask: the part; None for the whole image.
+        mask: positions of the part that the loss reads; None for the whole image.
         share: factor on its distances.
+        part: the part, of which a layer needs some positions.
         left_out: layers in which the part has too few positions, which the run reports.
         counts: number of positions of the part by layer, as far as they are known.
     """
@@ -135,6 +139,7 @@ class _Unit:
     layers: set[str]
     mask: PositionMask | None = None
     share: float = 1.0
+    part: PositionMask | None = None
     left_out: set[str] = field(default_factory=set)
     counts: dict[str, float] = field(default_factory=dict)
 
@@ -150,12 +155,15 @@ def _list_units(objective: Objective, layers: Sequence[str]) -> list[_Unit]:
         own = set(loss.layers) & set(layers)
         if isinstance(loss, RegionalLoss):
             for number, (part_loss, part, with_target) in enumerate(loss.units()):
-                known = own if part_loss.tiling == "local" else own & with_target
+                known = own if part_loss.reference == "content" else own & with_target
                 left_out = loss.left_out.setdefault(number, set())
                 left_out |= own - known
-                units.append(_Unit(name, part_loss, known, part.mask, part.share, left_out))
-        elif isinstance(loss, FeatureLoss):
-            units.append(_Unit(name, loss, own))
+                restricted = part_loss.restrict(part.mask)
+                if restricted is not None:
+                    mask, share = restricted
+                    units.append(_Unit(name, part_loss, known, mask, part.share * share, part.mask, left_out))
+        elif isinstance(loss, FeatureLoss) and (restricted := loss.restrict(None)) is not None:
+            units.append(_Unit(name, loss, own, *restricted))
     return [unit for unit in units if unit.layers]
 
 
@@ -188,14 +196,17 @@ class _ScaleEvaluation:
         if len(tiles) == 1:
             crop, parts = self._stream(image, grid, tiles[0])
             kept = crop, list(parts)
-        layers = self._names({layer for unit in self.units if not unit.is_local for layer in unit.layers})
+        layers = self._names({layer for unit in self.units if unit.loss.tiling == "mean" for layer in unit.layers})
         self._compare_averages(self.network.stream_tiles(image, layers) if kept is None else kept[1], image.device)
+        neighbors = TiledNeighbors(self.network, self._neighbor_groups(), grid)
+        neighbors.search(image, content)
         for tile in tiles:
             if content is not None:
                 self._set_local_targets(tile.cut(content), grid, tile)
             crop, parts = self._stream(image, grid, tile) if kept is None else kept
             with torch.enable_grad():
-                results = [self._compare_tile(part) for part in parts]
+                results = [self._compare_tile(part, neighbors) for part in parts]
+                results.append(self._compare_neighbors(neighbors, tile))
                 total = torch.stack([distance for result in results for distance in result]).sum()
             tile.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
         return self._distances
@@ -219,11 +230,11 @@ class _ScaleEvaluation:
         """Drops the layers in which a part has too few positions, and counts those of the others."""
         grid = self.network.grid(image)
         for unit in self.units:
-            for layer in list(unit.layers):
+            for layer in list(unit.layers) if unit.loss.layerwise else ():
                 size = grid.size_of(self.network.step(layer))
                 weights = None if unit.mask is None else unit.mask.weights(size)
                 unit.counts[layer] = size[0] * size[1] if weights is None else weights.total
-                if unit.mask is not None and unit.mask.count(size) < LEAST_POSITIONS:
+                if unit.part is not None and unit.part.count(size) < LEAST_POSITIONS:
                     unit.layers.discard(layer)
                     unit.left_out.add(layer)
 
@@ -234,7 +245,7 @@ class _ScaleEvaluation:
             parts: features of all tiles of this process.
             device: device of the image.
         """
-        units = [unit for unit in self.units if not unit.is_local]
+        units = [unit for unit in self.units if unit.loss.tiling == "mean"]
         masks = list({id(unit.mask): unit.mask for unit in units}.values())
 
         def measure(part: TileFeatures) -> dict[tuple[int, str], tuple[Tensor, float]]:
@@ -273,8 +284,25 @@ class _ScaleEvaluation:
                     if inside is not None:
                         unit.loss.set_target(unit.loss.target_statistics(inside))
 
-    def _compare_tile(self, part: TileFeatures) -> list[Tensor]:
+    def _neighbor_groups(self) -> list[NeighborGroup]:
+        return [
+            NeighborGroup(unit.name, unit.loss, name, unit.mask, unit.share)
+            for unit in self.units
+            if isinstance(unit.loss, NeighborLoss)
+            for name, layers in unit.loss.groups.items()
+            if set(layers) <= unit.layers
+        ]
+
+    def _compare_neighbors(self, neighbors: TiledNeighbors, tile: ImageTile) -> list[Tensor]:
+        results = []
+        for group, distance in neighbors.compare(tile):
+            self._add(group.term, group.name, distance)
+            results.append(distance)
+        return results
+
+    def _compare_tile(self, part: TileFeatures, neighbors: TiledNeighbors) -> list[Tensor]:
         """Computes scalars whose gradients are what the tile contributes to the gradient of the objective."""
+        neighbors.read(part)
         masks = list({id(unit.mask): unit.mask for unit in self.units}.values())
         results = []
         for mask in masks:

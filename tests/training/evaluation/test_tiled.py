@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,16 @@ from nst_lightning.backbones.base import Backbone
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.losses import (
     ContentLoss,
+    DisocclusionGramLoss,
     GramLoss,
     Loss,
     MeanStdLoss,
+    TemporalLoss,
     TotalVariationLoss,
     WassersteinLoss,
 )
 from nst_lightning.losses.base import total
+from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.evaluation.tiled import evaluate_tiled
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.ranks import Ranks
@@ -114,6 +118,26 @@ def test_parts_that_are_too_small_for_a_layer_are_left_out_in_tiles() -> None:
     content, style = draw(1, 3, 101, 133, seed=0), draw(1, 3, 97, 81, seed=7)
     losses: dict[str, Loss] = {"style": GramLoss(["conv_1", "conv_9"], 10), "content": ContentLoss(["conv_3"])}
     compare(SlimVGG19(), losses, StagePictures(content, [style], [1.0], shares=mask), 40)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_disoccluded_areas_are_evaluated_in_tiles(masked: bool) -> None:
+    visible = torch.ones(1, 1, 101, 133, dtype=torch.float64)
+    visible[..., 20:90, 50:] = 0.3
+    visible[..., 95:, :5] = 0
+    losses: dict[str, Loss] = {
+        "disocclusion": DisocclusionGramLoss(["conv_1", "conv_9", "image"], 10, whitening=0.5),
+        "consistency": TemporalLoss(3.0),
+        "style": GramLoss(["conv_1", "conv_4"], 10),
+    }
+    pictures = create_pictures((101, 133), masked)
+    for previous in ({1: (draw(1, 3, 101, 133, seed=30), visible)}, {}):
+        compare(SlimVGG19(), losses, replace(pictures, previous=previous), 40)
+        losses = {name: plain_loss(loss) for name, loss in losses.items()}
+
+
+def plain_loss(loss: Loss) -> Loss:
+    return loss.loss if isinstance(loss, RegionalLoss) else loss
 
 
 def test_targets_follow_the_content() -> None:
