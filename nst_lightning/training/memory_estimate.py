@@ -14,6 +14,7 @@ from nst_lightning.data.plan import Stage
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import TooLargeError
 from nst_lightning.losses.base import total
+from nst_lightning.optim import CompactLBFGS
 from nst_lightning.system.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.system.precision import DTYPES, Precision, is_emulated
 from nst_lightning.training.module import StyleTransfer
@@ -290,7 +291,8 @@ class _SavedTensor:
 def optimizer_bytes(optimizer: Optimizer, image: Tensor, steps: int) -> int:
     """Estimates the bytes of an optimizer's state and of a step's own copies of the image."""
     group = optimizer.param_groups[0]
-    # L-BFGS stores two tensors per pair, Adam two moments.
-    kept = 2 * min(group["history_size"], steps) if "history_size" in group else 2
+    # L-BFGS stores two tensors per pair, Adam two moments. CompactLBFGS allocates all pairs at its first step.
+    pairs = group.get("history_size", 0)
+    kept = 2 * (pairs if isinstance(optimizer, CompactLBFGS) else min(pairs, steps)) or 2
     size = 2 if group.get("history_dtype") == "bfloat16" else image.element_size()
     return (kept * size + IMAGE_COPIES * image.element_size()) * image.numel()

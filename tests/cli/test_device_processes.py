@@ -121,7 +121,7 @@ def test_processes_end_with_the_one_that_started_them() -> None:
     [
         (["--trainer.strategy=fsdp"], 2, "Expected trainer.strategy to be auto or ddp, but got fsdp"),
         (["--trainer.strategy=DeepSpeedStrategy"], 2, "trainer.strategy"),
-        (["--model.losses.near=NeighborLoss", "--model.losses.near.layers=[conv_2]"], 1, "the term 'near'"),
+        (["--model.losses.emd=RelaxedEMDLoss", "--model.losses.emd.layers=[conv_2]"], 1, "the term 'emd'"),
         (["--model.tileable=true"], 1, "`tileable`"),
     ],
 )

@@ -115,7 +115,7 @@ def test_optimizer_bytes_counts_the_state_of_each_optimizer() -> None:
     assert optimizer_bytes(Adam([image]), image, 300) == 6 * 1200
     assert optimizer_bytes(LBFGS([image], history_size=20), image, 300) == 44 * 1200
     assert optimizer_bytes(LBFGS([image], history_size=20), image, 5) == 14 * 1200
-    assert optimizer_bytes(CompactLBFGS([image], history_size=20), image, 300) == 44 * 1200
+    assert optimizer_bytes(CompactLBFGS([image], history_size=20), image, 5) == 44 * 1200
     assert optimizer_bytes(CompactLBFGS([image], history_dtype="bfloat16"), image, 300) == 14 * 1200
 
 

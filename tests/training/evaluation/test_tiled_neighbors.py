@@ -1,9 +1,12 @@
 """Nearest neighbors that are searched and compared tile by tile."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
 
 from nst_lightning.data.transfer import StagePictures
 from nst_lightning.errors import InputError
@@ -43,6 +46,19 @@ def test_neighbors_in_tiles_are_those_of_the_image(name: str, shape: tuple[int, 
 @pytest.mark.parametrize("options", [{"stride": 1}, {"stride": 3}, {"stride": 24}, {"content_share": 0}])
 def test_grids_of_any_stride_are_read_from_tiles(options: dict[str, Any]) -> None:
     compare(SLIM(), create_neighbors(**options), create_pictures((61, 79)), 40)
+
+
+def compare_in_process(rank: int, store: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    try:
+        compare(SLIM(), create_neighbors(), create_pictures((61, 79)), 40)
+        compare(SLIM(), create_neighbors(), create_pictures((75, 90), masked=True), 90)
+    finally:
+        dist.destroy_process_group()
+
+
+def test_several_processes_search_neighbors_in_their_tiles(tmp_path: Path) -> None:
+    spawn(compare_in_process, (str(tmp_path / "store"),), nprocs=2)  # type: ignore[no-untyped-call]
 
 
 def test_few_or_all_positions_of_the_styles_are_chosen_from_tiles() -> None:
