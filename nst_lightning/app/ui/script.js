@@ -1,0 +1,60 @@
+// Pasting and dropping onto a picture that is already there, and the comparison by keyboard.
+(() => {
+  const give = (block, files) => {
+    const input = block?.querySelector('input[type="file"]');
+    const picture = [...files].find((file) => file.type.startsWith("image/"));
+    if (!input || !picture) return false;
+    const transfer = new DataTransfer();
+    transfer.items.add(picture);
+    input.files = transfer.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
+  };
+
+  // A pasted picture goes to the picture input that has the focus, otherwise it is the photograph.
+  document.addEventListener("paste", (event) => {
+    const block = event.target.closest?.(".picture-input") ?? document.querySelector("#content-picture");
+    if (give(block, event.clipboardData?.files ?? [])) event.preventDefault();
+  });
+
+  // The page replaces a picture by the one that is dropped onto it; elsewhere a drop must not leave the page.
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const block = event.target.closest?.(".picture-input");
+    if (block?.querySelector("img")) give(block, event.dataTransfer?.files ?? []);
+  });
+
+  // The handle of a comparison becomes a slider for the keyboard and for screen readers.
+  const move = (handle, share) => {
+    const area = handle.parentElement.getBoundingClientRect();
+    const at = (x) => ({ clientX: x, clientY: area.top + area.height / 2, bubbles: true, view: window });
+    const now = handle.getBoundingClientRect();
+    handle.dispatchEvent(new MouseEvent("mousedown", at(now.left + now.width / 2)));
+    window.dispatchEvent(new MouseEvent("mousemove", at(area.left + share * area.width)));
+    window.dispatchEvent(new MouseEvent("mouseup", at(area.left + share * area.width)));
+    handle.setAttribute("aria-valuenow", Math.round(100 * share));
+  };
+  const prepare = (handle) => {
+    handle.setAttribute("role", "slider");
+    handle.setAttribute("tabindex", "0");
+    handle.setAttribute("aria-label", "Position of the comparison");
+    handle.setAttribute("aria-valuemin", "0");
+    handle.setAttribute("aria-valuemax", "100");
+    handle.setAttribute("aria-valuenow", "50");
+    handle.addEventListener("keydown", (event) => {
+      const change = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 }[event.key];
+      if (change === undefined) return;
+      event.preventDefault();
+      const share = Number(handle.getAttribute("aria-valuenow")) / 100 + change;
+      move(handle, Math.min(1, Math.max(0, share)));
+    });
+  };
+  new MutationObserver(() => {
+    document.querySelectorAll('[data-testid="slider"][role="none"]').forEach(prepare);
+    document.querySelector("#announcement")?.setAttribute("aria-live", "polite");
+    document.querySelectorAll('[data-testid="imageslider-image"][alt=""]').forEach((image, index) => {
+      image.alt = index % 2 ? "Picture on the right" : "Picture on the left";
+    });
+  }).observe(document, { childList: true, subtree: true });
+})();
