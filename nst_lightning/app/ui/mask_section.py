@@ -17,7 +17,7 @@ from nst_lightning.errors import InputError
 CONTENT_TARGET = "content"
 
 HELP = (
-    '<p class="hint">Draw with the color of a style where it goes. Styles without a color share the rest; if each style '
+    '<p class="hint">Choose the color of a style with the palette, and draw where it goes. Styles without a color share the rest; if each style '
     "has a color, the rest stays a photograph. An uploaded mask is white where its style goes.</p>"
 )
 

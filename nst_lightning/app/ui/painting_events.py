@@ -5,22 +5,18 @@ from typing import Any
 
 import gradio as gr
 
+from nst_lightning.app.history import RunView
 from nst_lightning.app.painting import MAX_STYLES
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.painting_form import Values
 from nst_lightning.app.ui.painting_tab import PaintingTab
-from nst_lightning.app.ui.result_panel import RUNNING, find_run
+from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, RUNNING, find_run
 from nst_lightning.app.ui.status_text import format_notice, title_run
 from nst_lightning.errors import InputError
 from nst_lightning.training.steering import Steering
 
-MORE_STEPS = 50
-
 # Largest edge of an enlarged picture in px.
 LARGEST_ENLARGEMENT = 8192
-
-# Options of events that neither block the page nor belong to an interface for programs.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 # The address names the run, so that it can be kept as a bookmark. On a phone the result is below the form.
 SHOW_RUN = """(run) => {
@@ -76,6 +72,21 @@ class PaintingEvents:
             [tab.expert.expand, tab.show_configuration.click], self.show_configuration, form.inputs,
             [tab.command, tab.configuration, tab.notice], api_visibility="private",
         )  # fmt: skip
+
+    @property
+    def shown(self) -> list[Any]:
+        """The components that :meth:`show` updates."""
+        tab = self.tab
+        return [tab.panel.run, tab.panel.seen, tab.add_style, tab.remove_style, *tab.form.outputs]
+
+    def show(self, view: RunView) -> list[Any]:
+        """Returns updates of `shown` that show a run and what it was asked for.
+
+        Args:
+            view: a run that paints a picture.
+        """
+        buttons = self.set_count(len(view.painting.styles))[1:3]
+        return [view.id, {}, *buttons, *self.tab.form.fill(view.painting, self.files)]
 
     def paint(self, values: Values) -> tuple[Any, Any, str]:
         """Adds a painting to the queue and shows it."""

@@ -22,7 +22,8 @@ COLOR_CHOICES = [
     ("Exactly the photograph", "luminance"),
 ]
 
-LARGEST_SIZE = 4096
+# Largest size of the form in px; `Enlarge` paints larger pictures.
+LARGEST_SIZE = 2048
 
 Values = Mapping[Any, Any]
 

@@ -79,18 +79,20 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                 forget_start = gr.Button("Start from the photograph instead", size="sm")
             strength = gr.Slider(
                 0, 1, 0.5, step=0.01, label="Strength", elem_id="strength",
-                info="From the photograph (0) to the style (1). Can be moved while it paints.",
+                buttons=[],
+                info="0 is the photograph, 1 the style. You can move it while it paints.",
             )  # fmt: skip
             notice = gr.HTML("", js_on_load=None, elem_id="notice")
             paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint")
             recipe = add_recipe()
             size = gr.Slider(
-                LIMITS["size"][0], LARGEST_SIZE, default_size(), step=16, label="Size: longest edge in px", elem_id="size"
-            )
+                LIMITS["size"][0], LARGEST_SIZE, default_size(), step=16, label="Size", elem_id="size", buttons=[],
+                info="Longest edge in px.",
+            )  # fmt: skip
             with gr.Accordion("More settings", open=False):
                 stroke = gr.Slider(
                     0.25, 4, 1, step=0.05, label="Stroke size", info="Larger values give larger strokes.",
-                    elem_id="stroke",
+                    elem_id="stroke", buttons=[],
                 )  # fmt: skip
                 colors = gr.Radio(COLOR_CHOICES, value="style", label="Colors of", elem_classes="stack")
                 seed = gr.Number(

@@ -65,7 +65,7 @@ def add_picture_card(label: str, names: Sequence[str], files: UploadStore, elem_
         buttons=[],
         height=176,
         elem_id=elem_id,
-        elem_classes="picture-input",
+        elem_classes=["media-input", "picture-input"],
         interactive=True,
         placeholder="Drop or paste a picture\nor click to choose a file",
         alt_text=describe_sample(label, default),

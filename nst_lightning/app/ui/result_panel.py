@@ -18,8 +18,14 @@ from nst_lightning.errors import InputError
 # Seconds between two looks at a run.
 REFRESH_SECONDS = 0.6
 
+# Steps that one click adds.
+MORE_STEPS = 50
+
+# Options of events that neither block the page nor belong to an interface for programs.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+
 COMPARISONS = [
-    ("Painting", "none"),
+    ("Nothing", "none"),
     ("Photograph", "content"),
     ("Style", "style"),
     ("Earlier result", "earlier"),
@@ -116,14 +122,14 @@ class ResultPanel:
         hidden = gr.ImageSlider(visible=False)
         if view is None or view.preview is None:
             return [gr.HTML(visible=True), gr.Image(visible=False), hidden]
-        shown = _share_preview(view.preview)
+        shown = share_preview(view.preview)
         other = _find_comparison(view, compare, queue)
         if other is None:
             text = f"Painting: {title_run(view)}"
             return [gr.HTML(visible=False), gr.Image(value=shown, visible=True, alt_text=text), hidden]
         with Image.open(shown) as picture:
-            other = share_picture(Path(other), picture.size)
-        return [gr.HTML(visible=False), gr.Image(visible=False), gr.ImageSlider(value=(other, shown), visible=True)]
+            left = share_picture(other, picture.size)
+        return [gr.HTML(visible=False), gr.Image(visible=False), gr.ImageSlider(value=(left, shown), visible=True)]
 
 
 def add_result_panel(elem_id: str = "result") -> ResultPanel:
@@ -142,10 +148,10 @@ def add_result_panel(elem_id: str = "result") -> ResultPanel:
             container=False,
         )  # fmt: skip
     status = gr.HTML(format_status(None), js_on_load=None)
-    announcement = gr.HTML("", js_on_load=None, elem_id="announcement", elem_classes="only-spoken")
+    announcement = gr.HTML("", js_on_load=None, elem_classes="only-spoken announcement")
     with gr.Row(elem_classes="actions"):
         stop = gr.Button("Stop and keep", interactive=False, min_width=110)
-        more = gr.Button("50 more steps", interactive=False, min_width=110)
+        more = gr.Button(f"{MORE_STEPS} more steps", interactive=False, min_width=110)
         use = gr.Button("Use as start", interactive=False, min_width=110)
         enlarge = gr.Button("Enlarge 2×", interactive=False, min_width=110)
         download = gr.DownloadButton("Download", interactive=False, min_width=110)
@@ -166,7 +172,12 @@ def _stamp(view: RunView | None) -> tuple[str, int] | None:
     return str(view.preview), view.preview.stat().st_mtime_ns
 
 
-def _share_preview(path: Path) -> str:
+def share_preview(path: Path) -> str:
+    """Copies the newest picture of a run into the cache, a large one in a smaller size.
+
+    Args:
+        path: `RunView.preview`.
+    """
     return share_file(path) if path.suffix == ".webp" else share_picture(path)
 
 

@@ -52,9 +52,16 @@
   };
   new MutationObserver(() => {
     document.querySelectorAll('[data-testid="slider"][role="none"]').forEach(prepare);
-    document.querySelector("#announcement")?.setAttribute("aria-live", "polite");
+    document.querySelectorAll(".announcement").forEach((text) => text.setAttribute("aria-live", "polite"));
     document.querySelectorAll('[data-testid="imageslider-image"][alt=""]').forEach((image, index) => {
       image.alt = index % 2 ? "Picture on the right" : "Picture on the left";
+    });
+    document.querySelectorAll(".swatch:not([aria-label])").forEach((menu) => {
+      menu.setAttribute("aria-label", "Colors of the styles");
+      const first = Number(menu.closest("[id^='region-']")?.id.split("-")[1] ?? 1);
+      menu.querySelectorAll("button.color").forEach((button, index) => {
+        button.setAttribute("aria-label", `Style ${first + index}`);
+      });
     });
   }).observe(document, { childList: true, subtree: true });
 })();
