@@ -14,6 +14,7 @@ from nst_lightning.app.painting import RECIPES, Painting, StyleInput
 from nst_lightning.app.uploads import UploadStore
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
+from nst_lightning.data.plan import Plan, Stage
 from nst_lightning.errors import InputError
 
 GLASS = StyleInput("sample:glass")
@@ -173,9 +174,9 @@ def test_more_steps_are_added_at_the_last_size(
     config = TransferCLI([*replace(painting, more_steps=7).arguments(files, folder)]).config
     before = TransferCLI(painting.arguments(files, folder)).config
     assert config.data.plan[option] == steps
-    stages, stages_before = ([(s.size, s.steps) for s in c.data.plan.stages()] for c in (config, before))
+    stages, stages_before = (Plan(**c.data.plan).stages() for c in (config, before))
     assert stages[:-1] == stages_before[:-1]
-    assert stages[-1] == (values["size"], stages_before[-1][1] + 7)
+    assert stages[-1] == Stage(0, values["size"], stages_before[-1].steps + 7)
 
 
 def test_enlargement_takes_nothing_from_the_text_in_the_picture(files: UploadStore, tmp_path: Path) -> None:

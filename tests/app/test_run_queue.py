@@ -29,6 +29,7 @@ from tests.app.fakes import (
     wait_for,
     wait_for_state,
 )
+from tests.helpers import ENVIRONMENT
 
 
 def read_starts(queue: RunQueue, run: str) -> list[str]:
@@ -167,14 +168,8 @@ def test_process_that_a_killed_server_left_is_ended(tmp_path: Path, monkeypatch:
         "run_process.start_fit = start_fake; queue = open_queue(Path('runs')); run = queue.submit(make_painting(2));"
         "wait_for(queue, run, lambda view: view.live is not None); print(run, flush=True); os.kill(os.getpid(), 9)"
     )
-    root = str(Path(__file__).parents[2])
-    killed = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": root},
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", script]
+    killed = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     run = killed.stdout.strip()
     mark = read_record(tmp_path / "runs" / run).process

@@ -57,7 +57,7 @@ BAD_PICTURES: dict[str, Callable[[], bytes]] = {
 def test_bad_picture_is_refused_in_one_line_and_leaves_no_file(files: UploadStore, tmp_path: Path, name: str) -> None:
     path = tmp_path / "upload.png"
     path.write_bytes(BAD_PICTURES[name]())
-    with pytest.raises(InputError, match="^Expected [^\n]*$") as raised:
+    with pytest.raises(InputError, match=r"^Expected [^\n]*$") as raised:
         files.add_picture(path)
     assert str(tmp_path) not in str(raised.value)
     assert list(files.folder.iterdir()) == []
@@ -80,7 +80,7 @@ BAD_FILMS: dict[str, Callable[[], bytes]] = {
 def test_bad_film_is_refused_in_one_line_and_leaves_no_file(files: UploadStore, tmp_path: Path, name: str) -> None:
     path = tmp_path / "upload.mp4"
     path.write_bytes(BAD_FILMS[name]())
-    with pytest.raises(InputError, match="^Expected [^\n]*$") as raised:
+    with pytest.raises(InputError, match=r"^Expected [^\n]*$") as raised:
         files.add_film(path)
     assert str(tmp_path) not in str(raised.value)
     assert list(files.folder.iterdir()) == []
@@ -159,7 +159,7 @@ def test_mask_is_gray_or_the_opacity(files: UploadStore) -> None:
         with Image.open(path) as stored:
             assert stored.mode == "L"
             assert stored.tobytes() == gray.tobytes()
-    with pytest.raises(InputError, match="10000|1e\\+04"):
+    with pytest.raises(InputError, match=r"1e\+04"):
         files.add_mask(Image.new("L", (200, 100)))
 
 
