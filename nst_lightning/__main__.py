@@ -15,6 +15,7 @@ from nst_lightning.version import __version__
 # The function of each command and a line of help. The module is imported when its command runs, so that help is quick.
 COMMANDS = {
     "fit": ("nst_lightning.cli.fit:main", "paint a picture or a film from a configuration"),
+    "steer": ("nst_lightning.cli.steer_command:main", "change a run that is painting, or stop it"),
     "study": ("nst_lightning.study.command:main", "paint many pictures and show them on one page"),
     "benchmark": ("nst_lightning.benchmark.command:main", "measure speed, memory and time to quality"),
     "distill": ("nst_lightning.distill.command:main", "train the weights of SlimVGG19, or measure them"),

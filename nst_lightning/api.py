@@ -1,15 +1,18 @@
 """Style transfer from notebooks and scripts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
+from os import PathLike
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import OptimizerCallable
 from PIL import Image
 
 from nst_lightning.backbones import Backbone
-from nst_lightning.callbacks import StageProgressBar
+from nst_lightning.callbacks import PicturePreview, StageProgressBar
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.data.colors import ColorMode
@@ -72,11 +75,15 @@ def stylize(
     threads: Threads | None = None,
     max_pixels: float | None = None,
     progress: bool = True,
+    recipe: str | PathLike[str] = "transfer",
+    show: bool = False,
+    on_preview: Callable[[Image.Image], object] | None = None,
 ) -> Image.Image:
     """Paints a picture in the style of another one and returns it; writes nothing.
 
     Without a style it reconstructs the content, without a content it synthesizes a texture, both from noise.
-    Arguments that are omitted have their values from the recipe ``configs/transfer.yaml``.
+    Arguments that are omitted have their values from the recipe. An interrupt, such as Ctrl-C or the stop button of a
+    notebook, ends the painting after the current step, and the picture is returned as it is.
 
     Args:
         content: path or PIL image whose shapes are kept, or None.
@@ -123,6 +130,10 @@ def stylize(
             by default torch's setting.
         max_pixels: width times height in px above which a picture is refused; 400 megapixels by default.
         progress: whether to show a progress bar.
+        recipe: name of a recipe of the package, such as ``best``, or path of a YAML file. The arguments for weights and
+            layers apply to terms with the names ``content``, ``style`` and ``smooth``.
+        show: whether to show the picture in a notebook while it is painted; requires IPython.
+        on_preview: called with the picture so far, of at most 768 px, at most twice a second.
 
     Returns:
         An RGB image, or RGBA if the content is transparent.
@@ -164,7 +175,10 @@ def stylize(
     }
     # Objects replace what the recipe configures; None keeps it.
     replaced = {"losses": losses, "optimizer": optimizer, "backbone": backbone}
-    cli = _parse_recipe(options)
+    callbacks: list[Callback] = [StageProgressBar()] if progress else []
+    display = _open_display() if show else None
+    callbacks += [PicturePreview(function) for function in (display, on_preview) if function is not None]
+    cli = _parse_recipe(recipe, options)
     if losses is None:
         _drop_losses(cli, content is not None, bool(styles))
     config = cli.config.data
@@ -192,17 +206,48 @@ def stylize(
         run = cli.build(
             replaced={name: value for name, value in replaced.items() if value is not None},
             data=data,
-            callbacks=[StageProgressBar()] if progress else [],
+            callbacks=callbacks,
             owns_process=False,
         )
-        run.fit()
+        try:
+            run.fit()
+        except KeyboardInterrupt:
+            # After a second interrupt the image may be half updated.
+            if run.interrupted or not run.trainer.global_step:
+                raise
     result = data.finish(run.module.image)
-    return to_pil(result, data.alpha(*result.shape[-2:]))
+    picture = to_pil(result, data.alpha(*result.shape[-2:]))
+    if display is not None:
+        display(picture)
+    return picture
 
 
-def _parse_recipe(options: dict[str, Any]) -> TransferCLI:
-    """Parses the recipe with all options that are not None."""
-    args = [f"--config={packaged_config('transfer')}", "--trainer.logger=false"]
+def _open_display() -> Callable[[Image.Image], object]:
+    """Returns a function that shows a picture in place of the one before.
+
+    Raises:
+        InputError: IPython is not installed.
+    """
+    try:
+        from IPython.display import DisplayHandle
+    except ImportError as error:
+        raise InputError(
+            "Expected IPython for `show=True`, but it is not installed: run pip install ipython, or pass on_preview."
+        ) from error
+    handle, shown = DisplayHandle(), []
+
+    def display(picture: Image.Image) -> None:
+        (handle.update if shown else handle.display)(picture)
+        shown.append(True)
+
+    return display
+
+
+def _parse_recipe(recipe: str | PathLike[str], options: dict[str, Any]) -> TransferCLI:
+    """Parses a recipe with all options that are not None."""
+    packaged = packaged_config(str(recipe))
+    # The working folder may contain other files of these names.
+    args = [f"--config={packaged if packaged.is_file() else recipe}", "--trainer.logger=false"]
     for name, value in options.items():
         if value is not None:
             args.append(f"--{name}={list(value) if isinstance(value, tuple | list) else value}")
@@ -211,7 +256,17 @@ def _parse_recipe(options: dict[str, Any]) -> TransferCLI:
 
 
 def _drop_losses(cli: TransferCLI, has_content: bool, has_style: bool) -> None:
-    """Removes the losses whose pictures are missing."""
-    needed = {"content": has_content, "style": has_style, "smooth": has_content and has_style}
-    losses = cli.config.model.losses
-    cli.config.model.losses = {name: loss for name, loss in losses.items() if needed.get(name, True)}
+    """Removes the losses whose pictures are missing, and the smoothness that is meant for both."""
+    given = {"content": has_content, "style": has_style, None: True}
+    cli.config.model.losses = {
+        name: loss
+        for name, loss in cli.config.model.losses.items()
+        if given[_reference(loss.class_path)] and (name != "smooth" or (has_content and has_style))
+    }
+
+
+def _reference(class_path: str) -> str | None:
+    """Returns the picture that the losses of a class compare with."""
+    module, _, name = class_path.rpartition(".")
+    reference: str | None = getattr(import_module(module), name).reference
+    return reference

@@ -5,6 +5,8 @@ from nst_lightning.callbacks.checkpoint import CheckpointWriter
 from nst_lightning.callbacks.films import FilmWriter
 from nst_lightning.callbacks.finite_guard import FiniteGuard
 from nst_lightning.callbacks.interrupt import GracefulInterrupt
+from nst_lightning.callbacks.live import LiveSteering
+from nst_lightning.callbacks.picture_preview import PicturePreview
 from nst_lightning.callbacks.previews import ImageLogger
 from nst_lightning.callbacks.progress_bar import StageProgressBar
 from nst_lightning.callbacks.result import ResultWriter
@@ -19,6 +21,8 @@ __all__ = [
     "GracefulInterrupt",
     "ImageAveraging",
     "ImageLogger",
+    "LiveSteering",
+    "PicturePreview",
     "ResultWriter",
     "RunSummary",
     "SmallPartReporter",

@@ -37,9 +37,12 @@ class RunConfig(SaveConfigCallback):
             logger.log_hyperparams(hyperparameters, final, step=trainer.global_step)
 
     def _to_yaml(self) -> str:
-        """Returns the configuration without the checkpoint and the version, so that it starts a new run."""
+        """Returns the configuration without the checkpoint and the version, so that it starts a new run.
+
+        The changes of a replay are in the `steering.yaml` of the run, and in its checkpoint.
+        """
         config = self.config.clone()
-        config.ckpt_path = None
+        config.ckpt_path = config.replay = None
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and "version" in logger.get("init_args", ()):

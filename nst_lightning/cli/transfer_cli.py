@@ -20,12 +20,14 @@ from nst_lightning.callbacks import (
     FiniteGuard,
     GracefulInterrupt,
     ImageLogger,
+    LiveSteering,
     ResultWriter,
     RunSummary,
     SmallPartReporter,
     SnapshotWriter,
 )
 from nst_lightning.callbacks.config import RunConfig
+from nst_lightning.callbacks.live import count_added_steps
 from nst_lightning.cli.old_names import replace_old_options
 from nst_lightning.cli.parser import Parser
 from nst_lightning.cli.run import Run
@@ -47,6 +49,7 @@ from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.system.threads import choose_threads, paints_on_cpu
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.resume import read_checkpoint, read_threads
+from nst_lightning.training.steering import read_steering
 from nst_lightning.version import __version__
 
 FIT_USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KEY VALUE ...]"
@@ -121,6 +124,11 @@ class TransferCLI(LightningCLI):
             "--ckpt_path",
             type=str | None,
             help="checkpoint to resume from; `last` is that of the newest run of the logger, in the same run folder",
+        )
+        parser.add_argument(
+            "--replay",
+            type=str | None,
+            help="steering.yaml of an earlier run, whose changes are applied after the same steps",
         )
         parser.add_argument(
             "--threads",
@@ -202,16 +210,20 @@ class TransferCLI(LightningCLI):
             module, configured_data = self.build_parts(replaced)
             data = data or configured_data
             data.setup("fit")
+            if checkpoint is not None and (added := count_added_steps(checkpoint)):
+                data.add_steps(added)
             prints = callbacks is None
             interrupt = GracefulInterrupt()
             writer = self._create_writer(data, prints)
             if callbacks is None:
                 options = self.config_init.trainer
                 bar = choose_progress_bar(options.callbacks, options.enable_progress_bar)
-                callbacks = [*bar, SmallPartReporter()]
+                callbacks = [self._create_steering(module, data), *bar, SmallPartReporter()]
+            elif self.config.replay is not None:
+                raise InputError("Expected `replay` in the fit command only: remove it from the configuration.")
             has_bar = prints or any(isinstance(callback, ProgressBar) for callback in callbacks)
             # The writer is last, so that it prints below the finished bar.
-            self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, RunSummary(), *callbacks, writer]}
+            self.trainer_defaults = {"callbacks": [FiniteGuard(), interrupt, *callbacks, RunSummary(), writer]}
             trainer = self.instantiate_trainer(
                 max_epochs=len(data.stages),
                 reload_dataloaders_every_n_epochs=1,  # stages differ in their number of steps
@@ -232,6 +244,11 @@ class TransferCLI(LightningCLI):
                 precision_is_chosen=self.precision_is_chosen,
                 threads_message=message,
             )
+
+    def _create_steering(self, module: StyleTransfer, data: TransferData) -> LiveSteering:
+        steering = LiveSteering([] if self.config.replay is None else read_steering(Path(self.config.replay)))
+        steering.check(list(module.objective.named_losses), len(data.styles.declared_weights))
+        return steering
 
     def _create_writer(self, data: TransferData, prints: bool) -> FilmWriter | ResultWriter:
         output, depth = self.config.output, self.config.depth

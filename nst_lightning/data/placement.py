@@ -1,5 +1,6 @@
 """Where each style goes: the masks of the styles, and what happens where none applies."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -190,6 +191,12 @@ class Placement:
             raise InputError(f"Expected `rest` to be a style with one color in its `map`, but {rest} has several.")
         self.filling = filling[0] if filling else None
         self._last: tuple[tuple[int, int], int, list[Tensor]] | None = None
+
+    def with_weights(self, weights: Sequence[float]) -> "Placement":
+        """Returns the same masks with another weight of each part."""
+        changed = copy.copy(self)
+        changed.weights, changed._last = list(weights), None
+        return changed
 
     def shares(self, shape: tuple[int, int], frame: int = 0) -> list[Tensor]:
         """Computes the shares at each pixel.

@@ -1,5 +1,6 @@
 """The styles of a run: their pictures, blend weights and colors at the size of a stage."""
 
+import copy
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import get_args
@@ -110,6 +111,32 @@ class StyleSet:
         self.declared_numbers = [part.number for part in parts]
         self.colors = [self.colors[part.number] for part in parts]
         self.variants = self._list_variants()
+
+    @property
+    def declared_weights(self) -> list[float]:
+        """The weight of each style in ``data.style``; they sum to 1."""
+        pairs = list(zip(self.declared_numbers, self.blend_weights, strict=True))
+        return [sum(w for n, w in pairs if n == number) for number in range(max(self.declared_numbers, default=-1) + 1)]
+
+    def with_weights(self, weights: Sequence[float], content: ContentSource) -> "StyleSet":
+        """Returns the same styles with other weights, after :meth:`place`.
+
+        Args:
+            weights: weights of the styles in ``data.style``, in their order.
+            content: the content.
+
+        Raises:
+            InputError: a weight cannot be used, or a part of the content has no style.
+        """
+        changed = copy.copy(self)
+        counts = Counter(self.declared_numbers)
+        declared = _scale_to_one(weights, len(counts))
+        if self._placement is not None:
+            changed._placement = self._placement.with_weights([declared[number] for number in self.declared_numbers])
+            changed._placement.check_coverage(content)
+        changed.blend_weights = [declared[number] / counts[number] for number in self.declared_numbers]
+        changed.variants = changed._list_variants()
+        return changed
 
     def _list_variants(self) -> list[StyleVariant]:
         return list_variants(self.sources, self.blend_weights, self._scales, self._rotations)
@@ -223,7 +250,11 @@ def _normalize(weights: Sequence[float] | None, sources: Sequence[StyleSource]) 
         raise InputError(
             "Expected weights in `style_weights` or in the styles themselves, but got both: remove `style_weights`."
         )
-    count = len(sources)
+    return _scale_to_one(weights, len(sources))
+
+
+def _scale_to_one(weights: Sequence[float], count: int) -> list[float]:
+    """Scales the weights of a number of styles so that they sum to 1."""
     if len(weights) != count or not weights or min(weights) < 0 or sum(weights) <= 0:
         raise InputError(
             f"Expected `style_weights` to have a value of 0 or more for each of the {count} styles, but got {weights}."

@@ -1,7 +1,7 @@
 """The data module: content, styles and plan of a run."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -110,7 +110,11 @@ class StepLoader:
         return self.steps
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.steps))
+        # Not a range: a run may get more steps while it is in the stage.
+        number = 0
+        while number < self.steps:
+            yield number
+            number += 1
 
     def state_dict(self) -> dict[str, int]:
         """Returns an empty state."""
@@ -342,6 +346,17 @@ class TransferData(pl.LightningDataModule):
             return None
         weights = torch.cat(shares, 1) if shares else torch.tensor(self.styles.blend_weights).view(1, -1, 1, 1)
         return weights if strength is None else weights * strength
+
+    def use_styles(self, styles: StyleSet) -> None:
+        """Replaces the styles during a run, such as by :meth:`StyleSet.with_weights`."""
+        self.styles = styles
+        # It keeps colors of the styles.
+        self.__dict__.pop("_recoloring", None)
+
+    def add_steps(self, steps: int) -> None:
+        """Adds steps to the last stage."""
+        *others, last = self.stages
+        self.stages = [*others, replace(last, steps=last.steps + steps)]
 
     def has_same_styles(self, first: Stage, second: Stage) -> bool:
         """Whether the styles of two stages are the same pictures: of one size, and recolored for the same shot."""

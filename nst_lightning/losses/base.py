@@ -55,6 +55,19 @@ class Loss(nn.Module, ABC):
     def weight(self, weight: float) -> None:
         self._given_weight = check_weight("weight", weight)
 
+    @property
+    def given_weight(self) -> float:
+        """The weight without the factor of :meth:`set_strength_factor`."""
+        return self._given_weight
+
+    def change_weight(self, weight: float) -> None:
+        """Replaces the given weight during a run. Takes effect in all distances once the next target is set.
+
+        Args:
+            weight: 0 or more and finite.
+        """
+        self.weight = weight
+
     def set_strength_factor(self, factor: float) -> None:
         """Sets the factor that a run's strength puts on the weight, in place of the one set before.
 

@@ -69,6 +69,16 @@ class RegionalLoss(Loss):
     def weight(self, weight: float) -> None:
         """Ignores the value, which is that of the loss."""
 
+    @property
+    def given_weight(self) -> float:
+        """See :attr:`Loss.given_weight`."""
+        return self.loss.given_weight
+
+    def change_weight(self, weight: float) -> None:
+        """See :meth:`Loss.change_weight`."""
+        for loss in (self.loss, *self._copies.values()):
+            loss.change_weight(weight)
+
     def set_strength_factor(self, factor: float) -> None:
         """See :meth:`Loss.set_strength_factor`."""
         for loss in (self.loss, *self._copies.values()):

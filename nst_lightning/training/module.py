@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from nst_lightning.backbones.base import Backbone
 from nst_lightning.data.plan import Position, Stage, next_position
-from nst_lightning.data.transfer import StagePictures, TransferData
+from nst_lightning.data.transfer import StagePictures, StepLoader, TransferData
 from nst_lightning.errors import InputError
 from nst_lightning.images.resize import resize
 from nst_lightning.losses.base import Loss, total
@@ -23,7 +23,7 @@ from nst_lightning.training.evaluation import Evaluate, select_evaluation
 from nst_lightning.training.evaluation.cuda_graphs import record_graph
 from nst_lightning.training.initialization import check_initialization, initial_image
 from nst_lightning.training.objective import Objective, Terms
-from nst_lightning.training.private_api import count_steps, fit_loop_state, set_loops, stage_number
+from nst_lightning.training.private_api import count_steps, fit_loop_state, set_batches, set_loops, stage_number
 from nst_lightning.training.resume import read_objectives, read_position, select_extra_states, write_position
 from nst_lightning.training.strength import check_strength, effective_strength, restore_details, strength_factor
 from nst_lightning.training.tile_choice import check_tiling
@@ -267,12 +267,41 @@ class StyleTransfer(pl.LightningModule):
         # Targets are computed in the precision of the steps, so that the content has no distance from itself.
         with self.trainer.precision_plugin.forward_context():
             self.set_stage_targets(data, stage, pictures)
-            self.evaluate = select_evaluation(self.objective)
-            if self.cuda_graphs:
-                self.evaluate = record_graph(self.evaluate, self.image)
+            self._prepare_evaluation()
         self._stage = stage
         if not is_resumed:
             self._start_counting()
+
+    def _prepare_evaluation(self) -> None:
+        self.evaluate = select_evaluation(self.objective)
+        if self.cuda_graphs:
+            self.evaluate = record_graph(self.evaluate, self.image)
+
+    def change_objective(self) -> None:
+        """Makes other weights, strength or styles effective between two steps of a stage.
+
+        What is known of the objective so far belongs to another function: the curvature in the optimizer's state, the
+        matches of losses, and the objectives that decide whether the stage has converged.
+        """
+        assert self._stage is not None
+        for loss in self.objective.named_losses.values():
+            loss.begin_stage()
+        with self.trainer.precision_plugin.forward_context():
+            self.set_targets(self._data().pictures(self._stage))
+            self._prepare_evaluation()
+        self.trainer.optimizers[0].state.clear()
+        # A stage that has converged stays so; a resumed run decides it from these numbers.
+        if not self.has_converged:
+            self.objectives = StageObjectives()
+
+    def add_steps(self, steps: int) -> None:
+        """Adds steps to the last stage during a run, also after the last step of the plan."""
+        data, loader = self._data(), self.trainer.train_dataloader
+        data.add_steps(steps)
+        if self.trainer.current_epoch == len(data.stages) - 1 and isinstance(loader, StepLoader):
+            self._stage = data.stages[-1]
+            left = data.training_steps(self._stage.steps - self.stage_step)
+            loader.steps = set_batches(self.trainer.fit_loop, left)
 
     def tile_of(self, data: TransferData) -> int | None:
         """Returns the length in px of the tiles of a run, or None to evaluate images whole."""

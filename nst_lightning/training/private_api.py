@@ -68,6 +68,24 @@ def count_steps(loop: _FitLoop, more: int) -> None:
     steps.completed += more
 
 
+def set_batches(loop: _FitLoop, left: int) -> int:
+    """Sets how many training steps follow in the current stage; after its last one, the stage continues.
+
+    Args:
+        loop: the loop.
+        left: training steps after the current one.
+
+    Returns:
+        The number of training steps that the loader must have.
+    """
+    fetcher, epoch = loop._data_fetcher, loop.epoch_loop
+    assert fetcher is not None
+    total = epoch.batch_progress.current.ready + left
+    loop.max_batches = fetcher.length = total
+    fetcher.done = epoch.batch_progress.is_last_batch = left == 0
+    return total
+
+
 def set_loops(loops: dict[str, Any], stage: int, batch: int) -> None:
     """Sets the counters in a checkpoint's loops to a point between two training steps or at the start of a stage.
 

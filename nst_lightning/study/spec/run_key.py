@@ -50,6 +50,7 @@ _LATER_OPTIONS: dict[str, Any] = {
     "data.style_rotation": 0,
     "data.style_strength": None,
     "depth": 8,
+    "replay": None,
     "model.strength": 0.5,
     "model.tileable": False,
     "model.losses.*.init_args.at": None,
