@@ -10,7 +10,7 @@ from nst_lightning.app.painting import LIMITS, Painting, StyleInput
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.page_files import share_file
 from nst_lightning.app.ui.picture_input import PictureCard, add_picture_card, connect_picture_card
-from nst_lightning.app.ui.result_panel import QUIET, REFRESH_SECONDS, RUNNING, share_preview
+from nst_lightning.app.ui.result_panel import QUIET, REFRESH_SECONDS, RUNNING, SHOW_RUN, share_preview
 from nst_lightning.app.ui.status_text import announce, format_notice, format_status
 from nst_lightning.app.uploads import UploadStore
 from nst_lightning.errors import InputError
@@ -22,6 +22,14 @@ FILM_RECIPE = "video"
 
 # Films take a step for each frame: a smaller size than for pictures.
 FILM_SIZE = 256
+
+
+EMPTY_FILM = """
+<div class="empty">
+  <p class="empty-title">Your film appears here</p>
+  <p>Drop a short clip into the first frame, or use the sample clip, and press Paint the film.</p>
+</div>
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class FilmTab:
         run: id of the run that is shown; kept on the server.
         seen: what the browser shows already; kept on the server.
         timer: looks at the run while it paints.
+        empty: instructions, before the first frame.
         frame: the newest frame.
         film: the result.
         status: state of the run.
@@ -59,6 +68,7 @@ class FilmTab:
     run: gr.State
     seen: gr.State
     timer: gr.Timer
+    empty: gr.HTML
     frame: gr.Image
     film: gr.Video
     status: gr.HTML
@@ -70,7 +80,8 @@ class FilmTab:
     def outputs(self) -> list[Any]:
         """The components that :meth:`refresh` updates."""
         return [
-            self.seen, self.timer, self.frame, self.film, self.status, self.announcement, self.stop, self.download
+            self.seen, self.timer, self.empty, self.frame, self.film, self.status, self.announcement, self.stop,
+            self.download,
         ]  # fmt: skip
 
     def refresh(self, run: str | None, seen: dict[str, Any], queue: RunQueue) -> list[Any]:
@@ -103,6 +114,7 @@ class FilmTab:
         return [
             now,
             gr.Timer(active=is_running),
+            gr.HTML(visible=view.preview is None and result is None) if new & {"state", "frame"} else gr.skip(),
             frame,
             film,
             now["status"] if "status" in new else gr.skip(),
@@ -123,7 +135,8 @@ def add_film_tab(files: UploadStore) -> FilmTab:
             with gr.Row(elem_classes="pictures"):
                 with gr.Column(min_width=140):
                     clip = gr.Video(label="Film", sources=["upload"], height=176, elem_id="film-clip", elem_classes="media-input", buttons=[])
-                    use_sample = gr.Button("Use the sample clip", size="sm")
+                    with gr.Row(elem_classes="links"):
+                        use_sample = gr.Button("Use the sample clip", size="sm")
                 with gr.Column(min_width=140):
                     style = add_picture_card("Style", STYLES, files, "film-style", STYLES[0])
             strength = gr.Slider(0, 1, 0.5, step=0.01, label="Strength", elem_id="film-strength", buttons=[])
@@ -135,6 +148,7 @@ def add_film_tab(files: UploadStore) -> FilmTab:
             paint = gr.Button("Paint the film", variant="primary", size="lg", elem_id="paint-film")
         with gr.Column(elem_classes="canvas", min_width=300):
             with gr.Column(elem_classes="result"):
+                empty = gr.HTML(EMPTY_FILM, js_on_load=None)
                 frame = gr.Image(
                     label="Newest frame", show_label=False, interactive=False, visible=False, buttons=[],
                     container=False, alt_text="Newest frame of the painted film",
@@ -147,7 +161,7 @@ def add_film_tab(files: UploadStore) -> FilmTab:
                 download = gr.DownloadButton("Download", interactive=False)
     return FilmTab(
         clip, use_sample, gr.State(None), style, strength, size, paint, notice, gr.State(None), gr.State({}),
-        gr.Timer(REFRESH_SECONDS, active=False), frame, film, status, announcement, stop, download,
+        gr.Timer(REFRESH_SECONDS, active=False), empty, frame, film, status, announcement, stop, download,
     )  # fmt: skip
 
 
@@ -188,7 +202,7 @@ def connect_film_tab(tab: FilmTab, queue: RunQueue, remembered: gr.BrowserState)
     tab.use_sample.click(choose_sample, None, [tab.clip, tab.chosen, tab.notice], **QUIET)
     tab.paint.click(
         paint, [tab.chosen, tab.style.chosen, tab.strength, tab.size], [tab.run, remembered, tab.notice], **QUIET
-    )
+    ).then(None, remembered, js=SHOW_RUN)
     tab.stop.click(queue.stop, tab.run, None, **QUIET)
     gr.on(
         [tab.timer.tick, tab.run.change],

@@ -82,6 +82,7 @@ class HistoryTab:
             selected: ids of the selected runs.
             queue: all runs.
         """
+        is_too_long = len(selected) > 2
         selected = selected[-2:]
         views = [view for view in (find_run(run, queue) for run in selected) if view is not None]
         pictures = [share_preview(view.preview) for view in views if view.preview is not None]
@@ -95,7 +96,7 @@ class HistoryTab:
             comparison = gr.ImageSlider(value=(left, pictures[1]), visible=True)
         is_still = len(views) == 1 and not views[0].painting.is_film
         return [
-            gr.CheckboxGroup(value=selected),
+            gr.CheckboxGroup(value=selected) if is_too_long else gr.skip(),
             f'<p class="hint">{text}</p>',
             picture,
             comparison,
@@ -171,5 +172,5 @@ def _thumbnail_rules(views: Sequence[RunView]) -> str:
         path = thumbnail(view)
         if path is not None:
             url = f"/gradio_api/file={quote(share_file(path))}"
-            rules.append(f'#history label:nth-of-type({number}) {{ background-image: url("{url}"); }}')
+            rules.append(f'#history label:nth-of-type({number}) {{ --picture: url("{url}"); }}')
     return f"<style>{' '.join(rules)}</style>" if rules else '<p class="hint">Nothing is painted yet.</p>'

@@ -9,7 +9,7 @@ from nst_lightning.app.ui.film_tab import add_film_tab, connect_film_tab
 from nst_lightning.app.ui.history_tab import add_history_tab, connect_history_tab, continue_run
 from nst_lightning.app.ui.painting_events import PaintingEvents
 from nst_lightning.app.ui.painting_tab import add_painting_tab
-from nst_lightning.app.ui.result_panel import QUIET, find_run
+from nst_lightning.app.ui.result_panel import QUIET, SHOW_RUN, find_run
 from nst_lightning.app.uploads import UploadStore
 
 HEADER = "<header><h1>nst_lightning</h1><p>Paint a photograph in the style of a picture</p></header>"
@@ -61,7 +61,8 @@ def build_page(queue: RunQueue, files: UploadStore) -> gr.Blocks:
             error = continue_run(selected[0], queue)
             return [error, *([gr.skip()] * len(shown) if error else show(selected[0]))]
 
+        opened_run = {"fn": None, "inputs": remembered, "js": SHOW_RUN}
         page.load(find_again, remembered, shown, **QUIET)
-        history.open.click(open_run, history.runs, shown, **QUIET)
-        history.more.click(add_steps, history.runs, [history.notice, *shown], **QUIET)
+        history.open.click(open_run, history.runs, shown, **QUIET).then(**opened_run)
+        history.more.click(add_steps, history.runs, [history.notice, *shown], **QUIET).then(**events.look, **QUIET)
     return page

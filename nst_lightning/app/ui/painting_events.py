@@ -10,19 +10,13 @@ from nst_lightning.app.painting import MAX_STYLES
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.painting_form import Values
 from nst_lightning.app.ui.painting_tab import PaintingTab
-from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, RUNNING, find_run
+from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, RUNNING, SHOW_RUN, find_run
 from nst_lightning.app.ui.status_text import format_notice, title_run
 from nst_lightning.errors import InputError
 from nst_lightning.training.steering import Steering
 
 # Largest edge of an enlarged picture in px.
 LARGEST_ENLARGEMENT = 8192
-
-# The address names the run, so that it can be kept as a bookmark. On a phone the result is below the form.
-SHOW_RUN = """(run) => {
-  if (run) history.replaceState(null, "", "?run=" + encodeURIComponent(run));
-  if (window.innerWidth < 800) document.querySelector("#result")?.scrollIntoView({ block: "center" });
-}"""
 
 
 class PaintingEvents:
@@ -46,16 +40,14 @@ class PaintingEvents:
         started = [panel.run, self.remembered, tab.notice]
         tab.paint.click(self.paint, form.inputs, started, **QUIET).then(None, self.remembered, js=SHOW_RUN)
         panel.enlarge.click(self.enlarge, panel.run, started, **QUIET).then(None, self.remembered, js=SHOW_RUN)
-        panel.stop.click(self.stop, panel.run, tab.notice, **QUIET)
-        panel.more.click(self.add_steps, panel.run, [tab.notice, panel.seen], **QUIET)
+        panel.stop.click(self.stop, panel.run, tab.notice, **QUIET).then(**self.look, **QUIET)
+        panel.more.click(self.add_steps, panel.run, tab.notice, **QUIET).then(**self.look, **QUIET)
         panel.use.click(self.use_as_start, panel.run, [form.start, tab.notice], **QUIET)
         tab.forget_start.click(lambda: None, None, form.start, **QUIET)
         form.start.change(self.describe_start, form.start, [tab.start_row, tab.start_text], **QUIET)
-        look = {"fn": self.refresh, "inputs": [panel.run, panel.compare, panel.seen], "outputs": panel.outputs}
         gr.on(
-            [panel.timer.tick, panel.run.change, panel.compare.change, panel.stop.click, panel.seen.change],
-            **look, trigger_mode="always_last", **QUIET,
-        )  # fmt: skip
+            [panel.timer.tick, panel.run.change, panel.compare.change], **self.look, trigger_mode="always_last", **QUIET
+        )
         counted = [form.count, tab.add_style, tab.remove_style]
         counted += [component for style in form.styles for component in (style.column, style.adjust)]
         tab.add_style.click(lambda count: self.set_count(count + 1), form.count, counted, **QUIET)
@@ -72,6 +64,12 @@ class PaintingEvents:
             [tab.expert.expand, tab.show_configuration.click], self.show_configuration, form.inputs,
             [tab.command, tab.configuration, tab.notice], api_visibility="private",
         )  # fmt: skip
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """The event that shows the state of the run."""
+        panel = self.tab.panel
+        return {"fn": self.refresh, "inputs": [panel.run, panel.compare, panel.seen], "outputs": panel.outputs}
 
     @property
     def shown(self) -> list[Any]:
@@ -110,9 +108,9 @@ class PaintingEvents:
         """Ends the run that is shown, which keeps its picture."""
         return self._try(lambda: self.queue.stop(run))
 
-    def add_steps(self, run: str) -> tuple[str, dict[str, Any]]:
+    def add_steps(self, run: str) -> str:
         """Adds steps to the run that is shown."""
-        return self._try(lambda: self.queue.more_steps(run, MORE_STEPS)), {}
+        return self._try(lambda: self.queue.more_steps(run, MORE_STEPS))
 
     def use_as_start(self, run: str) -> tuple[str, str]:
         """Makes the result that is shown the start of the next painting."""

@@ -146,7 +146,7 @@ class PaintingForm:
         """
         updates = [
             *_fill_card("Photograph", painting.content, files),
-            len(painting.styles), painting.recipe, painting.size, painting.strength, painting.stroke,
+            len(painting.styles), painting.recipe, min(painting.size, LARGEST_SIZE), painting.strength, painting.stroke,
             painting.colors, painting.seed, painting.start,
         ]  # fmt: skip
         for index, _ in enumerate(self.styles):
@@ -161,6 +161,10 @@ class PaintingForm:
 
 
 def _fill_card(label: str, chosen: str | None, files: UploadStore) -> list[Any]:
+    try:
+        chosen = None if chosen is None or not files.path(chosen).is_file() else chosen
+    except InputError:
+        chosen = None  # its file was deleted
     sample = chosen.removeprefix("sample:") if chosen and chosen.startswith("sample:") else None
     return [show_picture(label, chosen, files), gr.Radio(value=sample), chosen]
 

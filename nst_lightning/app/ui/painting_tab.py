@@ -89,6 +89,9 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                 LIMITS["size"][0], LARGEST_SIZE, default_size(), step=16, label="Size", elem_id="size", buttons=[],
                 info="Longest edge in px.",
             )  # fmt: skip
+        with gr.Column(elem_classes="canvas", min_width=300):
+            panel = add_result_panel()
+        with gr.Column(elem_classes="more", min_width=300):
             with gr.Accordion("More settings", open=False):
                 stroke = gr.Slider(
                     0.25, 4, 1, step=0.05, label="Stroke size", info="Larger values give larger strokes.",
@@ -104,8 +107,6 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                 command = gr.Code(label="This command paints the same picture", language="shell", wrap_lines=True, interactive=False, show_line_numbers=False, lines=1)
                 configuration = gr.Code(label="Resolved configuration (YAML)", language="yaml", max_lines=16, interactive=False, show_line_numbers=False)
                 show_configuration = gr.Button("Show for the current settings", size="sm")
-        with gr.Column(elem_classes="canvas", min_width=300):
-            panel = add_result_panel()
     form = PaintingForm(
         content, styles, gr.State(1), recipe, size, strength, stroke, colors, seed, gr.State(None), masks.drawing,
         masks.regions,

@@ -24,6 +24,12 @@ MORE_STEPS = 50
 # Options of events that neither block the page nor belong to an interface for programs.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
+# The address names the run, so that it can be kept as a bookmark. On a phone the result is below the form.
+SHOW_RUN = """(run) => {
+  if (run) history.replaceState(null, "", "?run=" + encodeURIComponent(run));
+  if (window.innerWidth < 900) document.querySelector("#result")?.scrollIntoView({ block: "center" });
+}"""
+
 COMPARISONS = [
     ("Nothing", "none"),
     ("Photograph", "content"),
@@ -106,7 +112,7 @@ class ResultPanel:
             "announcement": announce(view),
             "curves": draw_curves(view.curves if view else {}),
             "state": (run, view.state if view else None, view is not None and view.result is not None),
-            "picture": (_stamp(view), compare),
+            "picture": (_stamp(view), run, compare),
         }
         new = {name for name, value in now.items() if seen.get(name) != value}
         pictures = self._show_pictures(view, compare, queue) if "picture" in new else [gr.skip()] * 3
@@ -120,9 +126,10 @@ class ResultPanel:
 
     def _show_pictures(self, view: RunView | None, compare: str, queue: RunQueue) -> list[Any]:
         hidden = gr.ImageSlider(visible=False)
-        if view is None or view.preview is None:
+        source = None if view is None else find_picture(view, queue.files)
+        if view is None or source is None:
             return [gr.HTML(visible=True), gr.Image(visible=False), hidden]
-        shown = share_preview(view.preview)
+        shown = share_preview(source)
         other = _find_comparison(view, compare, queue)
         if other is None:
             text = f"Painting: {title_run(view)}"
@@ -172,6 +179,19 @@ def _stamp(view: RunView | None) -> tuple[str, int] | None:
     return str(view.preview), view.preview.stat().st_mtime_ns
 
 
+def find_picture(view: RunView, files: UploadStore) -> Path | None:
+    """Returns the picture that represents a run: the newest one, or the photograph before the first one.
+
+    Args:
+        view: the run.
+        files: the uploads.
+    """
+    content = view.painting.content
+    if view.preview is not None or content is None or view.state not in RUNNING or files.is_film(content):
+        return view.preview
+    return files.path(content)
+
+
 def share_preview(path: Path) -> str:
     """Copies the newest picture of a run into the cache, a large one in a smaller size.
 
@@ -183,7 +203,7 @@ def share_preview(path: Path) -> str:
 
 def _find_comparison(view: RunView, compare: str, queue: RunQueue) -> Path | None:
     """Returns the picture to compare a run with, or None if there is none."""
-    files: UploadStore = queue.files
+    files = queue.files
     painting = view.painting
     if compare == "content" and painting.content is not None and not files.is_film(painting.content):
         return files.path(painting.content)

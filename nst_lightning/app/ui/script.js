@@ -50,11 +50,20 @@
       move(handle, Math.min(1, Math.max(0, share)));
     });
   };
-  new MutationObserver(() => {
+  // Gradio leaves these without names.
+  const nameElements = () => {
     document.querySelectorAll('[data-testid="slider"][role="none"]').forEach(prepare);
     document.querySelectorAll(".announcement").forEach((text) => text.setAttribute("aria-live", "polite"));
-    document.querySelectorAll('[data-testid="imageslider-image"][alt=""]').forEach((image, index) => {
-      image.alt = index % 2 ? "Picture on the right" : "Picture on the left";
+    document.querySelectorAll('[data-testid="imageslider-image"][alt=""]').forEach((image) => {
+      image.alt = image.classList.contains("fixed") ? "Picture on the right" : "Picture on the left";
+    });
+    document.querySelectorAll("fieldset:not([aria-label])").forEach((group) => {
+      const title = group.querySelector(":scope > span, :scope > div > span")?.textContent;
+      if (title) group.setAttribute("aria-label", title.trim());
+    });
+    document.querySelectorAll('.media-input button[aria-label^="Drop"]').forEach((button) => {
+      const title = button.closest(".media-input").querySelector('[data-testid="block-label"]')?.textContent.trim();
+      button.setAttribute("aria-label", `${title}: choose, drop or paste a file`);
     });
     document.querySelectorAll(".swatch:not([aria-label])").forEach((menu) => {
       menu.setAttribute("aria-label", "Colors of the styles");
@@ -63,5 +72,14 @@
         button.setAttribute("aria-label", `Style ${first + index}`);
       });
     });
+  };
+  let isDue = false;
+  new MutationObserver(() => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(() => {
+      isDue = false;
+      nameElements();
+    }, 50);
   }).observe(document, { childList: true, subtree: true });
 })();

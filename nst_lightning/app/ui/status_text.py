@@ -71,7 +71,7 @@ def _state_parts(view: RunView) -> list[str]:
     if view.state == "painting" and live.get("remaining_seconds") is not None:
         parts.append(f"<span>{format_seconds(live['remaining_seconds'])} left</span>")
     elif live.get("seconds") is not None:
-        parts.append(f"<span>{format_seconds(live['seconds'])}</span>")
+        parts.append(f"<span>in {format_seconds(live['seconds'])}</span>")
     if live.get("error"):
         parts.append(f"<span>{html.escape(str(live['error']))}</span>")
     return parts
