@@ -1,7 +1,6 @@
 """The tab that paints a film."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,7 +8,7 @@ import gradio as gr
 from nst_lightning.app.painting import LIMITS, Painting, StyleInput
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.page_files import share_file
-from nst_lightning.app.ui.picture_input import PictureCard, add_picture_card, connect_picture_card
+from nst_lightning.app.ui.picture_input import PictureCard, add_picture_card, connect_picture_card, find_upload
 from nst_lightning.app.ui.result_panel import QUIET, REFRESH_SECONDS, RUNNING, SHOW_RUN, share_preview
 from nst_lightning.app.ui.status_text import announce, format_notice, format_status
 from nst_lightning.app.uploads import UploadStore
@@ -134,7 +133,14 @@ def add_film_tab(files: UploadStore) -> FilmTab:
         with gr.Column(elem_classes="form", min_width=300):
             with gr.Row(elem_classes="pictures"):
                 with gr.Column(min_width=140):
-                    clip = gr.Video(label="Film", sources=["upload"], height=176, elem_id="film-clip", elem_classes="media-input", buttons=[])
+                    clip = gr.Video(
+                        label="Film",
+                        sources=["upload"],
+                        height=176,
+                        elem_id="film-clip",
+                        elem_classes="media-input",
+                        buttons=[],
+                    )
                     with gr.Row(elem_classes="links"):
                         use_sample = gr.Button("Use the sample clip", size="sm")
                 with gr.Column(min_width=140):
@@ -176,9 +182,9 @@ def connect_film_tab(tab: FilmTab, queue: RunQueue, remembered: gr.BrowserState)
     files = queue.files
     connect_picture_card(tab.style, "Style", files, tab.notice)
 
-    def upload(clip: str) -> tuple[Any, Any, str]:
+    def upload(clip: Any) -> tuple[Any, Any, str]:
         try:
-            return gr.skip(), files.add_film(Path(clip)), ""
+            return gr.skip(), files.add_film(find_upload(clip)), ""
         except InputError as error:
             return None, None, format_notice(str(error))
 
@@ -197,7 +203,7 @@ def connect_film_tab(tab: FilmTab, queue: RunQueue, remembered: gr.BrowserState)
             return gr.skip(), gr.skip(), format_notice(str(error))
         return run, run, ""
 
-    tab.clip.upload(upload, tab.clip, [tab.clip, tab.chosen, tab.notice], **QUIET)
+    tab.clip.upload(upload, tab.clip, [tab.clip, tab.chosen, tab.notice], preprocess=False, **QUIET)
     tab.clip.clear(lambda: None, None, tab.chosen, **QUIET)
     tab.use_sample.click(choose_sample, None, [tab.clip, tab.chosen, tab.notice], **QUIET)
     tab.paint.click(

@@ -22,6 +22,7 @@ def build_page(queue: RunQueue, files: UploadStore) -> gr.Blocks:
         queue: paints.
         files: the uploaded pictures and the samples.
     """
+    page: gr.Blocks
     with gr.Blocks(title="nst_lightning", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(HEADER, js_on_load=None)
         # The browser keeps the id of a run, which is checked; it is no secret.

@@ -1,14 +1,13 @@
 """The folded section in which masks are drawn or uploaded."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from nst_lightning.app.painting import MAX_STYLES
 from nst_lightning.app.ui.mask_brush import STYLE_COLORS, format_legend, make_brush, make_editor
-from nst_lightning.app.ui.picture_input import PictureCard, read_shown
+from nst_lightning.app.ui.picture_input import PictureCard, find_upload, read_shown
 from nst_lightning.app.ui.status_text import format_notice
 from nst_lightning.app.ui.style_card import StyleCard
 from nst_lightning.app.uploads import UploadStore
@@ -16,9 +15,14 @@ from nst_lightning.errors import InputError
 
 CONTENT_TARGET = "content"
 
+# Longest edge of an uploaded mask and of a picture that is drawn on, in px.
+MASK_EDGE = 4096
+DRAWING_EDGE = 768
+
 HELP = (
-    '<p class="hint">Choose the color of a style with the palette, and draw where it goes. Styles without a color share the rest; if each style '
-    "has a color, the rest stays a photograph. An uploaded mask is white where its style goes.</p>"
+    '<p class="hint">Choose the color of a style with the palette, and draw where it goes. Styles without a color '
+    "share the rest; if each style has a color, the rest stays a photograph. An uploaded mask is white where its "
+    "style goes.</p>"
 )
 
 
@@ -61,9 +65,12 @@ def add_mask_section() -> MaskSection:
         with gr.Row(elem_classes="actions"):
             uploads = tuple(
                 gr.UploadButton(
-                    f"Upload mask of style {index + 1}", file_types=["image"], visible=index == 0, size="sm",
+                    f"Upload mask of style {index + 1}",
+                    file_types=["image"],
+                    visible=index == 0,
+                    size="sm",
                     elem_id=f"mask-{index + 1}",
-                )  # fmt: skip
+                )
                 for index in range(MAX_STYLES)
             )
             remove = gr.Button("Remove all masks", size="sm")
@@ -96,21 +103,18 @@ def connect_mask_section(
     editors = [masks.drawing, *masks.regions]
     chosen = [content.chosen, *(style.card.chosen for style in styles)]
 
-    def load(target: str, used: int, *pictures: str | None) -> list[Any]:
+    def choose_editor(target: str, *pictures: str | None) -> list[Any]:
         """Shows the editor of a picture; the drawings of the others stay."""
         names = [name for _, name in list_targets(MAX_STYLES)]
-        updates = []
-        for name, picture in zip(names, pictures, strict=True):
-            if name != target or picture is None:
-                updates.append(gr.ImageEditor(visible="hidden" if picture is not None else False))
-                continue
-            updates.append(gr.ImageEditor(visible=True))
-        return updates
+        return [
+            gr.ImageEditor(visible=False if picture is None else name == target or "hidden")
+            for name, picture in zip(names, pictures, strict=True)
+        ]
 
     def set_background(picture: str | None) -> Any:
         if picture is None:
             return gr.ImageEditor(value=None, visible=False)
-        background = read_shown(files.path(picture), 768)
+        background = read_shown(files.path(picture), DRAWING_EDGE)
         return gr.ImageEditor(value={"background": background, "layers": [], "composite": None})
 
     def change_count(used: int) -> list[Any]:
@@ -121,9 +125,7 @@ def connect_mask_section(
             *(gr.UploadButton(visible=index < used) for index in range(MAX_STYLES)),
         ]
 
-    gr.on(
-        [masks.section.expand, masks.target.change], load, [masks.target, count, *chosen], editors, **quiet
-    )
+    gr.on([masks.section.expand, masks.target.change], choose_editor, [masks.target, *chosen], editors, **quiet)
     for editor, picture in zip(editors, chosen, strict=True):
         gr.on([masks.section.expand, picture.change], set_background, picture, editor, **quiet)
     count.change(change_count, count, [masks.target, masks.legend, masks.drawing, *masks.uploads], **quiet)
@@ -132,18 +134,17 @@ def connect_mask_section(
         given = [str(number) for number, mask in enumerate(ids, start=1) if mask is not None]
         return f'<p class="hint" role="status">Uploaded masks: style {", ".join(given)}.</p>' if given else ""
 
-    def upload(file: str) -> tuple[Any, str]:
+    def upload(file: Any) -> tuple[Any, str]:
         try:
-            stored = files.path(files.add_picture(Path(file)))
-            return files.add_mask(read_shown(stored, 4096).convert("L")), ""
+            # Decoded as a picture first: uploads are not trusted.
+            stored = files.path(files.add_picture(find_upload(file)))
+            return files.add_mask(read_shown(stored, MASK_EDGE).convert("L")), ""
         except InputError as error:
             return gr.skip(), format_notice(str(error))
 
     for button, style in zip(masks.uploads, styles, strict=True):
-        button.upload(upload, button, [style.mask, masks.state], **quiet)
-    gr.on(
-        [style.mask.change for style in styles], describe, [style.mask for style in styles], masks.state, **quiet
-    )
+        button.upload(upload, button, [style.mask, masks.state], preprocess=False, **quiet)
+    gr.on([style.mask.change for style in styles], describe, [style.mask for style in styles], masks.state, **quiet)
 
     def remove_all(*pictures: str | None) -> list[Any]:
         return [None] * (2 * MAX_STYLES) + [set_background(picture) for picture in pictures]

@@ -10,7 +10,7 @@ from nst_lightning.app.painting import MAX_STYLES
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.painting_form import Values
 from nst_lightning.app.ui.painting_tab import PaintingTab
-from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, RUNNING, SHOW_RUN, find_run
+from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, SHOW_RUN, find_run
 from nst_lightning.app.ui.status_text import format_notice, title_run
 from nst_lightning.errors import InputError
 from nst_lightning.training.steering import Steering
@@ -48,7 +48,7 @@ class PaintingEvents:
         gr.on(
             [panel.timer.tick, panel.run.change, panel.compare.change], **self.look, trigger_mode="always_last", **QUIET
         )
-        counted = [form.count, tab.add_style, tab.remove_style]
+        counted: list[Any] = [form.count, tab.add_style, tab.remove_style]
         counted += [component for style in form.styles for component in (style.column, style.adjust)]
         tab.add_style.click(lambda count: self.set_count(count + 1), form.count, counted, **QUIET)
         tab.remove_style.click(lambda count: self.set_count(count - 1), form.count, counted, **QUIET)

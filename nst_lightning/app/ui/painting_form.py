@@ -93,9 +93,7 @@ class PaintingForm:
         masks = [None if mask is None else files.add_mask(mask) for mask in drawn]
         if all(mask is None for mask in masks) and not is_texture:
             masks = [values[style.mask] for style in self.styles[:count]]
-        styles = tuple(
-            self._read_style(index, values, masks[index], files) for index in range(count)
-        )
+        styles = tuple(self._read_style(index, values, masks[index], files) for index in range(count))
         painting = Painting(
             content=content,
             styles=styles,
@@ -114,7 +112,7 @@ class PaintingForm:
         style = self.styles[index]
         picture = values[style.card.chosen]
         if picture is None:
-            raise InputError(f"Add a picture to style {index + 1}: drop it into its frame, or choose a sample below it.")
+            raise InputError(f"Add a picture to style {index + 1}: drop it into its frame, or choose a sample.")
         drawn = split_drawing(values[self.regions[index]], 1)[0]
         region = values[style.region] if drawn is None else files.add_mask(drawn)
         is_alone = values[self.count] == 1

@@ -1,7 +1,6 @@
 """The tab that paints a picture: the form on the left, the picture on the right."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 
@@ -73,7 +72,7 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                 styles = add_style_cards(files)
             with gr.Row(elem_classes="links"):
                 add_style = gr.Button("+ Add a style", size="sm")
-                remove_style = gr.Button("− Remove the last style", size="sm", visible=False)
+                remove_style = gr.Button("Remove the last style", size="sm", visible=False)
             with gr.Row(visible=False, elem_classes="links") as start_row:
                 start_text = gr.HTML("", js_on_load=None, elem_classes="hint")
                 forget_start = gr.Button("Start from the photograph instead", size="sm")
@@ -104,8 +103,21 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                 )  # fmt: skip
             masks = add_mask_section()
             with gr.Accordion("Configuration and command", open=False) as expert:
-                command = gr.Code(label="This command paints the same picture", language="shell", wrap_lines=True, interactive=False, show_line_numbers=False, lines=1)
-                configuration = gr.Code(label="Resolved configuration (YAML)", language="yaml", max_lines=16, interactive=False, show_line_numbers=False)
+                command = gr.Code(
+                    label="This command paints the same picture",
+                    language="shell",
+                    wrap_lines=True,
+                    interactive=False,
+                    show_line_numbers=False,
+                    lines=1,
+                )
+                configuration = gr.Code(
+                    label="Resolved configuration (YAML)",
+                    language="yaml",
+                    max_lines=16,
+                    interactive=False,
+                    show_line_numbers=False,
+                )
                 show_configuration = gr.Button("Show for the current settings", size="sm")
     form = PaintingForm(
         content, styles, gr.State(1), recipe, size, strength, stroke, colors, seed, gr.State(None), masks.drawing,
@@ -119,5 +131,3 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
         form, panel, masks, notice, paint, add_style, remove_style, start_row, start_text, forget_start, expert,
         command, configuration, show_configuration,
     )  # fmt: skip
-
-

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL import Image, ImageOps
 
 from nst_lightning.app.ui.appearance import title_sample
@@ -15,22 +16,6 @@ from nst_lightning.errors import InputError
 
 # Longest edge of the copy of a picture that the page shows, in px.
 SHOWN_EDGE = 1024
-
-
-class PictureInput(gr.Image):
-    """An image whose uploaded file reaches the handler as it is, so that `UploadStore` alone decodes it."""
-
-    def get_block_name(self) -> str:
-        """Returns the name of the component in the browser."""
-        return "image"
-
-    def preprocess(self, payload: Any) -> Path | None:
-        """Returns the uploaded file, or None if there is none.
-
-        Args:
-            payload: the file that Gradio stored in its upload folder.
-        """
-        return None if payload is None or payload.path is None else Path(payload.path)
 
 
 @dataclass(frozen=True)
@@ -43,12 +28,14 @@ class PictureCard:
         chosen: id of the picture in `UploadStore`, or ``sample:NAME``; kept on the server.
     """
 
-    picture: PictureInput
+    picture: gr.Image
     samples: gr.Radio
     chosen: gr.State
 
 
-def add_picture_card(label: str, names: Sequence[str], files: UploadStore, elem_id: str, default: str | None) -> PictureCard:
+def add_picture_card(
+    label: str, names: Sequence[str], files: UploadStore, elem_id: str, default: str | None
+) -> PictureCard:
     """Adds a picture with thumbnails of samples below it.
 
     Args:
@@ -58,7 +45,7 @@ def add_picture_card(label: str, names: Sequence[str], files: UploadStore, elem_
         elem_id: id of the element of the page.
         default: the sample that is chosen at first, or None.
     """
-    picture = PictureInput(
+    picture = gr.Image(
         None if default is None else str(files.path(f"sample:{default}")),
         label=label,
         sources=["upload", "webcam", "clipboard"],
@@ -91,25 +78,45 @@ def connect_picture_card(card: PictureCard, label: str, files: UploadStore, noti
         notice: shows the error of an upload.
     """
 
-    def upload(file: Path | None, chosen: str | None) -> tuple[Any, ...]:
-        if file is None:
-            return gr.skip(), gr.skip(), gr.skip(), ""
+    def receive(file: Any) -> tuple[str | None, str]:
         try:
-            added = files.add_picture(file)
+            return files.add_picture(find_upload(file)), ""
         except InputError as error:
+            return None, format_notice(str(error))
+
+    def show(added: str | None, chosen: str | None) -> tuple[Any, ...]:
+        if added is None:
             # The browser shows the refused file: it is replaced by the picture before it.
-            return show_picture(label, chosen, files), gr.skip(), chosen, format_notice(str(error))
-        return show_picture(label, added, files), gr.Radio(value=None), added, ""
+            return show_picture(label, chosen, files), gr.skip(), chosen
+        return show_picture(label, added, files), gr.Radio(value=None), added
 
     def choose(name: str) -> tuple[Any, ...]:
         return show_picture(label, f"sample:{name}", files), f"sample:{name}", ""
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    card.picture.upload(
-        upload, [card.picture, card.chosen], [card.picture, card.samples, card.chosen, notice], **quiet
+    added = gr.State(None)
+    # Without Gradio's own decoding: `UploadStore` alone opens the files of browsers.
+    card.picture.upload(receive, card.picture, [added, notice], preprocess=False, **quiet).then(
+        show, [added, card.chosen], [card.picture, card.samples, card.chosen], **quiet
     )
     card.picture.clear(lambda: (None, None), None, [card.chosen, card.samples], **quiet)
     card.samples.input(choose, card.samples, [card.picture, card.chosen, notice], **quiet)
+
+
+def find_upload(file: Any) -> Path:
+    """Returns the path of a file that the browser has uploaded.
+
+    Args:
+        file: what the browser says about it.
+
+    Raises:
+        InputError: there is no such file among the uploads.
+    """
+    path = Path(file["path"]) if isinstance(file, dict) and isinstance(file.get("path"), str) else None
+    folder = Path(get_upload_folder()).resolve()
+    if path is None or not path.is_file() or not path.resolve().is_relative_to(folder):
+        raise InputError("Expected an uploaded picture, but there is none: choose it again.")
+    return path
 
 
 def show_picture(label: str, chosen: str | None, files: UploadStore) -> gr.Image:

@@ -148,7 +148,12 @@ def add_result_panel(elem_id: str = "result") -> ResultPanel:
     with gr.Column(elem_id=elem_id, elem_classes="result"):
         empty = gr.HTML(EMPTY, js_on_load=None)
         picture = gr.Image(
-            label="Painting", show_label=False, interactive=False, visible=False, buttons=["fullscreen"], container=False
+            label="Painting",
+            show_label=False,
+            interactive=False,
+            visible=False,
+            buttons=["fullscreen"],
+            container=False,
         )
         comparison = gr.ImageSlider(
             label="Comparison", show_label=False, interactive=False, visible=False, buttons=["fullscreen"],
@@ -160,7 +165,7 @@ def add_result_panel(elem_id: str = "result") -> ResultPanel:
         stop = gr.Button("Stop and keep", interactive=False, min_width=110)
         more = gr.Button(f"{MORE_STEPS} more steps", interactive=False, min_width=110)
         use = gr.Button("Use as start", interactive=False, min_width=110)
-        enlarge = gr.Button("Enlarge 2×", interactive=False, min_width=110)
+        enlarge = gr.Button("Double the size", interactive=False, min_width=110)
         download = gr.DownloadButton("Download", interactive=False, min_width=110)
     compare = gr.Radio(COMPARISONS, value="none", label="Compare with", elem_classes="segments compare")
     with gr.Accordion("Loss curves", open=False):

@@ -46,7 +46,8 @@
       const change = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 }[event.key];
       if (change === undefined) return;
       event.preventDefault();
-      const share = Number(handle.getAttribute("aria-valuenow")) / 100 + change;
+      const [area, now] = [handle.parentElement.getBoundingClientRect(), handle.getBoundingClientRect()];
+      const share = (now.left + now.width / 2 - area.left) / area.width + change;
       move(handle, Math.min(1, Math.max(0, share)));
     });
   };

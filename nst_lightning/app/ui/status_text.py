@@ -67,7 +67,7 @@ def _state_parts(view: RunView) -> list[str]:
     if view.state == "painting":
         parts.append(f"<span>stage {live['stage']} of {live['stages']}</span>")
     if live.get("width"):
-        parts.append(f"<span>{live['width']}&thinsp;×&thinsp;{live['height']} px</span>")
+        parts.append(f"<span>{live['width']}&thinsp;&times;&thinsp;{live['height']} px</span>")
     if view.state == "painting" and live.get("remaining_seconds") is not None:
         parts.append(f"<span>{format_seconds(live['remaining_seconds'])} left</span>")
     elif live.get("seconds") is not None:
@@ -118,7 +118,11 @@ def title_run(view: RunView) -> str:
     painting = view.painting
     styles = " and ".join(name_picture(style.picture, "own style") for style in painting.styles)
     content = name_picture(painting.content, "own picture")
-    parts = [f"{content} in {styles}", f"{painting.recipe}, {painting.size} px", time.strftime("%d %b %H:%M", time.localtime(view.created))]
+    parts = [
+        f"{content} in {styles}",
+        f"{painting.recipe}, {painting.size} px",
+        time.strftime("%d %b %H:%M", time.localtime(view.created)),
+    ]
     if view.state != "finished":
         parts.append(STATE_WORDS[view.state].lower())
     return " · ".join(parts)

@@ -47,8 +47,12 @@ def add_style_card(index: int, files: UploadStore) -> StyleCard:
     with gr.Column(min_width=140, visible=index == 0) as column:
         card = add_picture_card(title_style(index), STYLES, files, f"style-{number}", DEFAULT_STYLES[index])
         with gr.Column(visible=False, elem_classes="adjust") as adjust:
-            weight = gr.Slider(0, 4, 1, step=0.05, label=f"Weight of style {number}", elem_id=f"weight-{number}", buttons=[])
-            scale = gr.Slider(0.25, 4, 1, step=0.05, label=f"Scale of style {number}", elem_id=f"scale-{number}", buttons=[])
+            weight = gr.Slider(
+                0, 4, 1, step=0.05, label=f"Weight of style {number}", elem_id=f"weight-{number}", buttons=[]
+            )
+            scale = gr.Slider(
+                0.25, 4, 1, step=0.05, label=f"Scale of style {number}", elem_id=f"scale-{number}", buttons=[]
+            )
     return StyleCard(column, card, adjust, weight, scale, gr.State(None), gr.State(None))
 
 
