@@ -9,7 +9,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveFloat
 
-from nst_lightning.app.guard import Policy
+from nst_lightning.app.guard import Guard, Policy
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.security import AUTH_VARIABLE, Credentials, check_address, is_loopback, list_hosts
 from nst_lightning.app.server import build_application, build_interface, open_store, serve, use_gradio
@@ -88,9 +88,11 @@ def _serve_page(options: Namespace, queue: RunQueue, cache: Path, credentials: C
             credentials=credentials,
         )
 
-    serve(
-        lambda port: build_application(page, create_policy(port), mount_options), options.host, options.port, announce
-    )
+    def build(port: int) -> Guard:
+        return build_application(page, create_policy(port), mount_options)
+
+    # The parser has a class of its own for numbers, which sockets do not take.
+    serve(build, options.host, int(options.port), announce)
 
 
 def _read_credentials() -> Credentials:

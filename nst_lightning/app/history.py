@@ -11,14 +11,13 @@ from PIL import Image
 from nst_lightning.app.painting import RUN_NAME, Painting
 from nst_lightning.app.records import RunPhase, RunRecord, read_record
 from nst_lightning.callbacks.films import FILM_FILE
+from nst_lightning.callbacks.live import PREVIEW_NAME
 from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.callbacks.summary import SUMMARY_NAME
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import atomic_path
 from nst_lightning.images.opening import suspend_pillow_limit
 from nst_lightning.training.steering import read_live
-
-PREVIEW_NAME = "preview.webp"
 
 # Points of the loss curves while a run paints: a JSON object in each line.
 CURVES_NAME = "curves.jsonl"

@@ -244,7 +244,7 @@ def test_html_with_the_name_of_a_picture_is_sent_as_a_picture(server: AppServer)
 
 
 @pytest.mark.parametrize(
-XX
+    "name", ["../../escaped.png", "..\\escaped.png", "/tmp/escaped.png", "%2e%2e/escaped.png", "a\0b"]
 )
 def test_name_of_an_upload_does_not_leave_the_cache(server: AppServer, name: str) -> None:
     status, answer = upload(server, name, b"content")
