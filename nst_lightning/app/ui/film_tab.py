@@ -159,8 +159,15 @@ def add_film_tab(files: UploadStore) -> FilmTab:
                     label="Newest frame", show_label=False, interactive=False, visible=False, buttons=[],
                     container=False, alt_text="Newest frame of the painted film",
                 )  # fmt: skip
-                film = gr.Video(label="Painted film", interactive=False, visible=False, loop=True, buttons=[])
-            status = gr.HTML(format_status(None), js_on_load=None)
+                film = gr.Video(
+                    label="Painted film",
+                    elem_id="painted-film",
+                    interactive=False,
+                    visible=False,
+                    loop=True,
+                    buttons=[],
+                )
+            status = gr.HTML(format_status(None), js_on_load=None, elem_id="film-status")
             announcement = gr.HTML("", js_on_load=None, elem_classes="only-spoken announcement")
             with gr.Row(elem_classes="actions"):
                 stop = gr.Button("Stop and keep", interactive=False)

@@ -139,13 +139,9 @@ class ResultPanel:
         return [gr.HTML(visible=False), gr.Image(visible=False), gr.ImageSlider(value=(left, shown), visible=True)]
 
 
-def add_result_panel(elem_id: str = "result") -> ResultPanel:
-    """Adds the components that show a run.
-
-    Args:
-        elem_id: id of the element that contains the picture.
-    """
-    with gr.Column(elem_id=elem_id, elem_classes="result"):
+def add_result_panel() -> ResultPanel:
+    """Adds the components that show a run."""
+    with gr.Column(elem_id="result", elem_classes="result"):
         empty = gr.HTML(EMPTY, js_on_load=None)
         picture = gr.Image(
             label="Painting",
@@ -159,14 +155,14 @@ def add_result_panel(elem_id: str = "result") -> ResultPanel:
             label="Comparison", show_label=False, interactive=False, visible=False, buttons=["fullscreen"],
             container=False,
         )  # fmt: skip
-    status = gr.HTML(format_status(None), js_on_load=None)
+    status = gr.HTML(format_status(None), js_on_load=None, elem_id="picture-status")
     announcement = gr.HTML("", js_on_load=None, elem_classes="only-spoken announcement")
     with gr.Row(elem_classes="actions"):
         stop = gr.Button("Stop and keep", interactive=False, min_width=110)
         more = gr.Button(f"{MORE_STEPS} more steps", interactive=False, min_width=110)
         use = gr.Button("Use as start", interactive=False, min_width=110)
         enlarge = gr.Button("Double the size", interactive=False, min_width=110)
-        download = gr.DownloadButton("Download", interactive=False, min_width=110)
+        download = gr.DownloadButton("Download", interactive=False, min_width=110, elem_id="picture-download")
     compare = gr.Radio(COMPARISONS, value="none", label="Compare with", elem_classes="segments compare")
     with gr.Accordion("Loss curves", open=False):
         curves = gr.HTML(draw_curves({}), js_on_load=None)

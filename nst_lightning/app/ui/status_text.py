@@ -64,7 +64,7 @@ def _state_parts(view: RunView) -> list[str]:
         return [*parts, "<span>starting</span>"]
     if live.get("frames", 1) > 1:
         parts.append(f"<span>frame {live['frame'] + 1} of {live['frames']}</span>")
-    if view.state == "painting":
+    if view.state == "painting" and "stage" in live:
         parts.append(f"<span>stage {live['stage']} of {live['stages']}</span>")
     if live.get("width"):
         parts.append(f"<span>{live['width']}&thinsp;&times;&thinsp;{live['height']} px</span>")
@@ -105,7 +105,7 @@ def announce(view: RunView | None) -> str:
         # Every tenth frame: a film has too many to announce each.
         return f"Painting, about {10 * (10 * live['frame'] // live['frames'])} percent of the frames are done."
     if view.state == "painting":
-        return f"Painting, stage {live['stage']} of {live['stages']}." if live else "The painting starts."
+        return f"Painting, stage {live['stage']} of {live['stages']}." if "stage" in live else "The painting starts."
     return f"The painting is {view.state}."
 
 
