@@ -1,4 +1,4 @@
-"""Checks of what a browser sends: paths of files, and JSON with references to files."""
+"""Files of the browser: which ones it may read and name, and how many it may leave."""
 
 import json
 import re
@@ -45,6 +45,22 @@ def find_served_file(text: str, folders: tuple[Path, ...]) -> Path | None:
     if not is_inside or is_hidden or not resolved.is_file() or resolved.suffix.lower() not in SERVED_TYPES:
         return None
     return resolved
+
+
+def make_room(folder: Path, limit: int) -> None:
+    """Deletes the oldest files of a folder until the others have at most a number of bytes.
+
+    Args:
+        folder: the folder, with its folders.
+        limit: number of bytes.
+    """
+    files = [(path.stat().st_mtime, path.stat().st_size, path) for path in folder.rglob("*") if path.is_file()]
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= limit:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
 
 
 def _relative_parts(path: Path, folder: Path) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from nst_lightning.__main__ import main
-from nst_lightning.app import command
+from nst_lightning.app import command, run_process
 from nst_lightning.app.history import list_runs
 from nst_lightning.app.records import read_record
-from nst_lightning.app.security import AUTH_VARIABLE
+from nst_lightning.app.security import AUTH_VARIABLE, Credentials
 from tests.app.conftest import start_server
 from tests.helpers import ENVIRONMENT, ROOT
 
@@ -60,8 +60,8 @@ def test_password_is_asked_for_in_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv(AUTH_VARIABLE, raising=False)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda prompt: "ann")
-    monkeypatch.setattr(command.getpass, "getpass", lambda prompt: "word")
-    assert command.read_credentials() == command.Credentials.parse("ann:word")
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "word")
+    assert command.read_credentials() == Credentials.parse("ann:word")
 
 
 def test_taken_port_is_one_line(tmp_path: Path) -> None:
@@ -114,8 +114,6 @@ def test_server_ends_without_a_process_left_and_the_next_one_continues(tmp_path:
 
 
 def test_process_of_a_run_does_not_get_the_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from nst_lightning.app import run_process
-
     monkeypatch.setenv(AUTH_VARIABLE, "ann:word")
     environments: list[dict[str, str]] = []
 
@@ -125,7 +123,7 @@ def test_process_of_a_run_does_not_get_the_password(monkeypatch: pytest.MonkeyPa
         assert arguments[:4] == [sys.executable, "-m", "nst_lightning", "fit"]
         environments.append(options["env"])
 
-    monkeypatch.setattr(run_process.subprocess, "Popen", record)
+    monkeypatch.setattr("subprocess.Popen", record)
     with (tmp_path / "log").open("wb") as log:
         run_process.start_fit(["--x=1"], log)
     assert AUTH_VARIABLE not in environments[0]
