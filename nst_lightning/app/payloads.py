@@ -2,6 +2,9 @@
 
 import json
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +57,26 @@ def make_room(folder: Path, limit: int) -> None:
         folder: the folder, with its folders.
         limit: number of bytes.
     """
-    files = [(path.stat().st_mtime, path.stat().st_size, path) for path in folder.rglob("*") if path.is_file()]
+    files = sorted(list_files(folder))
     total = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files):
+    for _, size, path in files:
         if total <= limit:
             return
         path.unlink(missing_ok=True)
         total -= size
+
+
+def list_files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yields the time of the last change in seconds, the bytes, and the path of each file in a folder.
+
+    Args:
+        folder: the folder, with its folders. Files that are removed meanwhile are left out.
+    """
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield status.st_mtime, status.st_size, path
 
 
 def _relative_parts(path: Path, folder: Path) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ class RunQueue:
         with self._changed:
             if not self._paints(run):
                 raise InputError("Expected a run that paints now, but this one does not.")
-            write_control(folder, change)
+            write_control(folder, Steering.parse(change.to_dict()))
 
     def more_steps(self, run: str, steps: int) -> None:
         """Adds steps to a run; one that has ended is continued from its checkpoint after the runs that wait.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from nst_lightning.app.payloads import list_files
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import atomic_path, make_writable_folder, write_bytes
 from nst_lightning.images.color_profiles import convert_to_srgb
@@ -139,13 +140,12 @@ class UploadStore:
         Args:
             used: ids of all runs.
         """
-        for path in self.folder.iterdir():
-            is_old = time.time() - path.lstat().st_mtime > UNUSED_SECONDS
-            if _ID.fullmatch(path.name) and path.name not in used and is_old:
+        for changed, _, path in list_files(self.folder):
+            if _ID.fullmatch(path.name) and path.name not in used and time.time() - changed > UNUSED_SECONDS:
                 path.unlink()
 
     def _check_room(self) -> None:
-        if sum(path.stat().st_size for path in self.folder.iterdir()) > MAX_FILES * self.max_bytes:
+        if sum(size for _, size, _ in list_files(self.folder)) > MAX_FILES * self.max_bytes:
             raise InputError(
                 f"Expected at most {MAX_FILES * self.max_bytes / 2**20:.4g} MB of uploads, but there are more: delete "
                 "folders of old runs and start the app again."

@@ -119,7 +119,11 @@ def test_changes_reach_the_run_that_paints_only(fake_queue: RunQueue) -> None:
     fake_queue.more_steps(first, 3)
     control = json.loads((fake_queue.folder(first) / "control.json").read_text())
     assert control == {"strength": 0.25, "more_steps": 3}
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="strength"):
+        fake_queue.steer(first, Steering(strength=2.0))
+    with pytest.raises(InputError, match="more_steps"):
+        fake_queue.more_steps(first, -1)
+    with pytest.raises(InputError, match="does not"):
         fake_queue.steer(second, Steering(stop=True))
     with pytest.raises(InputError):
         fake_queue.more_steps(second, 3)
