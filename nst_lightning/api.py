@@ -202,15 +202,17 @@ def stylize(
             colors=config.colors,
             color_strength=config.color_strength,
         )
-    with quiet_lightning(), restore_threads():
-        run = cli.build(
-            replaced={name: value for name, value in replaced.items() if value is not None},
-            data=data,
-            callbacks=callbacks,
-            owns_process=False,
-        )
+    with restore_threads():
+        with quiet_lightning():
+            run = cli.build(
+                replaced={name: value for name, value in replaced.items() if value is not None},
+                data=data,
+                callbacks=callbacks,
+                owns_process=False,
+            )
         try:
-            run.fit()
+            with quiet_lightning():
+                run.fit()
         except KeyboardInterrupt:
             # After a second interrupt the image may be half updated.
             if run.interrupted or not run.trainer.global_step:
@@ -229,16 +231,17 @@ def _open_display() -> Callable[[Image.Image], object]:
         InputError: IPython is not installed.
     """
     try:
-        from IPython.display import DisplayHandle
+        handle = import_module("IPython.display").DisplayHandle()
     except ImportError as error:
         raise InputError(
             "Expected IPython for `show=True`, but it is not installed: run pip install ipython, or pass on_preview."
         ) from error
-    handle, shown = DisplayHandle(), []
+    is_shown = False
 
     def display(picture: Image.Image) -> None:
-        (handle.update if shown else handle.display)(picture)
-        shown.append(True)
+        nonlocal is_shown
+        (handle.update if is_shown else handle.display)(picture)
+        is_shown = True
 
     return display
 

@@ -1,5 +1,8 @@
+import signal
+import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -189,7 +192,8 @@ def test_stylize_rejects_missing_pictures() -> None:
 
 def test_stylize_writes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    stylize_quickly(to_pil(smooth_image(24, 24)), to_pil(smooth_image(20, 20, seed=3)))
+    pictures = to_pil(smooth_image(24, 24)), to_pil(smooth_image(20, 20, seed=3))
+    stylize_quickly(*pictures, on_preview=lambda picture: None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -248,3 +252,105 @@ def test_stylize_accepts_masks_as_files_pictures_and_arrays(tmp_path: Path) -> N
     assert stylize_quickly(content, mapped, content_map=labels, rest="content").size == (24, 18)
     with pytest.raises(InputError, match=r"50.0 % of the picture has none"):
         stylize_quickly(content, StyleSource(style, mask=left))
+
+
+def write_recipe(folder: Path) -> Path:
+    """Writes a recipe of one term and returns its path."""
+    path = folder / "recipe.yaml"
+    losses = "{texture: {class_path: GramLoss, init_args: {layers: [conv_1]}}, "
+    losses += "shapes: {class_path: ContentLoss, init_args: {layers: [conv_2]}}}"
+    model = f"{{backbone: tests.helpers.TinyBackbone, losses: {losses}}}"
+    path.write_text(f"{{data: {{plan: {{size: 24, steps: 3}}}}, trainer: {{accelerator: cpu}}, model: {model}}}")
+    return path
+
+
+def test_stylize_paints_any_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, style = write_pair(tmp_path)
+    recipe = write_recipe(tmp_path)
+    picture = stylize(content, style, recipe=recipe, progress=False)
+    assert picture.size == (24, 18)
+    assert stylize(content, style, recipe=str(recipe), progress=False).tobytes() == picture.tobytes()
+    # Terms whose picture is missing are left out.
+    assert stylize(content, None, recipe=recipe, progress=False).size == (24, 18)
+    assert stylize(None, style, recipe=recipe, progress=False).size == (20, 24)
+    transfer = stylize(content, style, 24, 2, progress=False)
+    # The recipe of the package, not that of the working folder.
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "transfer.yaml").write_text("{data: {plan: {size: 8}}}")
+    monkeypatch.chdir(tmp_path)
+    assert stylize(content, style, 24, 2, progress=False, recipe="transfer").tobytes() == transfer.tobytes()
+    assert stylize(content, style, 24, 2, progress=False, recipe="report").tobytes() != transfer.tobytes()
+    for name in ("nothing", "missing.yaml", "assignment"):
+        with pytest.raises(InputError, match="Expected"):
+            stylize(content, style, recipe=name, progress=False)
+
+
+def test_stylize_gives_previews_to_a_function(tmp_path: Path) -> None:
+    pictures: list[Image.Image] = []
+    plain = stylize_quickly(*write_pair(tmp_path))
+    result = stylize_quickly(*write_pair(tmp_path), on_preview=pictures.append)
+    assert result.tobytes() == plain.tobytes()
+    assert pictures
+    assert {picture.size for picture in pictures} == {result.size}
+
+
+class FakeDisplay:
+    """Stands for the display of a notebook."""
+
+    calls: ClassVar[list[tuple[str, Image.Image]]] = []
+
+    def display(self, picture: Image.Image) -> None:
+        self.calls.append(("display", picture))
+
+    def update(self, picture: Image.Image) -> None:
+        self.calls.append(("update", picture))
+
+
+def test_stylize_updates_one_display_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("IPython.display")
+    monkeypatch.setattr(module, "DisplayHandle", FakeDisplay, raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    monkeypatch.setattr(FakeDisplay, "calls", [])
+    result = stylize_quickly(*write_pair(tmp_path), show=True)
+    (first, _), *others = FakeDisplay.calls
+    assert first == "display"
+    assert others
+    assert {name for name, _ in others} == {"update"}
+    assert others[-1][1].tobytes() == result.tobytes()
+
+
+def test_stylize_needs_ipython_to_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(InputError, match="pip install ipython"):
+        stylize_quickly(*write_pair(tmp_path), show=True)
+
+
+def test_interrupt_returns_the_picture_as_it_is(tmp_path: Path) -> None:
+    pictures: list[Image.Image] = []
+
+    def interrupt(picture: Image.Image) -> None:
+        pictures.append(picture)
+        signal.raise_signal(signal.SIGINT)
+
+    result = stylize_quickly(*write_pair(tmp_path), steps=50, on_preview=interrupt)
+    assert [picture.tobytes() for picture in pictures] == [result.tobytes()]
+    assert result.tobytes() == stylize_quickly(*write_pair(tmp_path), steps=1).tobytes()
+
+
+def test_keyboard_interrupt_of_a_function_returns_the_picture(tmp_path: Path) -> None:
+    def interrupt(picture: Image.Image) -> None:
+        raise KeyboardInterrupt
+
+    result = stylize_quickly(*write_pair(tmp_path), steps=50, on_preview=interrupt)
+    assert result.tobytes() == stylize_quickly(*write_pair(tmp_path), steps=1).tobytes()
+
+
+def test_interrupt_before_the_first_step_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*unused: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CompactLBFGS, "step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stylize_quickly(*write_pair(tmp_path))

@@ -1,5 +1,7 @@
 """The README files are correct: commands run, names exist, links resolve, the map shows the folders that exist."""
 
+import json
+import os
 import re
 import shutil
 import tomllib
@@ -16,7 +18,18 @@ from nst_lightning import backbones, callbacks, losses
 from nst_lightning.__main__ import main
 from nst_lightning.images.io import write_image
 from nst_lightning.samples import locate
-from tests.helpers import CONFIGS, PACKAGE, QUICK, QUICK_FILM, ROOT, TRANSFER, find_blocks, find_commands, smooth_image
+from tests.helpers import (
+    CONFIGS,
+    PACKAGE,
+    QUICK,
+    QUICK_FILM,
+    ROOT,
+    TRANSFER,
+    TRANSFER_TERMS,
+    find_blocks,
+    find_commands,
+    smooth_image,
+)
 from tests.test_imports import LAYERS
 
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("configs/**/README.md")), *sorted(PACKAGE.rglob("README.md"))]
@@ -47,7 +60,7 @@ OURS = list(
         tuple(drop_options(words[3:], SLOW.get(words[3], ())))
         for text in TEXTS.values()
         for words in find_commands(text)
-        if words[:3] == ["python", "-m", "nst_lightning"] and words[3] != "benchmark"
+        if words[:3] == ["python", "-m", "nst_lightning"] and words[3] not in ("app", "benchmark")
     )
 )
 SWEEPS = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if block.startswith("title:")]
@@ -74,6 +87,14 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(locate("sample:clip"), film)
     (tmp_path / "sweep.yaml").write_text(SWEEPS[0] if SWEEPS else "")
     return tmp_path
+
+
+def write_live(folder: Path) -> None:
+    """Writes the status of a run that is painting in this process."""
+    folder.mkdir(parents=True)
+    weights = dict.fromkeys(TRANSFER_TERMS, 1.0)
+    status = {"state": "painting", "pid": os.getpid(), "weights": weights, "style_weights": [1.0]}
+    (folder / "live.json").write_text(json.dumps(status))
 
 
 def choose_quick_options(args: list[str]) -> list[str]:
@@ -130,6 +151,12 @@ def test_readme_command_runs(command: tuple[str, ...], working_folder: Path) -> 
         (working_folder / "configs").symlink_to(CONFIGS)
     args = ["dis" if word == "raft" else word for word in command]
     quick = choose_quick_options(args)
+    if args[0] == "steer":
+        write_live(Path(args[1]))
+    if "--replay" in args:
+        recorded = Path(args[args.index("--replay") + 1])
+        recorded.parent.mkdir(parents=True)
+        recorded.write_text("[{step: 1, strength: 0.7}]")
     if "--ckpt_path" in args:
         run_command([*drop_options(args, ("--ckpt_path",)), *quick])  # the run that is resumed
     run_command([*args, *quick])

@@ -55,7 +55,7 @@ def main(args: list[str]) -> int:
     """
     options = _create_parser().parse_args(args)
     check_address(options.host, options.auth)
-    credentials = _read_credentials() if options.auth else None
+    credentials = read_credentials() if options.auth else None
     runs = Path(options.runs).resolve()
     cache = runs / "cache"
     use_gradio(cache)
@@ -95,7 +95,7 @@ def _serve_page(options: Namespace, queue: RunQueue, cache: Path, credentials: C
     serve(build, options.host, int(options.port), announce)
 
 
-def _read_credentials() -> Credentials:
+def read_credentials() -> Credentials:
     """Reads the user and the password from the environment, or asks for them in the terminal."""
     text = os.environ.get(AUTH_VARIABLE)
     if text is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from nst_lightning.app.payloads import SERVED_TYPES, find_problem, find_served_file
+from nst_lightning.app.payloads import SERVED_TYPES, find_problem, find_served_file, make_room
 from nst_lightning.app.security import SECURITY_HEADERS, Credentials, is_own_request
 
 Scope = MutableMapping[str, Any]
@@ -22,7 +22,7 @@ API = "/gradio_api"
 # pages, other interfaces for programs) does not exist here.
 GET_ROUTES = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(static|assets|svelte)/[\w./@-]+"
-    rf"|{API}/(info|app_id|startup-events|theme\.css|upload_progress|queue/data|queue/status|heartbeat/\w+)/?"
+    rf"|{API}/(startup-events|theme\.css|upload_progress|queue/data|heartbeat/\w+)/?"
 )
 JSON_ROUTES = re.compile(rf"{API}/(queue/join|run/\w+|cancel|reset)/?")
 UPLOAD_ROUTES = re.compile(rf"{API}/(upload|component_server)/?")
@@ -31,6 +31,9 @@ FILE_ROUTE = f"{API}/file="
 # Bytes of a JSON request, and the files that one request may upload.
 MAX_JSON = 4 * 2**20
 FILES_PER_UPLOAD = 8
+
+# Size of Gradio's own files in uploads of the largest size; the oldest ones are deleted beyond it.
+UPLOADS_IN_CACHE = 25
 
 # Seconds before a wrong password is answered.
 WRONG_PASSWORD_DELAY = 0.5
@@ -150,7 +153,7 @@ class Guard:
         elif method == "POST" and JSON_ROUTES.fullmatch(path):
             return await self._check_json(headers, receive)
         elif method == "POST" and UPLOAD_ROUTES.fullmatch(path):
-            return self._limit_upload(path, headers, receive)
+            return self._limit_upload(headers, receive)
         else:
             raise RefusedError(404, "not found")
         return _limit_body(headers, receive, MAX_JSON)
@@ -171,10 +174,11 @@ class Guard:
             raise RefusedError(400, problem)
         return _replay(body, receive)
 
-    def _limit_upload(self, path: str, headers: dict[str, str], receive: Receive) -> Receive:
+    def _limit_upload(self, headers: dict[str, str], receive: Receive) -> Receive:
         # The editor of masks sends its layers as files. JSON would call other functions of components.
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
             raise RefusedError(415, "files are expected")
+        make_room(self.policy.cache, UPLOADS_IN_CACHE * self.policy.max_bytes)
         return _limit_body(headers, receive, FILES_PER_UPLOAD * self.policy.max_bytes + MAX_JSON)
 
 

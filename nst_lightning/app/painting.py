@@ -110,6 +110,12 @@ class Painting:
         """Whether a film is painted."""
         return self.recipe == "video" and self.enlarge is None
 
+    @property
+    def sources(self) -> set[str]:
+        """All ids and samples that the painting names."""
+        named = [self.content, *(name for style in self.styles for name in (style.picture, style.mask, style.region))]
+        return {name for name in named if name is not None}
+
     def check(self) -> None:
         """Checks all values that do not depend on files.
 

@@ -1,7 +1,10 @@
-"""Checks of what a browser sends: paths of files, and JSON with references to files."""
+"""Files of the browser: which ones it may read and name, and how many it may leave."""
 
 import json
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,35 @@ def find_served_file(text: str, folders: tuple[Path, ...]) -> Path | None:
     if not is_inside or is_hidden or not resolved.is_file() or resolved.suffix.lower() not in SERVED_TYPES:
         return None
     return resolved
+
+
+def make_room(folder: Path, limit: int) -> None:
+    """Deletes the oldest files of a folder until the others have at most a number of bytes.
+
+    Args:
+        folder: the folder, with its folders.
+        limit: number of bytes.
+    """
+    files = sorted(list_files(folder))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in files:
+        if total <= limit:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
+
+
+def list_files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yields the time of the last change in seconds, the bytes, and the path of each file in a folder.
+
+    Args:
+        folder: the folder, with its folders. Files that are removed meanwhile are left out.
+    """
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield status.st_mtime, status.st_size, path
 
 
 def _relative_parts(path: Path, folder: Path) -> tuple[str, ...]:

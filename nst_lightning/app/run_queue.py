@@ -51,9 +51,11 @@ class RunQueue:
         self._changed = threading.Condition(threading.RLock())
         self._process: RunProcess | None = None
         self._is_closing = False
-        for _, record in iterate_records(runs):
+        records = [record for _, record in iterate_records(runs)]
+        for record in records:
             if record.state == "painting":
                 end_leftover(record.process)
+        files.remove_unused({name for record in records for name in record.painting.sources})
         self._worker = threading.Thread(target=self._work, name="run queue", daemon=True)
         self._worker.start()
 
@@ -135,7 +137,7 @@ class RunQueue:
         with self._changed:
             if not self._paints(run):
                 raise InputError("Expected a run that paints now, but this one does not.")
-            write_control(folder, change)
+            write_control(folder, Steering.parse(change.to_dict()))
 
     def more_steps(self, run: str, steps: int) -> None:
         """Adds steps to a run; one that has ended is continued from its checkpoint after the runs that wait.

@@ -128,8 +128,10 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        # Python adds the address to the text of some of these errors.
+        reason = str(error) if error.errno is None else os.strerror(error.errno)
         raise InputError(
-            f"Expected a free port, but {host}:{port} cannot be used ({error.strerror}): give another --port."
+            f"Expected a free port, but {host}:{port} cannot be used ({reason}): give another --port."
         ) from error
 
 

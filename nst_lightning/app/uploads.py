@@ -2,12 +2,14 @@
 
 import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from nst_lightning.app.payloads import list_files
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import atomic_path, make_writable_folder, write_bytes
 from nst_lightning.images.color_profiles import convert_to_srgb
@@ -20,6 +22,12 @@ from nst_lightning.video.picture_readers import is_animation
 # Limits of an upload: megabytes of the file, and width times height in px.
 DEFAULT_MAX_UPLOAD_MB = 40.0
 DEFAULT_UPLOAD_PIXELS = 50e6
+
+# All uploads together, in files of the largest size.
+MAX_FILES = 100
+
+# Seconds after which an upload is deleted that no run uses.
+UNUSED_SECONDS = 24 * 3600
 
 # Decoders of Pillow that a picture may use; all others are not even tried.
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
@@ -86,6 +94,7 @@ class UploadStore:
             InputError: it is too large, or not a film in a permitted format.
         """
         self._check_bytes(file)
+        self._check_room()
         content = file.read_bytes()
         ending = next((ending for kind, ending in _FILM_KINDS if kind.match(content)), None)
         if ending is None or (ending in (".gif", ".webp") and not is_animation(file)):
@@ -125,6 +134,23 @@ class UploadStore:
         """Returns the files of the sample pictures by `sample:NAME`: contents, styles and masks."""
         return {f"{_SAMPLE_PREFIX}{name}": sample_path(name) for name in CONTENTS + STYLES + MASKS}
 
+    def remove_unused(self, used: Collection[str]) -> None:
+        """Deletes uploads that no run uses and that are older than a day.
+
+        Args:
+            used: ids of all runs.
+        """
+        for changed, _, path in list_files(self.folder):
+            if _ID.fullmatch(path.name) and path.name not in used and time.time() - changed > UNUSED_SECONDS:
+                path.unlink()
+
+    def _check_room(self) -> None:
+        if sum(size for _, size, _ in list_files(self.folder)) > MAX_FILES * self.max_bytes:
+            raise InputError(
+                f"Expected at most {MAX_FILES * self.max_bytes / 2**20:.4g} MB of uploads, but there are more: delete "
+                "folders of old runs and start the app again."
+            )
+
     @contextmanager
     def _open(self, file: Path | Image.Image) -> Iterator[Image.Image]:
         """Opens and decodes a picture within the limits."""
@@ -155,6 +181,7 @@ class UploadStore:
             )
 
     def _save(self, image: Image.Image) -> str:
+        self._check_room()
         name = f"{secrets.token_hex(16)}.png"
         with atomic_path(self.folder / name) as temporary, temporary.open("wb") as stream:
             image.save(stream, "PNG", compress_level=4)

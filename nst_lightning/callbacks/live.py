@@ -56,6 +56,8 @@ class LiveSteering(pl.Callback):
         self._replay = list(replay)
         self._planned = list(self._replay)
         self._changes: list[SteeringStep] = []
+        # Changes of a killed process, which are made again.
+        self._found: list[SteeringStep] = []
         self._folder: Path | None = None
         self._control = ""
         self._error: str | None = None
@@ -114,8 +116,8 @@ class LiveSteering(pl.Callback):
             self._restore(run)
         elif self._folder is not None:
             (self._folder / STEERING_NAME).unlink(missing_ok=True)
-        self._apply_planned(run)
         self._record(run)
+        self._apply_planned(run)
         self._write_status(run)
 
     def on_train_epoch_start(self, *unused: Any) -> None:
@@ -134,7 +136,8 @@ class LiveSteering(pl.Callback):
         """Writes the last picture."""
         run = RunState.of(trainer)
         self._write_preview(run)
-        self._last_status = self._describe(run, "finished" if run.step >= run.planned_steps else "stopped")
+        if self._folder is not None:
+            self._last_status = self._describe(run, "finished" if run.step >= run.planned_steps else "stopped")
         if self._planned:
             _report(run, f"The run ends before {len(self._planned)} of the changes to replay.")
 
@@ -158,8 +161,8 @@ class LiveSteering(pl.Callback):
         if merged:
             self._set_values(run, merged)
             _report(run, f"The run continues with the changes made before: {merged.describe()}.")
-        found = run.trainer.strategy.broadcast(self._find_later_changes(run))
-        planned = [*self._planned, *(entry for entry in found if entry not in self._planned)]
+        self._found = run.trainer.strategy.broadcast(self._find_later_changes(run))
+        planned = [*self._planned, *(entry for entry in self._found if entry not in self._planned)]
         self._planned = sorted((entry for entry in planned if entry.step > run.step), key=lambda entry: entry.step)
 
     def _find_later_changes(self, run: RunState) -> list[SteeringStep]:
@@ -180,20 +183,31 @@ class LiveSteering(pl.Callback):
 
     def _apply_control(self, run: RunState) -> None:
         """Reads a change and applies it; one that cannot be used is reported and has no effect."""
-        change = None
-        try:
-            if self._folder is not None and os.path.lexists(self._control):
-                change = take_control(self._folder)
-            if run.trainer.world_size > 1:
-                change = run.trainer.strategy.broadcast(change)
-            if change:
+        change = self._take_control(run)
+        if run.trainer.world_size > 1:
+            change = run.trainer.strategy.broadcast(change)
+        if change:
+            try:
                 self._apply(run, change)
+            except InputError as error:
+                self._ignore(run, error)
+            else:
                 self._error = None
                 self._write_status(run)
+
+    def _take_control(self, run: RunState) -> Steering | None:
+        if self._folder is None or not os.path.lexists(self._control):
+            return None
+        try:
+            return take_control(self._folder)
         except InputError as error:
-            self._error = str(error)
-            _report(run, f"The run ignores a change: {error}")
-            self._write_status(run)
+            self._ignore(run, error)
+            return None
+
+    def _ignore(self, run: RunState, error: InputError) -> None:
+        self._error = str(error)
+        _report(run, f"The run ignores a change: {error}")
+        self._write_status(run)
 
     def _apply(self, run: RunState, change: Steering) -> None:
         """Applies a change and records it.
@@ -236,10 +250,11 @@ class LiveSteering(pl.Callback):
             module.objective.named_losses[name].change_weight(weight)
 
     def _record(self, run: RunState) -> None:
-        """Writes all changes so far, if there are any."""
-        if self._folder is not None and self._changes:
+        """Writes all changes so far, and those that are made again, if there are any."""
+        recorded = [*self._changes, *(entry for entry in self._found if entry in self._planned)]
+        if self._folder is not None and recorded:
             try:
-                write_steering(self._folder / STEERING_NAME, self._changes)
+                write_steering(self._folder / STEERING_NAME, recorded)
             except OSError as error:
                 _report(run, f"The changes are not recorded: {error}.")
 
@@ -262,8 +277,9 @@ class LiveSteering(pl.Callback):
                 self._write(PREVIEW_NAME, buffer.getvalue())
 
     def _write_status(self, run: RunState) -> None:
-        with self._status_throttle.measured():
-            self._write(LIVE_NAME, self._describe(run, "painting"))
+        if self._folder is not None:
+            with self._status_throttle.measured():
+                self._write(LIVE_NAME, self._describe(run, "painting"))
 
     def _describe(self, run: RunState, state: str) -> dict[str, Any]:
         status = describe_run(run, state, time.monotonic() - self._start, self._clock.remaining(run))

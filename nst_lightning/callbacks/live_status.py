@@ -11,6 +11,7 @@ from PIL import Image
 
 from nst_lightning.images.io import to_pil
 from nst_lightning.images.resize import fit_long_edge, resize
+from nst_lightning.training.private_api import stage_number
 from nst_lightning.training.run_state import RunState
 
 # Longest edge in px of the picture.
@@ -76,11 +77,11 @@ class StageClock:
 
     def remaining(self, run: RunState) -> float | None:
         """Returns the seconds of the steps that are left, each in proportion to its pixels; None if not known yet."""
-        module, current = run.module, run.stage
+        module, number = run.module, stage_number(run.trainer.fit_loop)
+        current, *later = run.data.stages[number:]
         measured = module.stage_step - self._first_step
         if measured < 1:
             return None
-        later = run.data.stages[run.trainer.current_epoch + 1 :]
         left = 0 if module.has_converged else current.steps - module.stage_step
         scaled = sum(stage.steps * (stage.size / current.size) ** 2 for stage in later)
         return (time.monotonic() - self._since) / measured * (left + scaled)
@@ -95,14 +96,16 @@ def describe_run(run: RunState, state: str, seconds: float, remaining: float | N
         seconds: since the first step of this process.
         remaining: estimate of the seconds that are left.
     """
-    stages, stage = run.data.stages, run.stage
+    # Not `run.stage`, which is the next one after the last step.
+    stages, number = run.data.stages, stage_number(run.trainer.fit_loop)
+    stage = stages[number]
     height, width = run.image.shape[-2:]
     terms = {name: _finite(float(value)) for name, value in run.terms.items()}
     return {
         "state": state,
         "pid": os.getpid(),
         "updated": time.time(),
-        "stage": min(run.trainer.current_epoch, len(stages) - 1) + 1,
+        "stage": number + 1,
         "stages": len(stages),
         "frame": stage.frame,
         "frames": stages[-1].frame + 1,

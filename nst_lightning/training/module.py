@@ -284,12 +284,13 @@ class StyleTransfer(pl.LightningModule):
         matches of losses, and the objectives that decide whether the stage has converged.
         """
         assert self._stage is not None
+        # First: the targets take memory too.
+        self.trainer.optimizers[0].state.clear()
         for loss in self.objective.named_losses.values():
             loss.begin_stage()
         with self.trainer.precision_plugin.forward_context():
             self.set_targets(self._data().pictures(self._stage))
             self._prepare_evaluation()
-        self.trainer.optimizers[0].state.clear()
         # A stage that has converged stays so; a resumed run decides it from these numbers.
         if not self.has_converged:
             self.objectives = StageObjectives()

@@ -19,5 +19,5 @@ def build_and_submit(queue: RunQueue, files: UploadStore) -> tuple[Any, dict[str
 
 if __name__ == "__main__":
     run_process.start_fit = start_fake
-    command.build_interface = build_and_submit
+    vars(command)["build_interface"] = build_and_submit
     sys.exit(main(["app", "--no_browser", *sys.argv[1:]]))

@@ -58,8 +58,8 @@ def start_fake(arguments: list[str], log: BinaryIO) -> subprocess.Popen[bytes]:
 
 def make_painting(seed: int = 0, **options: Any) -> Painting:
     """Returns a painting of the samples at 48 px."""
-    values: dict[str, Any] = {"size": 48, "seed": seed} | options
-    return Painting("sample:cat", (StyleInput("sample:glass"),), **values)
+    values: dict[str, Any] = {"content": "sample:cat", "styles": (StyleInput("sample:glass"),), "size": 48}
+    return Painting(**(values | {"seed": seed} | options))
 
 
 def open_queue(runs: Path) -> RunQueue:

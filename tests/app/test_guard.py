@@ -47,7 +47,7 @@ def upload(server: AppServer, name: str, content: bytes, **headers: str) -> tupl
 
 def find_function(server: AppServer, name: str) -> int:
     config = json.loads(send(server, "GET", "/config")[2])
-    return next(entry["id"] for entry in config["dependencies"] if entry["api_name"] == name)
+    return next(int(entry["id"]) for entry in config["dependencies"] if entry["api_name"] == name)
 
 
 def call(server: AppServer, name: str, value: Any) -> dict[str, Any]:
@@ -130,7 +130,8 @@ FOREIGN = [
 def test_other_hosts_and_origins_are_refused(
     server: AppServer, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    status, answered, _ = send(server, method, path, b"{}" if method == "POST" else None, **headers)
+    body = b"{}" if method == "POST" else None
+    status, answered, _ = send(server, method, path, body, **headers)
     assert status == 403
     assert not any(name.startswith("access-control-") for name in answered)
 
@@ -146,7 +147,7 @@ def test_two_host_headers_are_refused(server: AppServer) -> None:
 def test_websocket_is_refused(server: AppServer) -> None:
     headers = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_key": "x" * 22 + "=="}
     for path in ("/", f"{API}/queue/join", "/queue/join"):
-        status, _, _ = send(server, "GET", path, sec_websocket_version="13", **headers)
+        status, _, _ = send(server, "GET", path, None, sec_websocket_version="13", **headers)
         assert status != 101
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -118,9 +119,14 @@ def test_changes_reach_the_run_that_paints_only(fake_queue: RunQueue) -> None:
     fake_queue.more_steps(first, 3)
     control = json.loads((fake_queue.folder(first) / "control.json").read_text())
     assert control == {"strength": 0.25, "more_steps": 3}
-    for refused in (lambda: fake_queue.steer(second, Steering(stop=True)), lambda: fake_queue.more_steps(second, 3)):
-        with pytest.raises(InputError):
-            refused()
+    with pytest.raises(InputError, match="strength"):
+        fake_queue.steer(first, Steering(strength=2.0))
+    with pytest.raises(InputError, match="more_steps"):
+        fake_queue.more_steps(first, -1)
+    with pytest.raises(InputError, match="does not"):
+        fake_queue.steer(second, Steering(stop=True))
+    with pytest.raises(InputError):
+        fake_queue.more_steps(second, 3)
 
 
 @pytest.mark.parametrize("steps", [-1, 10**6, 0.5, True, "3"])
@@ -249,3 +255,15 @@ def test_thumbnail_is_small_and_follows_its_picture(fake_queue: RunQueue) -> Non
     assert thumbnail(view, 20) == path
     with Image.open(path) as small:
         assert small.size == (10, 20)
+
+
+def test_requests_of_many_threads_are_all_kept(fake_queue: RunQueue) -> None:
+    first = fake_queue.submit(make_painting(PAINTS_ON))
+    wait_for_state(fake_queue, first, "painting")
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: fake_queue.submit(make_painting(FINISHES)), range(16)))
+        list(pool.map(lambda _: fake_queue.more_steps(first, 1), range(16)))
+        list(pool.map(fake_queue.stop, runs[::2]))
+    assert sorted(str(fake_queue.view(run).position) for run in runs[1::2]) == [str(n) for n in range(1, 9)]
+    assert {fake_queue.view(run).state for run in runs[::2]} == {"stopped"}
+    assert json.loads((fake_queue.folder(first) / "control.json").read_text()) == {"more_steps": 16}

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import os
 import socket
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from nst_lightning.app import security
-from nst_lightning.app.payloads import find_problem, find_served_file
+from nst_lightning.app.payloads import find_problem, find_served_file, make_room
 from nst_lightning.app.security import Credentials, check_address, is_own_request, list_hosts
 from nst_lightning.errors import InputError
 
@@ -196,3 +197,13 @@ def test_references_of_the_own_page_are_accepted(cache: Path) -> None:
     file = f'{{"path": "{cache}/a/ok.png", "url": "http://localhost:7860/gradio_api/file={cache}/a/ok.png"}}'
     for body in (b"", b'{"data": [1, null, "http://text.example"]}', f'{{"data": [{file}]}}'.encode()):
         assert find_problem(body, cache, HOSTS) is None
+
+
+def test_oldest_files_of_the_cache_make_room(tmp_path: Path) -> None:
+    for number in range(5):
+        path = tmp_path / str(number) / "x.png"
+        path.parent.mkdir()
+        path.write_bytes(bytes(100))
+        os.utime(path, (number, number))
+    make_room(tmp_path, 250)
+    assert sorted(path.parent.name for path in tmp_path.rglob("*.png")) == ["3", "4"]

@@ -1,6 +1,7 @@
 """Uploads: what is stored, and what is refused."""
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -139,7 +140,7 @@ def test_transparency_is_kept(files: UploadStore) -> None:
     picture.putalpha(Image.new("L", picture.size, 100))
     stored = read_image(files.path(files.add_picture(picture)))
     assert stored.alpha is not None
-    assert stored.alpha.unique().tolist() == pytest.approx([100 / 255])
+    assert stored.alpha.amin().item() == stored.alpha.amax().item() == pytest.approx(100 / 255)
 
 
 def test_gray_of_16_bits_keeps_its_levels(files: UploadStore, tmp_path: Path) -> None:
@@ -199,3 +200,21 @@ def test_samples_exist_and_are_found_by_their_ids(files: UploadStore) -> None:
     assert "sample:cat_mask" in samples
     assert all(files.path(name) == path and path.is_file() for name, path in samples.items())
     assert [name for name in [*samples, "sample:clip"] if files.is_film(name)] == ["sample:clip"]
+
+
+def test_all_uploads_together_have_a_limit(tmp_path: Path) -> None:
+    files = UploadStore(tmp_path / "uploads", 3000, 10_000)
+    noise = Image.effect_noise((90, 90), 100)
+    while sum(path.stat().st_size for path in files.folder.iterdir()) <= 100 * 3000:
+        files.add_mask(noise)
+    with pytest.raises(InputError, match="at most"):
+        files.add_mask(noise)
+    assert 100 * 3000 < sum(path.stat().st_size for path in files.folder.iterdir()) < 110 * 3000
+
+
+def test_old_uploads_that_no_run_uses_are_deleted(files: UploadStore) -> None:
+    old, used, new = (files.add_mask(Image.new("L", (8, 8))) for _ in range(3))
+    for name in (old, used):
+        os.utime(files.path(name), (0, 0))
+    files.remove_unused({used})
+    assert {path.name for path in files.folder.iterdir()} == {used, new}

@@ -1,16 +1,19 @@
 """Runs of `fit` that paint films and end early."""
 
 import errno
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from torch import Tensor
 
 from nst_lightning.video.film import Film
 from nst_lightning.video.frames import PaintedFrames
+from tests.callbacks.control_writer import steer_option
 from tests.cli.film_run import assert_same_films, read_film_summary, read_frames, run_folder, start_film
 from tests.helpers import PAUSING_LBFGS, finish_command, release, wait_for_pause
 
@@ -38,6 +41,22 @@ def test_film_whose_frames_end_early_resumes_bitwise(run_film: Any, cut: int) ->
     assert run_film(*args, f"--trainer.max_steps={cut}") == 0
     assert len(read_frames(1)) == (cut - 10) // 11
     assert run_film(*args, "--ckpt_path=last") == 0
+    assert_same_films()
+
+
+@pytest.mark.parametrize("cut", [3, 7, 8])
+def test_steered_film_replays_and_resumes_bitwise(run_film: Any, cut: int) -> None:
+    changes: list[dict[str, Any]] = [
+        {"step": 2, "weights": {"style": 5000.0, "temporal": 3.0}},
+        {"step": 7, "strength": 0.6},
+    ]
+    assert run_film(steer_option([*changes, {"step": 12, "stop": True}])) == 0
+    live = json.loads((run_folder(0) / "live.json").read_text())
+    assert (live["state"], live["step"], live["frame"], live["frames"]) == ("stopped", 12, 3, 5)
+    assert run_film("--ckpt_path=last", steer_option([])) == 0
+    Path("changes.yaml").write_text(yaml.safe_dump(changes))
+    assert run_film("--replay=changes.yaml", f"--trainer.max_steps={cut}") == 0
+    assert run_film("--ckpt_path=last") == 0
     assert_same_films()
 
 

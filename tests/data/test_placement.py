@@ -292,3 +292,37 @@ def test_film_of_masks_must_cover_each_frame(empty_folder: Path) -> None:
     data = TransferData("film", {"file": "sample:glass", "mask": "masks"}, plan=Plan(size=32), flow="none")
     with pytest.raises(InputError, match=r"50.0 % of frame 2 has none"):
         data.setup("fit")
+
+
+def test_other_weights_equal_those_from_the_start() -> None:
+    pairs: list[list[dict[str, Any]]] = [[{}, {}], [{"mask": LEFT}, {}], [{"mask": LEFT}, {"mask": RIGHT}]]
+    for masks in pairs:
+        data, wanted = place(*masks), place(*masks, style_weights=[3.0, 1.0])
+        before = data.styles.declared_weights
+        data.use_styles(data.styles.with_weights([3.0, 1.0], data.require_source()))
+        assert before == [0.5, 0.5]
+        assert data.styles.declared_weights == wanted.styles.declared_weights == [0.75, 0.25]
+        assert data.styles.variants == wanted.styles.variants
+        if masks[0]:
+            assert_weights(data, *weigh(wanted))
+
+
+def test_other_weights_of_a_style_with_a_map_are_shared_by_its_parts() -> None:
+    colors = (255, 0, 0), (0, 0, 255)
+    areas = draw_map(*colors)
+    styles = [{"map": draw_map(*colors, (20, 16))}, {"mask": ONES}]
+    data = place(*styles, content_map=areas)
+    wanted = place(*styles, content_map=areas, style_weights=[1.0, 3.0])
+    changed = data.styles.with_weights([1.0, 3.0], data.require_source())
+    assert changed.declared_numbers == [0, 0, 1]
+    assert changed.blend_weights == wanted.styles.blend_weights == [0.125, 0.125, 0.75]
+    assert changed.declared_weights == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(("weights", "message"), [([1.0], "each of the 2 styles"), ([0.0, 1.0], "50.0 %")])
+def test_other_weights_that_cannot_be_used_leave_the_styles(weights: list[float], message: str) -> None:
+    data = place({"mask": LEFT}, {"mask": RIGHT})
+    with pytest.raises(InputError, match=message):
+        data.styles.with_weights(weights, data.require_source())
+    assert data.styles.declared_weights == [0.5, 0.5]
+    assert_weights(data, LEFT, RIGHT)

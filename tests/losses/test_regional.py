@@ -656,3 +656,17 @@ def test_area_of_a_weak_part_has_its_weight() -> None:
         loss.set_previous_frames({1: (torch.zeros(1), 1 - disoccluded)})
         terms.append(evaluate(loss, draw_features(1))[0])
     torch.testing.assert_close(terms[1], terms[0] / 4)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_changed_weight_scales_the_term(name: str) -> None:
+    """The weight of a wrapped loss takes effect with the next target."""
+    references = reference_of(name)
+    loss, image = create(name, [ImagePart(None, (1.0,))], references), draw_features(3)
+    before, _ = evaluate(loss, image)
+    loss.set_strength_factor(0.5)
+    loss.change_weight(12.0)
+    set_targets(loss, references)
+    assert (loss.given_weight, loss.weight) == (12.0, 6.0)
+    after, _ = evaluate(loss, image)
+    torch.testing.assert_close(after, 2 * before, rtol=1e-6, atol=0)

@@ -17,7 +17,7 @@ from nst_lightning.__main__ import main
 from nst_lightning.callbacks import GracefulInterrupt
 from nst_lightning.cli.parser import Parser
 from nst_lightning.data.plan import Plan
-from nst_lightning.data.transfer import TransferData
+from nst_lightning.data.transfer import StepLoader, TransferData
 from nst_lightning.errors import UsageError
 from nst_lightning.images.io import Picture
 from nst_lightning.losses import ContentLoss
@@ -31,6 +31,7 @@ from nst_lightning.training.private_api import (
     fit_loop_state,
     is_exit_after_interrupt,
     is_out_of_memory,
+    set_batches,
     set_loops,
     stage_number,
     unknown_option,
@@ -38,6 +39,9 @@ from nst_lightning.training.private_api import (
 from tests.helpers import TinyBackbone, ignore_lightning_warnings, smooth_image
 
 pytestmark = ignore_lightning_warnings
+
+# The private names of libraries in use.
+PRIVATE_NAMES = ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped", "_data_fetcher")
 
 
 def create_module() -> StyleTransfer:
@@ -91,6 +95,24 @@ def test_count_steps() -> None:
     count_steps(fitted.fit_loop, 2)
     assert fitted.global_step == 9
     assert fitted.fit_loop.epoch_loop._batches_that_stepped == 9
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_set_batches(step: int) -> None:
+    """A run that gets more steps ends after those of its plan, or does not end."""
+
+    class Extend(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *unused: Any) -> None:
+            if trainer.global_step == step:
+                data.add_steps(2)
+                loader = trainer.train_dataloader
+                assert isinstance(loader, StepLoader)
+                loader.steps = set_batches(trainer.fit_loop, 6 - step)
+
+    fitted = create_trainer(Extend())
+    data = create_data(steps=4)
+    fitted.fit(create_module(), datamodule=data)
+    assert fitted.fit_loop.epoch_loop.batch_progress.current.ready == 6
 
 
 def test_fit_loop_state_and_set_loops(tmp_path: Path) -> None:
@@ -252,4 +274,4 @@ def test_private_names_are_used_in_no_other_file() -> None:
                     users.setdefault(name, set()).add(path.name)
     for public in ("_asdict", "_replace"):  # of named tuples
         users.pop(public, None)
-    assert users == {key: {"private_api.py"} for key in ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped")}
+    assert users == {key: {"private_api.py"} for key in PRIVATE_NAMES}
