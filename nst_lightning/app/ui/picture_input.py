@@ -90,6 +90,9 @@ def connect_picture_card(card: PictureCard, label: str, files: UploadStore, noti
             return show_picture(label, chosen, files), gr.skip(), chosen
         return show_picture(label, added, files), gr.Radio(value=None), added
 
+    def forget(file: Any) -> tuple[Any, Any]:
+        return (None, None) if file is None else (gr.skip(), gr.skip())
+
     def choose(name: str) -> tuple[Any, ...]:
         return show_picture(label, f"sample:{name}", files), f"sample:{name}", ""
 
@@ -99,7 +102,8 @@ def connect_picture_card(card: PictureCard, label: str, files: UploadStore, noti
     card.picture.upload(receive, card.picture, [added, notice], preprocess=False, **quiet).then(
         show, [added, card.chosen], [card.picture, card.samples, card.chosen], **quiet
     )
-    card.picture.clear(lambda: (None, None), None, [card.chosen, card.samples], **quiet)
+    # Removed by the person, or by the browser after a file that is too large.
+    card.picture.change(forget, card.picture, [card.chosen, card.samples], preprocess=False, **quiet)
     card.samples.input(choose, card.samples, [card.picture, card.chosen, notice], **quiet)
 
 

@@ -1,4 +1,4 @@
-// Pasting and dropping onto a picture that is already there, and the comparison by keyboard.
+// Pasting and dropping onto a picture that is already there, the comparison by keyboard, and names of elements.
 (() => {
   const give = (block, files) => {
     const input = block?.querySelector('input[type="file"]');
@@ -10,6 +10,25 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
     return true;
   };
+
+  // Formats that the server decodes. It checks the content of each file; here others, such as SVG, stop early.
+  const refuse = (event, files) => {
+    const other = [...files].find((file) => !/^(image\/(png|jpeg|webp|gif|tiff|bmp)|video\/.*)$/.test(file.type));
+    document.querySelectorAll(".refusal").forEach((text) => text.remove());
+    if (!other) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (event.type === "change") event.target.value = "";
+    const text = document.createElement("p");
+    text.className = "notice refusal";
+    text.setAttribute("role", "alert");
+    text.textContent = `Expected a picture as png, jpeg, webp, gif, tiff or bmp, but got ${other.name}.`;
+    event.target.closest(".pictures, .more")?.after(text);
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches?.('input[type="file"]')) refuse(event, event.target.files);
+  }, true);
+  document.addEventListener("drop", (event) => refuse(event, event.dataTransfer?.files ?? []), true);
 
   // A pasted picture goes to the picture input that has the focus, otherwise it is the photograph.
   document.addEventListener("paste", (event) => {
