@@ -8,7 +8,7 @@ import gradio as gr
 from nst_lightning.app.painting import LIMITS, Painting, StyleInput
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.page_files import share_file
-from nst_lightning.app.ui.picture_input import PictureCard, add_picture_card, connect_picture_card, find_upload
+from nst_lightning.app.ui.picture_input import ORDERED, PictureCard, add_picture_card, connect_picture_card, find_upload
 from nst_lightning.app.ui.result_panel import QUIET, REFRESH_SECONDS, RUNNING, SHOW_RUN, share_preview
 from nst_lightning.app.ui.status_text import announce, format_notice, format_status
 from nst_lightning.app.uploads import UploadStore
@@ -210,11 +210,11 @@ def connect_film_tab(tab: FilmTab, queue: RunQueue, remembered: gr.BrowserState)
             return gr.skip(), gr.skip(), format_notice(str(error))
         return run, run, ""
 
-    tab.clip.upload(upload, tab.clip, [tab.clip, tab.chosen, tab.notice], preprocess=False, **QUIET)
+    tab.clip.upload(upload, tab.clip, [tab.clip, tab.chosen, tab.notice], preprocess=False, **ORDERED)
     tab.clip.clear(lambda: None, None, tab.chosen, **QUIET)
     tab.use_sample.click(choose_sample, None, [tab.clip, tab.chosen, tab.notice], **QUIET)
     tab.paint.click(
-        paint, [tab.chosen, tab.style.chosen, tab.strength, tab.size], [tab.run, remembered, tab.notice], **QUIET
+        paint, [tab.chosen, tab.style.chosen, tab.strength, tab.size], [tab.run, remembered, tab.notice], **ORDERED
     ).then(None, remembered, js=SHOW_RUN)
     tab.stop.click(queue.stop, tab.run, None, **QUIET)
     gr.on(

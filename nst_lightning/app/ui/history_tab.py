@@ -19,7 +19,7 @@ from nst_lightning.errors import InputError
 # Runs that the tab shows at first, and that are added by a click.
 PAGE_LENGTH = 24
 
-HELP = "Select one picture to open or continue it, two to compare them."
+HISTORY_HELP = "Select one picture to open or continue it, two to compare them."
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class HistoryTab:
         selected = selected[-2:]
         views = [view for view in (find_run(run, queue) for run in selected) if view is not None]
         pictures = [share_preview(view.preview) for view in views if view.preview is not None]
-        text = " — ".join(title_run(view) for view in views) or HELP
+        text = " — ".join(title_run(view) for view in views) or HISTORY_HELP
         picture, comparison = gr.Image(visible=False), gr.ImageSlider(visible=False)
         if len(pictures) == 1:
             picture = gr.Image(value=pictures[0], visible=True, alt_text=text)
@@ -113,7 +113,7 @@ def add_history_tab() -> HistoryTab:
             runs = gr.CheckboxGroup([], label="Earlier paintings", elem_id="history", interactive=True)
             earlier = gr.Button("Show earlier paintings", size="sm", visible=False)
         with gr.Column(elem_classes="canvas", min_width=300):
-            help_text = gr.HTML(f'<p class="hint">{HELP}</p>', js_on_load=None)
+            help_text = gr.HTML(f'<p class="hint">{HISTORY_HELP}</p>', js_on_load=None)
             with gr.Column(elem_classes="result"):
                 picture = gr.Image(
                     label="Selected painting", show_label=False, interactive=False, visible=False,

@@ -19,7 +19,7 @@ CONTENT_TARGET = "content"
 MASK_EDGE = 4096
 DRAWING_EDGE = 768
 
-HELP = (
+MASK_HELP = (
     '<p class="hint">Choose the color of a style with the palette, and draw where it goes. Styles without a color '
     "share the rest; if each style has a color, the rest stays a photograph. An uploaded mask is white where its "
     "style goes.</p>"
@@ -55,7 +55,7 @@ def add_mask_section() -> MaskSection:
     """Adds the section to the page."""
     with gr.Accordion("Masks: which style goes where", open=False) as section:
         target = gr.Radio(list_targets(1), value=CONTENT_TARGET, label="Draw on", elem_classes="segments")
-        gr.HTML(HELP, js_on_load=None)
+        gr.HTML(MASK_HELP, js_on_load=None)
         legend = gr.HTML(format_legend(1), js_on_load=None)
         drawing = make_editor("Masks over the photograph", STYLE_COLORS[:1], "drawing")
         regions = tuple(

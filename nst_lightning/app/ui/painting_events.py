@@ -10,6 +10,7 @@ from nst_lightning.app.painting import MAX_STYLES
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.ui.painting_form import Values
 from nst_lightning.app.ui.painting_tab import PaintingTab
+from nst_lightning.app.ui.picture_input import ORDERED
 from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, SHOW_RUN, find_run
 from nst_lightning.app.ui.status_text import format_notice, title_run
 from nst_lightning.errors import InputError
@@ -38,7 +39,7 @@ class PaintingEvents:
         """Connects all events."""
         tab, form, panel = self.tab, self.tab.form, self.tab.panel
         started = [panel.run, self.remembered, tab.notice]
-        tab.paint.click(self.paint, form.inputs, started, **QUIET).then(None, self.remembered, js=SHOW_RUN)
+        tab.paint.click(self.paint, form.inputs, started, **ORDERED).then(None, self.remembered, js=SHOW_RUN)
         panel.enlarge.click(self.enlarge, panel.run, started, **QUIET).then(None, self.remembered, js=SHOW_RUN)
         panel.stop.click(self.stop, panel.run, tab.notice, **QUIET).then(**self.look, **QUIET)
         panel.more.click(self.add_steps, panel.run, tab.notice, **QUIET).then(**self.look, **QUIET)

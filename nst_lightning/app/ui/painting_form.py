@@ -23,7 +23,7 @@ COLOR_CHOICES = [
 ]
 
 # Largest size of the form in px; `Enlarge` paints larger pictures.
-LARGEST_SIZE = 2048
+LARGEST_FORM_SIZE = 2048
 
 Values = Mapping[Any, Any]
 
@@ -144,7 +144,7 @@ class PaintingForm:
         """
         updates = [
             *_fill_card("Photograph", painting.content, files),
-            len(painting.styles), painting.recipe, min(painting.size, LARGEST_SIZE), painting.strength, painting.stroke,
+            len(painting.styles), painting.recipe, min(painting.size, LARGEST_FORM_SIZE), painting.strength, painting.stroke,
             painting.colors, painting.seed, painting.start,
         ]  # fmt: skip
         for index, _ in enumerate(self.styles):

@@ -8,7 +8,7 @@ from nst_lightning.app.painting import LIMITS
 from nst_lightning.app.ui.mask_section import MaskSection, add_mask_section, connect_mask_section
 from nst_lightning.app.ui.painting_form import (
     COLOR_CHOICES,
-    LARGEST_SIZE,
+    LARGEST_FORM_SIZE,
     PaintingForm,
     add_content_card,
     add_recipe,
@@ -85,7 +85,7 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
             paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint")
             recipe = add_recipe()
             size = gr.Slider(
-                LIMITS["size"][0], LARGEST_SIZE, default_size(), step=16, label="Size", elem_id="size", buttons=[],
+                LIMITS["size"][0], LARGEST_FORM_SIZE, default_size(), step=16, label="Size", elem_id="size", buttons=[],
                 info="Longest edge in px.",
             )  # fmt: skip
         with gr.Column(elem_classes="canvas", min_width=300):

@@ -18,6 +18,15 @@ from nst_lightning.errors import InputError
 SHOWN_EDGE = 1024
 
 
+# Options of events that happen one after the other: who clicks on Paint while an upload is read paints the upload.
+ORDERED: dict[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "concurrency_limit": 1,
+    "concurrency_id": "form",
+}
+
+
 @dataclass(frozen=True)
 class PictureCard:
     """The components of one picture.
@@ -78,17 +87,16 @@ def connect_picture_card(card: PictureCard, label: str, files: UploadStore, noti
         notice: shows the error of an upload.
     """
 
-    def receive(file: Any) -> tuple[str | None, str]:
+    def receive(file: Any) -> tuple[Any, str]:
         try:
             return files.add_picture(find_upload(file)), ""
         except InputError as error:
-            return None, format_notice(str(error))
+            return gr.skip(), format_notice(str(error))
 
-    def show(added: str | None, chosen: str | None) -> tuple[Any, ...]:
-        if added is None:
-            # The browser shows the refused file: it is replaced by the picture before it.
-            return show_picture(label, chosen, files), gr.skip(), chosen
-        return show_picture(label, added, files), gr.Radio(value=None), added
+    def show(chosen: str | None) -> tuple[Any, Any]:
+        # After a refused file, which the browser shows, this is the picture before it.
+        sample = chosen.removeprefix("sample:") if chosen and chosen.startswith("sample:") else None
+        return show_picture(label, chosen, files), gr.Radio(value=sample)
 
     def forget(file: Any) -> tuple[Any, Any]:
         return (None, None) if file is None else (gr.skip(), gr.skip())
@@ -96,15 +104,13 @@ def connect_picture_card(card: PictureCard, label: str, files: UploadStore, noti
     def choose(name: str) -> tuple[Any, ...]:
         return show_picture(label, f"sample:{name}", files), f"sample:{name}", ""
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    added = gr.State(None)
     # Without Gradio's own decoding: `UploadStore` alone opens the files of browsers.
-    card.picture.upload(receive, card.picture, [added, notice], preprocess=False, **quiet).then(
-        show, [added, card.chosen], [card.picture, card.samples, card.chosen], **quiet
+    card.picture.upload(receive, card.picture, [card.chosen, notice], preprocess=False, **ORDERED).then(
+        show, card.chosen, [card.picture, card.samples], **ORDERED
     )
     # Removed by the person, or by the browser after a file that is too large.
-    card.picture.change(forget, card.picture, [card.chosen, card.samples], preprocess=False, **quiet)
-    card.samples.input(choose, card.samples, [card.picture, card.chosen, notice], **quiet)
+    card.picture.change(forget, card.picture, [card.chosen, card.samples], preprocess=False, **ORDERED)
+    card.samples.input(choose, card.samples, [card.picture, card.chosen, notice], **ORDERED)
 
 
 def find_upload(file: Any) -> Path:
