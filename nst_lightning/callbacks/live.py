@@ -150,7 +150,9 @@ class LiveSteering(pl.Callback):
         if self._folder is not None:
             if isinstance(exception, Exception):
                 self._error = " ".join(str(exception).split())
-            self._write(LIVE_NAME, self._describe(RunState.of(trainer), "stopped"))
+            # After an error of a GPU its numbers cannot be read; that error says more.
+            with suppress(RuntimeError):
+                self._write(LIVE_NAME, self._describe(RunState.of(trainer), "stopped"))
 
     # Changes
 

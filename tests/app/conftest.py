@@ -50,10 +50,13 @@ def start_server(runs: Path, *options: str, **environment: str) -> AppServer:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """A server that accepts uploads of 200 kB."""
-    started = start_server(tmp_path_factory.mktemp("app") / "runs", "--max_upload_mb=0.2")
+    """A server that accepts uploads of 200 kB, and that connects to no other machine."""
+    folder = tmp_path_factory.mktemp("app")
+    connections = folder / "connections.txt"
+    started = start_server(folder / "runs", "--max_upload_mb=0.2", FOREIGN_CONNECTIONS=str(connections))
     yield started
     assert started.end() == 0
+    assert not connections.exists(), connections.read_text()
 
 
 @pytest.fixture

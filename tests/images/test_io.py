@@ -11,6 +11,7 @@ import torch
 from PIL import ExifTags, Image, ImageCms
 from torch import Tensor
 
+from nst_lightning import images
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import check_writable, read_config, read_image, to_pil, write_image
 from tests.helpers import ROOT, smooth_image
@@ -260,3 +261,9 @@ def test_write_image_is_deterministic_across_processes(tmp_path: Path) -> None:
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
     with Image.open(tmp_path / "one.png") as read:
         assert ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(read.info["icc_profile"])))
+
+
+def test_folder_imports_its_names_at_their_first_use() -> None:
+    assert {name: getattr(images, name).__name__ for name in images.__all__} == {name: name for name in images.__all__}
+    with pytest.raises(AttributeError, match="read_film"):
+        _ = images.read_film
