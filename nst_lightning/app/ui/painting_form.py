@@ -144,8 +144,8 @@ class PaintingForm:
         """
         updates = [
             *_fill_card("Photograph", painting.content, files),
-            len(painting.styles), painting.recipe, min(painting.size, LARGEST_FORM_SIZE), painting.strength, painting.stroke,
-            painting.colors, painting.seed, painting.start,
+            len(painting.styles), painting.recipe, min(painting.size, LARGEST_FORM_SIZE), painting.strength,
+            painting.stroke, painting.colors, painting.seed, painting.start,
         ]  # fmt: skip
         for index, _ in enumerate(self.styles):
             style = painting.styles[index] if index < len(painting.styles) else None
