@@ -214,7 +214,10 @@ def connect_film_tab(tab: FilmTab, queue: RunQueue, remembered: gr.BrowserState)
     tab.clip.clear(lambda: None, None, tab.chosen, **QUIET)
     tab.use_sample.click(choose_sample, None, [tab.clip, tab.chosen, tab.notice], **QUIET)
     tab.paint.click(
-        paint, [tab.chosen, tab.style.chosen, tab.strength, tab.size], [tab.run, remembered, tab.notice], **ORDERED
+        paint,
+        [tab.chosen, tab.style.chosen, tab.strength, tab.size],
+        [tab.run, remembered, tab.notice],
+        **ORDERED | {"trigger_mode": "once"},
     ).then(None, remembered, js=SHOW_RUN)
     tab.stop.click(queue.stop, tab.run, None, **QUIET)
     gr.on(

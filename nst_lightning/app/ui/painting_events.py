@@ -39,7 +39,9 @@ class PaintingEvents:
         """Connects all events."""
         tab, form, panel = self.tab, self.tab.form, self.tab.panel
         started = [panel.run, self.remembered, tab.notice]
-        tab.paint.click(self.paint, form.inputs, started, **ORDERED).then(None, self.remembered, js=SHOW_RUN)
+        tab.paint.click(self.paint, form.inputs, started, **ORDERED | {"trigger_mode": "once"}).then(
+            None, self.remembered, js=SHOW_RUN
+        )
         panel.enlarge.click(self.enlarge, panel.run, started, **QUIET).then(None, self.remembered, js=SHOW_RUN)
         panel.stop.click(self.stop, panel.run, tab.notice, **QUIET).then(**self.look, **QUIET)
         panel.more.click(self.add_steps, panel.run, tab.notice, **QUIET).then(**self.look, **QUIET)

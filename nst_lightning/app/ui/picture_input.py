@@ -24,6 +24,8 @@ ORDERED: dict[str, Any] = {
     "api_visibility": "private",
     "concurrency_limit": 1,
     "concurrency_id": "form",
+    # Gradio would drop an event while an earlier one of its kind is processed.
+    "trigger_mode": "multiple",
 }
 
 
