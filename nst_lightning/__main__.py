@@ -20,6 +20,7 @@ COMMANDS = {
     "study": ("nst_lightning.study.command:main", "paint many pictures and show them on one page"),
     "benchmark": ("nst_lightning.benchmark.command:main", "measure speed, memory and time to quality"),
     "distill": ("nst_lightning.distill.command:main", "train the weights of SlimVGG19, or measure them"),
+    "app": ("nst_lightning.app.command:main", "paint in the browser, on a page of this machine"),
     "flicker": ("nst_lightning.cli.flicker_command:main", "measure the flicker of a stylized film"),
     "samples": ("nst_lightning.samples.command:main", "write the sample pictures and the sample clip to a folder"),
 }

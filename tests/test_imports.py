@@ -39,7 +39,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "distill": {"backbones", "cli", "functional", "images", "training"},
     "benchmark": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system", "training"},
-    "__main__": {"benchmark", "cli", "distill", "samples", "study", "system"},
+    "app": {"callbacks", "cli", "data", "images", "samples", "system", "training", "video"},
+    "__main__": {"app", "benchmark", "cli", "distill", "samples", "study", "system"},
     "__init__": {"api", "backbones", "data", "losses", "training"},
 }
 

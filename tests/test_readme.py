@@ -60,7 +60,7 @@ OURS = list(
         tuple(drop_options(words[3:], SLOW.get(words[3], ())))
         for text in TEXTS.values()
         for words in find_commands(text)
-        if words[:3] == ["python", "-m", "nst_lightning"] and words[3] != "benchmark"
+        if words[:3] == ["python", "-m", "nst_lightning"] and words[3] not in ("app", "benchmark")
     )
 )
 SWEEPS = [block for text in TEXTS.values() for block in find_blocks(text, "yaml") if block.startswith("title:")]

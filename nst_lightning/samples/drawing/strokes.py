@@ -48,7 +48,7 @@ def scatter(rng: np.random.Generator, shape: tuple[int, int], spacing: float, ji
     return rng.permutation(points).astype(np.float32)
 
 
-class Painting:
+class Canvas:
     """A wet canvas: its colors, and the thickness of its paint."""
 
     def __init__(self, shape: tuple[int, int], ground: tuple[int, int, int]) -> None:

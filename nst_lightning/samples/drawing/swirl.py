@@ -5,7 +5,7 @@ from PIL import Image
 
 from nst_lightning.samples.drawing.canvas import blur, finish, grid, ramp, relief, smooth
 from nst_lightning.samples.drawing.noise import Array, fractal, read
-from nst_lightning.samples.drawing.strokes import Painting, follow, scatter
+from nst_lightning.samples.drawing.strokes import Canvas, follow, scatter
 
 WIDTH, HEIGHT, SCALE = 768, 576, 2
 
@@ -85,7 +85,7 @@ def swirl() -> Image.Image:
     x, y = grid(WIDTH, HEIGHT, 1)
     flow, colors = _flow(rng, x, y), _colors(rng, x, y)
     shape = (HEIGHT, WIDTH)
-    painting = Painting((HEIGHT * SCALE, WIDTH * SCALE), (28, 52, 92))
+    painting = Canvas((HEIGHT * SCALE, WIDTH * SCALE), (28, 52, 92))
     for spacing, width, steps, bristles in ((9.0, 13.0, 18, 8), (7.0, 8.0, 18, 6), (7.5, 5.0, 14, 4)):
         starts = scatter(rng, shape, spacing, 1.6)
         if width < 6:
