@@ -26,7 +26,7 @@ SHARED_TILE = "NST_LIGHTNING_TILE"
 LOST_CONNECTION = 75
 
 # Seconds that the other processes have to end after one has ended with an error.
-GRACE_SECONDS = 10.0
+SECONDS_TO_END = 10.0
 
 CHECK_SECONDS = 0.05
 
@@ -129,7 +129,7 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     deadline = float("inf")
     while any(device.process.poll() is None for device in devices) and time.monotonic() < deadline:
         if deadline == float("inf") and any(device.process.returncode for device in devices):
-            deadline = time.monotonic() + GRACE_SECONDS
+            deadline = time.monotonic() + SECONDS_TO_END
         time.sleep(CHECK_SECONDS)
     ends = [(number, device, device.process.poll()) for number, device in enumerate(devices)]
     failed = [(number, device, status) for number, device, status in ends if status not in (None, 0, LOST_CONNECTION)]
