@@ -9,7 +9,7 @@ from importlib import import_module
 
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
-from nst_lightning.system.parent import follow_parent
+from nst_lightning.system.processes import follow_parent
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
 

@@ -121,7 +121,7 @@ class CheckpointWriter(Checkpoint):
 
         A second Ctrl-C may interrupt an update. After it and after a NaN the last checkpoint stays.
         """
-        # Saving is a common step of all processes, some of which may have ended.
+        # All processes save a checkpoint together, and some may have ended.
         if trainer.world_size > 1:
             return
         is_incomplete = isinstance(exception, KeyboardInterrupt) and not self._is_between_steps

@@ -104,7 +104,7 @@ class LiveSteering(pl.Callback):
         run = RunState.of(trainer)
         self._start = time.monotonic()
         self._clock.start_stage(run.module.stage_step)
-        self._folder = run.folder if trainer.is_global_zero else None
+        self._folder = run.folder
         if self._folder is not None:
             # A plain string: it is looked up after each step.
             self._control = str(self._folder / CONTROL_NAME)

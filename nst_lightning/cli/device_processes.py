@@ -14,7 +14,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from nst_lightning.errors import InputError
 from nst_lightning.system.interrupts import InterruptHandler
-from nst_lightning.system.parent import PARENT_PIPE
+from nst_lightning.system.processes import PARENT_PIPE
 
 # The environment variable that tells a process its number among those of this machine, for Lightning too.
 LOCAL_RANK = "LOCAL_RANK"
@@ -135,7 +135,7 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     failed = [(number, device, status) for number, device, status in ends if status not in (None, 0, LOST_CONNECTION)]
     if not failed:
         if any(status != 0 for _, _, status in ends):
-            raise InputError(_explain("the connection to another machine was lost"))
+            raise InputError(explain_end("the connection to another machine was lost"))
         return 0
     number, device, status = failed[0]
     assert status is not None
@@ -146,10 +146,16 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     if message is not None and status in (1, 2):
         raise InputError(message.removeprefix("error: "))
     end = f"signal {-status}" if status < 0 else f"status {status}"
-    raise InputError(_explain(f"process {number + 1} of {len(devices)} ended with {end}", message))
+    raise InputError(explain_end(f"process {number + 1} of {len(devices)} ended with {end}", message))
 
 
-def _explain(what: str, message: str | None = None) -> str:
+def explain_end(what: str, message: str | None = None) -> str:
+    """Returns the error of a run that a process has left.
+
+    Args:
+        what: what happened.
+        message: the last line that the process wrote.
+    """
     reason = "" if message is None else f" ({message})"
     return (
         f"Expected the processes of all devices to work until the end, but {what}{reason}: the same command with "

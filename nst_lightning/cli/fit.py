@@ -5,7 +5,7 @@ import sys
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from nst_lightning.cli.device_processes import LOST_CONNECTION, run_processes, shared_tile
+from nst_lightning.cli.device_processes import LOST_CONNECTION, explain_end, run_processes, shared_tile
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
@@ -64,8 +64,5 @@ def _fit_on_devices(args: list[str], run: Run) -> int:
 def _report_lost_connection() -> int:
     # The process that started this one reports which one has ended.
     if shared_tile() is None:
-        raise InputError(
-            "Expected the processes of all devices to work until the end, but another one has ended: the same command "
-            "with --ckpt_path last resumes from the last checkpoint."
-        )
+        raise InputError(explain_end("another one has ended"))
     return LOST_CONNECTION

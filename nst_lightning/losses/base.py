@@ -19,7 +19,7 @@ Reference = Literal["content", "style"]
 
 # How a loss of a large image is computed from its tiles. `mean`: from the moments of its features, which are the
 # average of those of the tiles. `local`: the loss itself is a mean over positions, and so an average over tiles.
-# `neighbors`: likewise, but targets are assigned to the positions in a search of its own.
+# `neighbors`: likewise, but a separate search assigns a target to each position.
 Tiling = Literal["mean", "local", "neighbors"]
 
 

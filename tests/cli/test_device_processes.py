@@ -1,5 +1,6 @@
 """Runs on several devices: here, two processes on a CPU."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from PIL import Image
 from nst_lightning.__main__ import main
 from nst_lightning.cli.device_processes import LOST_CONNECTION, _DeviceProcess, _wait
 from nst_lightning.errors import InputError
+from nst_lightning.training.steering import Steering, read_steering
 from tests.cli.transfer_run import OPTIONS, read_checkpoint, run_folder, start_transfer
 from tests.helpers import finish_command, run_command, start_command, write_pair
 
@@ -57,7 +59,8 @@ def test_two_devices_paint_the_picture_of_one_and_resume_on_one() -> None:
     (line,) = output.splitlines()
     assert line.endswith(str(run_folder() / "stylized.png"))
     names = {path.name for path in run_folder().iterdir() if not path.name.startswith("events")}
-    assert names == {"checkpoints", "config.yaml", "hparams.yaml", "stylized.png", "summary.json"}
+    files = {"checkpoints", "config.yaml", "hparams.yaml", "live.json", "preview.webp", "stylized.png", "summary.json"}
+    assert names == files
     assert sorted(path.name for path in Path("logs").rglob("version_*")) == ["version_0"]
 
     run_command(*OPTIONS, *EXACT, *plan)
@@ -104,6 +107,24 @@ def test_ctrl_c_ends_all_processes_after_the_same_step() -> None:
     ]
     assert (run_folder() / "stylized.png").exists()
     assert not any(worker.is_running() for worker in workers)
+
+
+def test_a_change_reaches_all_processes() -> None:
+    process = start_transfer(*LONG, TWO)
+    wait_for_checkpoint(process)
+    folder = str(run_folder())
+    run_command("steer", folder, "--model.losses.style.weight=5", "--model.strength=0.7")
+    while not (run_folder() / "steering.yaml").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    run_command("steer", folder, "--stop")
+    output, errors = finish_command(process)
+    assert errors == ""
+    assert "weight of style 5; strength 0.7" in output
+    # The processes would wait for each other for ever if only one of them had stopped.
+    changes = [entry.change for entry in read_steering(run_folder() / "steering.yaml")]
+    assert changes == [Steering(weights={"style": 5.0}, strength=0.7), Steering(stop=True)]
+    assert json.loads((run_folder() / "live.json").read_text())["state"] == "stopped"
 
 
 def test_processes_end_with_the_one_that_started_them() -> None:

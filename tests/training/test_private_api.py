@@ -10,8 +10,10 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.multiprocessing.spawn import spawn
 
 import nst_lightning
 from nst_lightning.__main__ import main
@@ -30,6 +32,7 @@ from nst_lightning.training.private_api import (
     WARNINGS,
     count_steps,
     fit_loop_state,
+    is_connection_lost,
     is_exit_after_interrupt,
     is_out_of_memory,
     set_batches,
@@ -161,6 +164,24 @@ def test_is_out_of_memory() -> None:
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("expected a tensor"))
+
+
+def wait_for_a_peer(rank: int, store: str) -> None:
+    """Loses the connection in the first of two processes."""
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    dist.barrier()
+    if rank == 0:
+        with pytest.raises(RuntimeError) as caught:
+            dist.all_reduce(torch.zeros(1))
+        assert is_connection_lost(caught.value)
+
+
+def test_is_connection_lost(tmp_path: Path) -> None:
+    """The processes of a run on several devices end in tracebacks when one of them dies."""
+    spawn(wait_for_a_peer, (str(tmp_path / "store"),), nprocs=2)  # type: ignore[no-untyped-call]
+    assert is_connection_lost(dist.DistNetworkError("The client socket has timed out"))
+    assert not is_connection_lost(RuntimeError("expected a tensor"))
+    assert not is_connection_lost(torch.OutOfMemoryError("CUDA out of memory"))
 
 
 def test_unknown_option(tmp_path: Path) -> None:

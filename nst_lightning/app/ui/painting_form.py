@@ -34,7 +34,7 @@ class PaintingForm:
 
     Attributes:
         content: the photograph.
-        styles: the styles, of which the first `count` are used.
+        styles: all styles; the first `count` are used.
         count: number of styles; kept on the server.
         recipe: name of a recipe.
         size: long edge in px.
@@ -177,7 +177,7 @@ def add_content_card(files: UploadStore) -> PictureCard:
 
 
 def add_style_cards(files: UploadStore) -> tuple[StyleCard, ...]:
-    """Adds the styles, of which one is visible.
+    """Adds the styles; one is visible at first.
 
     Args:
         files: the uploaded pictures and the samples.

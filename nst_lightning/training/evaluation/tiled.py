@@ -95,7 +95,7 @@ def _compare_pixels(objective: Objective, image: Tensor) -> tuple[Terms, Tensor]
 
 
 def _add_terms(terms: Terms, ranks: Ranks, like: Tensor) -> Terms:
-    """Sums the distances over all processes, each of which has some of them."""
+    """Sums the distances over all processes; each process has computed some of them."""
     distances = {(name, layer): distance for name, layers in terms.items() for layer, distance in layers.items()}
     added: Terms = {name: {} for name in terms}
     for (name, layer), distance in ranks.add_named(distances, like.device).items():
@@ -129,7 +129,7 @@ class _Unit:
         layers: its layers at this scale.
         mask: positions of the part that the loss reads; None for the whole image.
         share: factor on its distances.
-        part: the part, of which a layer needs some positions.
+        part: the part; a layer that has too few positions in it is left out.
         left_out: layers in which the part has too few positions, which the run reports.
         counts: number of positions of the part by layer, as far as they are known.
     """
