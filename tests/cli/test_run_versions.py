@@ -125,7 +125,8 @@ def test_logger_without_log_dir_has_a_folder_for_each_run(run_transfer_with_serv
     assert sorted(path.name for path in runs.iterdir()) == ["run01", "run02"]
     for folder in runs.iterdir():
         files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        assert {"config.yaml", "stylized.png", "summary.json", "checkpoints/last.ckpt", "step_000002.png"} == files
+        written = {"config.yaml", "stylized.png", "summary.json", "checkpoints/last.ckpt", "step_000002.png"}
+        assert written | {"preview.webp", "live.json"} == files
     assert torch.equal(read_stylized(runs / "run01"), read_stylized(runs / "run02"))
 
 
