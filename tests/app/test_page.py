@@ -315,6 +315,19 @@ def test_page_fits_the_screen_and_every_element_has_a_name(site: Site, width: in
     page.context.close()
 
 
+def test_photograph_that_arrives_after_the_masks_are_opened_can_be_masked(site: Site) -> None:
+    page = site.open()
+    page.wait_for_timeout(1000)
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: route.fallback() if held else held.append(route))
+    choose_sample(page, "content-picture", "Harbour")
+    page.get_by_role("button", name="Masks: which style goes where").click()
+    page.wait_for_timeout(2000)
+    held[0].fallback()
+    expect(page.locator("#drawing canvas").first).to_be_visible(timeout=PATIENCE)
+    page.context.close()
+
+
 # Elements that can be used or seen, and that have no name for a screen reader.
 FIND_NAMELESS = """() => {
   const isShown = (e) => e.checkVisibility() && e.getClientRects().length > 0;

@@ -103,8 +103,13 @@ def connect_mask_section(
     editors = [masks.drawing, *masks.regions]
     chosen = [content.chosen, *(style.card.chosen for style in styles)]
 
-    def choose_editor(target: str, *pictures: str | None) -> list[Any]:
+    # An editor that is shown in a folded section has no size.
+    is_open = gr.State(False)
+
+    def choose_editor(is_open: bool, target: str, *pictures: str | None) -> list[Any]:
         """Shows the editor of a picture; the drawings of the others stay."""
+        if not is_open:
+            return [gr.skip()] * len(editors)
         names = [name for _, name in list_targets(MAX_STYLES)]
         return [
             gr.ImageEditor(visible=False if picture is None else name == target or "hidden")
@@ -125,7 +130,14 @@ def connect_mask_section(
             *(gr.UploadButton(visible=index < used) for index in range(MAX_STYLES)),
         ]
 
-    gr.on([masks.section.expand, masks.target.change], choose_editor, [masks.target, *chosen], editors, **quiet)
+    # Also when a picture arrives after the section was opened; one after the other, so that each knows whether it is.
+    order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "masks"}
+    masks.section.collapse(lambda: False, None, is_open, **quiet, **order)
+    masks.section.expand(lambda: True, None, is_open, **quiet, **order).then(
+        choose_editor, [is_open, masks.target, *chosen], editors, **quiet, **order
+    )
+    shown = [masks.target.change, *(picture.change for picture in chosen)]
+    gr.on(shown, choose_editor, [is_open, masks.target, *chosen], editors, **quiet, **order)
     for editor, picture in zip(editors, chosen, strict=True):
         gr.on([masks.section.expand, picture.change], set_background, picture, editor, **quiet)
     count.change(change_count, count, [masks.target, masks.legend, masks.drawing, *masks.uploads], **quiet)
