@@ -217,7 +217,8 @@ def test_reload_finds_the_run_and_other_tabs_wait_for_it(site: Site) -> None:
     expect(history.get_by_role("button", name="Open")).to_be_enabled()
     history.get_by_role("button", name="Open").click()
     expect_state(history, "Stopped")
-    assert run_of(history, site) == run
+    # The address follows the picture.
+    wait_until(history, lambda: run_of(history, site) == run)
     first.context.close()
     second.context.close()
 
