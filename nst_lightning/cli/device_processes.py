@@ -1,5 +1,6 @@
 """The processes of a run on several devices: one for each device of this machine."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import IO
 
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
@@ -19,8 +20,8 @@ from nst_lightning.system.processes import PARENT_PIPE
 # The environment variable that tells a process its number among those of this machine, for Lightning too.
 LOCAL_RANK = "LOCAL_RANK"
 
-# The environment variable with the length in px of the tiles, 0 for the largest ones.
-SHARED_TILE = "NST_LIGHTNING_TILE"
+# The environment variable with what the process that started this one has chosen.
+SHARED_CHOICE = "NST_LIGHTNING_SHARED"
 
 # Exit status of a process that lost the connection to another one.
 LOST_CONNECTION = 75
@@ -36,9 +37,23 @@ def is_device_process() -> bool:
     return LOCAL_RANK in os.environ
 
 
-def shared_tile() -> int | None:
-    """Returns the length of tiles that the process that started this one has chosen; None if none has."""
-    return int(os.environ[SHARED_TILE]) if SHARED_TILE in os.environ else None
+@dataclass(frozen=True)
+class SharedChoice:
+    """What depends on the free memory, and is chosen once for all processes of a machine.
+
+    Attributes:
+        tile: length in px of the tiles, or None for the largest ones.
+        keeps_freed: whether the processes keep the memory of freed tensors.
+    """
+
+    tile: int | None
+    keeps_freed: bool
+
+
+def read_shared_choice() -> SharedChoice | None:
+    """Returns the choice of the process that started this one, or None if none has."""
+    text = os.environ.get(SHARED_CHOICE)
+    return None if text is None else SharedChoice(**json.loads(text))
 
 
 @dataclass
@@ -61,7 +76,7 @@ class _DeviceProcess:
             self.errors.close()
 
 
-def run_processes(args: Sequence[str], count: int, nodes: int, tile: int | None) -> int:
+def run_processes(args: Sequence[str], count: int, nodes: int, choice: SharedChoice) -> int:
     """Runs `fit` in one process for each device of this machine and returns the exit status.
 
     Ctrl-C reaches the first process, which ends the run in all of them. If a process ends with an error, all others are
@@ -72,7 +87,7 @@ def run_processes(args: Sequence[str], count: int, nodes: int, tile: int | None)
         count: number of devices of this machine.
         nodes: number of machines. With more than one, the environment variables MASTER_ADDR, MASTER_PORT and NODE_RANK
             are set, as Lightning describes.
-        tile: length in px of the tiles.
+        choice: what the processes share.
 
     Raises:
         InputError: a process has died.
@@ -84,7 +99,7 @@ def run_processes(args: Sequence[str], count: int, nodes: int, tile: int | None)
         **({"MASTER_PORT": str(find_free_network_port())} if nodes == 1 else {}),
         **os.environ,
         "WORLD_SIZE": str(count * nodes),
-        SHARED_TILE: str(tile or 0),
+        SHARED_CHOICE: json.dumps(asdict(choice)),
         PARENT_PIPE: str(reader),
     }
     processes: list[_DeviceProcess] = []

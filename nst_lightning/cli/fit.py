@@ -5,7 +5,7 @@ import sys
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from nst_lightning.cli.device_processes import LOST_CONNECTION, explain_end, run_processes, shared_tile
+from nst_lightning.cli.device_processes import LOST_CONNECTION, explain_end, read_shared_choice, run_processes
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
@@ -52,17 +52,18 @@ def main(args: list[str]) -> int:
 
 
 def _fit_on_devices(args: list[str], run: Run) -> int:
-    """Runs `fit` in a process for each device, with the threads and the tiles that were chosen here."""
+    """Runs `fit` in a process for each device, with the threads and the use of memory that were chosen here."""
+    run.print_messages()
     options = ["--threads", str(run.config.threads)]
-    count, nodes, tile = run.trainer.num_devices, run.trainer.num_nodes, run.module.tile_of(run.data)
+    count, nodes, choice = run.trainer.num_devices, run.trainer.num_nodes, run.shared_choice
     # The processes have their own.
     del run
     gc.collect()
-    return run_processes([*args, *options], count, nodes, tile)
+    return run_processes([*args, *options], count, nodes, choice)
 
 
 def _report_lost_connection() -> int:
     # The process that started this one reports which one has ended.
-    if shared_tile() is None:
+    if read_shared_choice() is None:
         raise InputError(explain_end("another one has ended"))
     return LOST_CONNECTION

@@ -10,14 +10,14 @@ from jsonargparse import Namespace
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
-from nst_lightning.cli.device_processes import is_device_process, shared_tile
+from nst_lightning.cli.device_processes import SharedChoice, is_device_process, read_shared_choice
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import UsageError
 from nst_lightning.images.opening import limit_pixels
 from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
-from nst_lightning.training.memory_estimate import ProcessCount, configure_memory
+from nst_lightning.training.memory_estimate import MemoryChoice, ProcessCount, configure_memory, set_allocation
 from nst_lightning.training.module import StyleTransfer
 from nst_lightning.training.resume import read_tile
 from nst_lightning.training.run_folder import run_folder
@@ -55,7 +55,7 @@ class Run:
     precision_is_chosen: bool
     threads_message: str | None
     is_finished: bool = field(init=False, default=False)
-    tile_message: str | None = field(init=False, default=None, repr=False)
+    _memory: MemoryChoice = field(init=False, repr=False)
     _resumed_step: int | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,9 +67,9 @@ class Run:
         self.module.round_shapes(self.data)
         # Before pictures of the full size exist: a size that is far too large is refused at once.
         tile = None if self.checkpoint is None else read_tile(self.checkpoint)
-        shared = shared_tile()
+        shared = read_shared_choice()
         if shared is None:
-            self.tile_message = configure_memory(
+            self._memory = configure_memory(
                 self.module,
                 self.data,
                 self.config.trainer.precision,
@@ -79,7 +79,9 @@ class Run:
                 self._processes(),
             )
         else:
-            self.module.chosen_tile = shared or None
+            self.module.chosen_tile = shared.tile
+            self._memory = MemoryChoice(None, shared.keeps_freed)
+            set_allocation(shared.keeps_freed)
         self.module.check_data(self.data)
         if self.trainer.world_size > 1:
             check_sharing(self.module.objective, self.data)
@@ -91,6 +93,11 @@ class Run:
             # Lightning loads the checkpoint by itself; only the film of a finished run needs its image.
             if not self.is_finished:
                 self.checkpoint = None
+
+    @property
+    def shared_choice(self) -> SharedChoice:
+        """What the processes of several devices share."""
+        return SharedChoice(self.module.tile_of(self.data), self._memory.keeps_freed)
 
     def _processes(self) -> ProcessCount:
         on_this_machine = self.trainer.num_devices if self.trainer.strategy.root_device.type == "cpu" else 1
@@ -133,11 +140,15 @@ class Run:
         with limit_pixels(self.config.max_pixels):
             self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
 
-    def _print_choices(self) -> None:
-        """Prints what was chosen for this machine, if it may be unexpected."""
-        for message in (self.threads_message, self.tile_message):
+    def print_messages(self) -> None:
+        """Prints the messages about threads and tiles."""
+        for message in (self.threads_message, self._memory.message):
             if message is not None:
                 print(message)
+
+    def _print_choices(self) -> None:
+        """Prints what was chosen for this machine, if it may be unexpected."""
+        self.print_messages()
         options = self.config.trainer
         if self.precision_is_chosen and options.precision == "bf16-mixed":
             print("The network computes in bfloat16, native to this machine; --trainer.precision 32-true forbids it.")

@@ -52,7 +52,7 @@ def configure_memory(
     owns_process: bool = True,
     stored_tile: int | None = None,
     processes: "ProcessCount | None" = None,
-) -> str | None:
+) -> "MemoryChoice":
     """Checks that a run fits, chooses its tiles, and configures whether the process keeps freed memory.
 
     Args:
@@ -64,9 +64,6 @@ def configure_memory(
         stored_tile: tiles of the checkpoint that the run resumes from.
         processes: the processes of a run on several devices.
 
-    Returns:
-        A sentence for the user if tiles were chosen, or None.
-
     Raises:
         TooLargeError: the run needs more memory than is free.
     """
@@ -74,13 +71,18 @@ def configure_memory(
     estimate = MemoryEstimate(module, data, precision, device, processes or ProcessCount())
     needed, message = choose_tile(estimate, module, data, free, stored_tile)
     check_memory(needed, free, precision)
-    if not owns_process:
-        return message
-    if is_plenty(needed, free) and not module.objective.backbone.saves_memory:
+    choice = MemoryChoice(message, is_plenty(needed, free) and not module.objective.backbone.saves_memory)
+    if owns_process:
+        set_allocation(choice.keeps_freed)
+    return choice
+
+
+def set_allocation(keeps_freed: bool) -> None:
+    """Makes this process keep or return the memory of freed tensors."""
+    if keeps_freed:
         keep_freed_memory()
     else:
         return_freed_memory()
-    return message
 
 
 def choose_tile(
@@ -152,6 +154,19 @@ def estimate_bytes(
         device: device to paint on.
     """
     return MemoryEstimate(module, data, precision, device).bytes(None, items)
+
+
+@dataclass(frozen=True)
+class MemoryChoice:
+    """How a run uses memory.
+
+    Attributes:
+        message: a sentence for the user if tiles were chosen, or None.
+        keeps_freed: whether its processes keep the memory of freed tensors.
+    """
+
+    message: str | None
+    keeps_freed: bool
 
 
 @dataclass(frozen=True)

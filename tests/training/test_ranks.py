@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from nst_lightning.training.ranks import Ranks
+from tests.training.process_group import join_processes
 
 CPU = torch.device("cpu")
 
@@ -33,8 +33,7 @@ def test_each_item_belongs_to_one_process(count: int) -> None:
 
 def check_rank(rank: int, store: str) -> None:
     """Checks the methods in the second and third process too, in which names are missing."""
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=3)
-    try:
+    with join_processes(rank, 3, store):
         ranks = Ranks.of_process_group()
         assert ranks == Ranks(rank, 3)
         assert ranks.is_first == (rank == 0)
@@ -49,8 +48,6 @@ def check_rank(rank: int, store: str) -> None:
         assert torch.equal(ranks.copy_first(torch.full((3,), float(rank))), torch.zeros(3))
         assert ranks.any(rank == 2, CPU)
         assert not ranks.any(False, CPU)
-    finally:
-        dist.destroy_process_group()
 
 
 def test_several_processes_exchange_values(tmp_path: Path) -> None:

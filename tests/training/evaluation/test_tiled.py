@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
@@ -27,6 +26,7 @@ from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.evaluation.tiled import evaluate_tiled
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.ranks import Ranks
+from tests.training.process_group import join_processes
 
 LAYERS = ["conv_1", "relu1_2", "conv_4", "relu3_1", "conv_9"]
 NETWORKS: dict[str, Callable[[], Backbone]] = {
@@ -168,9 +168,7 @@ def test_a_factor_on_the_objective_is_one_on_the_gradient() -> None:
 
 def compare_in_rank(rank: int, count: int, store: str) -> None:
     """Compares objectives in one of several processes; more tiles than processes, as many, and fewer."""
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
-    torch.set_num_threads(1)
-    try:
+    with join_processes(rank, count, store):
         compare(VGG19(weights="random"), create_losses(), create_pictures((101, 133)), 40)
         for size in (32, 200):
             compare(SlimVGG19(pooling="avg"), create_losses(), create_pictures((96, 128)), size)
@@ -178,8 +176,6 @@ def compare_in_rank(rank: int, count: int, store: str) -> None:
         compare(SlimVGG19(), create_losses(), create_pictures((61, 53), masked=True), 40)
         losses: dict[str, Loss] = {"style": GramLoss(["conv_9"], 10), "content": ContentLoss(["conv_9"])}
         compare(SlimVGG19(), losses, create_pictures((16, 10)), 64)
-    finally:
-        dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from nst_lightning.data.transfer import StagePictures
@@ -16,6 +15,7 @@ from nst_lightning.training.evaluation.tiled import evaluate_tiled
 from nst_lightning.training.objective import Objective
 from nst_lightning.training.tile_choice import check_tiling
 from tests.training.evaluation.test_tiled import NETWORKS, SHAPES, compare, create_pictures, draw
+from tests.training.process_group import join_processes
 
 SLIM = NETWORKS["SlimVGG19"]
 
@@ -49,12 +49,9 @@ def test_grids_of_any_stride_are_read_from_tiles(options: dict[str, Any]) -> Non
 
 
 def compare_in_process(rank: int, store: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    try:
+    with join_processes(rank, 2, store):
         compare(SLIM(), create_neighbors(), create_pictures((61, 79)), 40)
         compare(SLIM(), create_neighbors(), create_pictures((75, 90), masked=True), 90)
-    finally:
-        dist.destroy_process_group()
 
 
 def test_several_processes_search_neighbors_in_their_tiles(tmp_path: Path) -> None:
