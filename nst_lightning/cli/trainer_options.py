@@ -108,6 +108,10 @@ def choose_progress_bar(
         callbacks: value of `trainer.callbacks`.
         enable_progress_bar: value of `trainer.enable_progress_bar`; None means true.
     """
-    configured = [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())
-    has_bar = any(isinstance(callback, ProgressBar) for callback in configured)
+    has_bar = any(isinstance(callback, ProgressBar) for callback in list_callbacks(callbacks))
     return [] if has_bar or enable_progress_bar is False else [StageProgressBar()]
+
+
+def list_callbacks(callbacks: pl.Callback | Sequence[pl.Callback] | None) -> list[pl.Callback]:
+    """Returns the value of `trainer.callbacks` as a new list, to which a Trainer adds its own."""
+    return [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks or ())

@@ -39,6 +39,7 @@ from nst_lightning.cli.trainer_options import (
     check_strategy,
     choose_progress_bar,
     count_processes,
+    list_callbacks,
 )
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import InputError
@@ -231,11 +232,12 @@ class TransferCLI(LightningCLI):
                 "enable_model_summary": False,
                 **({} if has_bar else {"enable_progress_bar": False}),
             }
-            trainer = self.instantiate_trainer(**settings)
+            configured = self.config_init.trainer.callbacks
+            trainer = self.instantiate_trainer(**settings, callbacks=list_callbacks(configured))
             if trainer.world_size > 1:
                 # The Trainer has counted the devices. Each process makes all steps, so that none are divided.
                 shared = {"strategy": SharedImageStrategy(), "use_distributed_sampler": False}
-                trainer = self.instantiate_trainer(**settings, **shared)
+                trainer = self.instantiate_trainer(**settings, **shared, callbacks=list_callbacks(configured))
             return Run(
                 module=module,
                 data=data,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nst_lightning.backbones.base import Backbone, disable_autocast
 from nst_lightning.backbones.features import Features, Readout, as_features
+from nst_lightning.backbones.image_tiles import ImageTile
 from nst_lightning.backbones.multi_scale import AT, MultiScale, group_by_scale, join_layer, shrink, split_layer
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.data.transfer import StagePictures
@@ -42,6 +43,7 @@ class Objective(nn.Module):
     Attributes:
         tile: length in px of the tiles in which images are evaluated, or None to evaluate them whole.
         content: the content of the current targets, if images are evaluated in tiles.
+        target_tiles: by scale of the image, the tile of the content that local losses compare with at present.
         ranks: the processes that share the tiles; with several of them, `tile` is not None.
 
     Raises:
@@ -53,6 +55,7 @@ class Objective(nn.Module):
         self.tileable = tileable
         self.tile: int | None = None
         self.content: Tensor | None = None
+        self.target_tiles: dict[float, ImageTile] = {}
         self.ranks = Ranks()
         _check_names(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
@@ -137,6 +140,7 @@ class Objective(nn.Module):
         self.check(pictures)
         keep_style = self._set_parts(pictures, keep_style)
         self.content = None if self.tile is None else pictures.content
+        self.target_tiles.clear()
         for reference, examples in _references(pictures).items():
             # Matched targets change with the content.
             if examples and (reference == "content" or not keep_style or self._matched_losses):

@@ -197,6 +197,12 @@ def test_the_first_cause_decides_the_end(first: str, second: str, expected: int 
             device.end()
 
 
+def test_callbacks_of_the_user_are_kept_once() -> None:
+    more = ["--trainer.callbacks+=lightning.pytorch.callbacks.Timer", "--data.plan.steps=2"]
+    output, _ = run_command(*OPTIONS, *EXACT[:-1], *more, TWO)
+    assert output.splitlines()[-1].endswith("stylized.png")
+
+
 def test_two_machines_are_two_commands() -> None:
     options = [*OPTIONS, *EXACT, "--data.plan.steps=4", "--trainer.num_nodes=2", "--trainer.devices=1"]
     environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}

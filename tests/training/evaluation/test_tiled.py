@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -140,17 +142,39 @@ def plain_loss(loss: Loss) -> Loss:
     return loss.loss if isinstance(loss, RegionalLoss) else loss
 
 
-def test_targets_follow_the_content() -> None:
+@pytest.mark.parametrize("size", [32, 64])
+def test_targets_follow_the_content(size: int) -> None:
     objective = Objective(SlimVGG19(), {"content": ContentLoss(["conv_3"])}).double()
-    objective.tile = 32
+    objective.tile = size
     values = []
     for seed in (0, 20):
         objective.set_targets(create_pictures((64, 64), seed=seed))
-        terms, gradient = evaluate(lambda image: evaluate_tiled(objective, 32, image), (64, 64))
+        terms, gradient = evaluate(lambda image: evaluate_tiled(objective, size, image), (64, 64))
         values.append((float(terms["content"]["conv_3"].detach()), float(gradient.abs().max())))
     # The image is the content of seed 20.
     assert values[0][0] > 1e-3
     assert values[1] == (0, 0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_only_tile_keeps_its_targets(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = {"content": ContentLoss(["conv_3"]), "small": ContentLoss(["conv_2"], 2.0)}
+    objective = Objective(SlimVGG19(), losses).double()
+    objective.tile = 64
+    objective.set_targets(create_pictures((64, 64), masked))
+    passes: list[object] = []
+    stream = objective.image_backbone.stream
+
+    def count_passes(*args: Any) -> Any:
+        passes.append(args)
+        return stream(*args)
+
+    monkeypatch.setattr(objective.image_backbone, "stream", count_passes)
+    first, second = (evaluate(partial(evaluate_tiled, objective, 64), (64, 64)) for _ in range(2))
+    assert first[0] == second[0]
+    assert torch.equal(first[1], second[1])
+    # The content once, and the image twice.
+    assert len(passes) == 3
 
 
 def test_a_factor_on_the_objective_is_one_on_the_gradient() -> None:
