@@ -14,6 +14,24 @@ from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 # Height in px from which a film without color metadata is assumed to use BT.709, as players do; else BT.601.
 HD_HEIGHT = 720
 
+# Formats of FFmpeg whose files name other files or addresses, which it would open, and inputs that are no files.
+REFERRING_FORMATS = frozenset(
+    {"alias_pix", "applehttp", "avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp"}
+    | {"rtsp", "sap", "sdp", "tedcaptions", "tty", "vapoursynth", "webm_dash_manifest", "x11grab"}
+)
+
+
+def open_container(path: Path) -> Any:
+    """Opens a film file, but no list of other files under the name of a film.
+
+    Raises:
+        av.FFmpegError: the file is not a film that can be read.
+        OSError: the file cannot be opened.
+    """
+    av = import_extra("av")
+    formats = ",".join(sorted(av.formats_available - REFERRING_FORMATS))
+    return av.open(str(path), options={"format_whitelist": formats, "protocol_whitelist": "file"})
+
 
 class ContainerReader(FilmReader):
     """Decodes a container file with PyAV and rotates its frames upright.
@@ -31,7 +49,7 @@ class ContainerReader(FilmReader):
         """See :meth:`FilmReader.decode`."""
         av = import_extra("av")
         try:
-            container = av.open(str(self.path))
+            container = open_container(self.path)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"Expected a film, but {self.path} is not a film that can be read.") from error
         with container:
@@ -60,7 +78,7 @@ class ContainerReader(FilmReader):
     @property
     def sound(self) -> str | None:
         """See :attr:`FilmReader.sound`; the file itself if it has an audio stream."""
-        with import_extra("av").open(str(self.path)) as container:
+        with open_container(self.path) as container:
             return str(self.path) if container.streams.audio else None
 
 

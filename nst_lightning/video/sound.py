@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+from nst_lightning.video.container_reader import open_container
 from nst_lightning.video.extras import import_extra
 
 # Names of FFmpeg's encoders by codec.
@@ -43,7 +45,7 @@ class SoundTrack:
     def __init__(self, container: Any, sound: Sound, codecs: tuple[str, ...]) -> None:
         self.container = container
         self.sound = sound
-        self._source = import_extra("av").open(sound.path)
+        self._source = open_container(Path(sound.path))
         self._stream = self._source.streams.audio[0]
         is_supported = self._stream.codec_context.name in codecs
         self._packets = self._copy_packets() if is_supported else self._encode_packets(codecs[0])

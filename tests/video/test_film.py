@@ -16,6 +16,7 @@ from nst_lightning.errors import InputError
 from nst_lightning.images.opening import limit_pixels
 from nst_lightning.samples import sample_path
 from nst_lightning.samples.drawing.clip import RATE, Clip
+from nst_lightning.video.container_reader import ContainerReader
 from nst_lightning.video.film import Film, FrameSelection, is_film
 from nst_lightning.video.picture_readers import AnimationReader, NumberedFrames
 from nst_lightning.video.reader import Pixels
@@ -191,3 +192,16 @@ def test_limit_of_pixels_is_that_of_the_opened_film(tmp_path: Path) -> None:
             refused = create()
         with pytest.raises(InputError, match=r"at most 100 pixels, but .* 64x48 px"):
             list(refused.decode())
+
+
+@pytest.mark.parametrize("ending", ["mp4", "m3u8"])
+@pytest.mark.parametrize(
+    "script", ["ffconcat version 1.0\nfile other.mp4\n", "#EXTM3U\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"]
+)
+def test_lists_of_other_files_are_not_opened(ending: str, script: str, tmp_path: Path) -> None:
+    """FFmpeg would read the files that they name."""
+    shutil.copy(sample_path("clip"), tmp_path / "other.mp4")
+    path = tmp_path / f"list.{ending}"
+    path.write_text(script)
+    with pytest.raises(InputError, match="not a film that can be read"):
+        next(ContainerReader(path).decode())
