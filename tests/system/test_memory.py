@@ -38,9 +38,9 @@ def allocate_pages(size: int) -> None:
             pages[start] = 1
 
 
-def test_memory_is_plenty_if_three_runs_fit() -> None:
-    assert is_plenty(10, 30)
-    assert not is_plenty(10, 29)
+def test_memory_is_plenty_if_two_runs_fit() -> None:
+    assert is_plenty(10, 20)
+    assert not is_plenty(10, 19)
     assert is_plenty(10, None)
 
 
