@@ -78,13 +78,24 @@ def _has_references(config: Namespace) -> bool:
 
 
 def _read_data_options(picture: str) -> dict[str, Any]:
-    """Reads the options of ``data``, without the plan, from the configuration that a picture stores."""
+    """Reads the options of ``data``, without the plan, from the configuration that a picture stores.
+
+    Options that name a class are left out: a configuration may import any class, a picture none.
+    """
     try:
         config = yaml.safe_load(read_config(locate(picture)))
     except yaml.YAMLError:
         config = None  # the description of another program
     data = config.get("data") if isinstance(config, dict) else None
-    return {name: value for name, value in data.items() if name != "plan"} if isinstance(data, dict) else {}
+    options = data.items() if isinstance(data, dict) else ()
+    return {name: value for name, value in options if name != "plan" and not _names_class(value)}
+
+
+def _names_class(value: Any) -> bool:
+    """Whether a value of an option, or a value in it, names a class to import."""
+    if isinstance(value, dict):
+        return "class_path" in value or any(map(_names_class, value.values()))
+    return isinstance(value, list) and any(map(_names_class, value))
 
 
 def _check_style(picture: str, style: Any) -> Any:

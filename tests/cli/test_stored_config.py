@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nst_lightning.__main__ import main
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
-from nst_lightning.images.io import read_config, read_image, write_image
+from nst_lightning.images.io import CONFIG_KEY, read_config, read_image, write_image
 from nst_lightning.study.spec.resolve import ConfigurationResolver
 from tests.cli.transfer_run import SHALLOW_STYLE, read_checkpoint, run_folder
 from tests.helpers import CONFIGS, smooth_image
@@ -161,3 +163,21 @@ def test_lost_files_are_not_needed_if_others_are_given(small: Any) -> None:
     change_stored(content="lost.png", style="lost.png", style_weights=None)
     data = parse(START, "--data.style=style.png")
     assert (data.content, data.style) == ("small.png", "style.png")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_picture_names_no_class_that_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration is code; a picture is none."""
+    Path("hostile.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(".")
+    config = yaml.safe_load(read_config("small.png"))
+    config["data"]["flow"] = {"class_path": "hostile.Flow"}
+    config["data"]["palette"] = {"class_path": "hostile.Palette", "init_args": {"result": 1}}
+    text = PngInfo()
+    text.add_itxt(CONFIG_KEY, yaml.safe_dump(config))
+    with Image.open("small.png") as picture:
+        picture.save("small.png", pnginfo=text)
+    data = parse(START)
+    assert data.style == STYLES
+    assert data.flow == "dis"
+    assert data.palette.result == 0
