@@ -33,7 +33,7 @@ def read_flow_size(path: Path) -> tuple[int, int]:
     if len(header) < 12 or struct.unpack("<f", header[:4])[0] != MAGIC_NUMBER:
         raise InputError(f"Expected a .flo file, but {path} has another format.")
     width, height = struct.unpack("<ii", header[4:])
-    if path.stat().st_size != 12 + 8 * width * height:
+    if min(width, height) < 1 or path.stat().st_size != 12 + 8 * width * height:
         raise InputError(f"Expected a complete .flo file, but {path} is cut off.")
     return height, width
 

@@ -30,6 +30,9 @@ def test_flo_files_of_another_size_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "0_1.flo").write_bytes((tmp_path / "1_0.flo").read_bytes()[:-4])
     with pytest.raises(InputError, match="cut off"):
         read_flow_size(tmp_path / "0_1.flo")
+    (tmp_path / "0_1.flo").write_bytes(b"PIEH" + np.array([-1, -1], "<i4").tobytes() + bytes(8))
+    with pytest.raises(InputError, match="cut off"):
+        read_flow_size(tmp_path / "0_1.flo")
     (tmp_path / "0_1.flo").write_text("hello, this is text")
     with pytest.raises(InputError, match=r"Expected a \.flo file"):
         read_flow_size(tmp_path / "0_1.flo")
