@@ -23,6 +23,7 @@ COMMANDS = {
     "app": ("nst_lightning.app.command:main", "paint in the browser, on a page of this machine"),
     "flicker": ("nst_lightning.cli.flicker_command:main", "measure the flicker of a stylized film"),
     "samples": ("nst_lightning.samples.command:main", "write the sample pictures and the sample clip to a folder"),
+    "schema": ("nst_lightning.suggestions.schema_command:main", "write a JSON Schema of YAML files, for editors"),
 }
 
 

@@ -40,12 +40,13 @@ LAYERS: dict[str, set[str]] = {
     "distill": {"backbones", "cli", "functional", "images", "training"},
     "benchmark": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system", "training"},
     "app": {"callbacks", "cli", "data", "images", "samples", "system", "training", "video"},
-    "__main__": {"app", "benchmark", "cli", "distill", "samples", "study", "system"},
+    "suggestions": {"backbones", "callbacks", "cli", "data", "images", "losses", "optim", "samples", "study", "system"},
+    "__main__": {"app", "benchmark", "cli", "distill", "samples", "study", "suggestions", "system"},
     "__init__": {"api", "backbones", "data", "losses", "training"},
 }
 
 # The folders that need Lightning; everything else is plain PyTorch and works without it.
-WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "study", "training"}
+WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "study", "suggestions", "training"}
 
 FREE = {"errors", "version"}
 FILES = sorted(PACKAGE.rglob("*.py"))

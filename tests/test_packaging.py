@@ -51,7 +51,7 @@ def test_wheel_contains_all_files_that_runs_need(installed_folder: Path) -> None
         assert (package / name).is_file()
     for name in SAMPLES + CLIPS:
         assert (package / "samples" / "files" / sample_path(name).name).is_file()
-    configs = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")}
+    configs = {path.relative_to(ROOT) for suffix in ("yaml", "json") for path in (ROOT / "configs").rglob(f"*.{suffix}")}
     assert {path.relative_to(package) for path in (package / "configs").rglob("*") if path.is_file()} == configs
     modules = {path.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py") if "drawing" not in path.parts}
     assert {path.relative_to(installed_folder) for path in installed_folder.rglob("*.py")} == modules
@@ -61,7 +61,7 @@ def test_wheel_contains_nothing_else(installed_folder: Path) -> None:
     assert {path.name.split("-")[0] for path in installed_folder.iterdir()} == {"nst_lightning"}
     assert not (installed_folder / "nst_lightning" / "samples" / "drawing").exists()
     suffixes = {path.suffix for path in (installed_folder / "nst_lightning").rglob("*") if path.is_file()}
-    assert suffixes <= {".py", ".typed", ".yaml", ".safetensors", ".webp", ".mp4", ".html", ".css", ".js"}
+    assert suffixes <= {".py", ".typed", ".yaml", ".safetensors", ".webp", ".mp4", ".html", ".css", ".js", ".json"}
 
 
 def test_wheel_paints_in_an_empty_folder(installed_folder: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_wheel_paints_in_an_empty_folder(installed_folder: Path, tmp_path: Path)
 def test_packages_equal_the_folders_with_code() -> None:
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py")}
     names = {".".join(folder.parts) for folder in folders} - {DRAWING}
-    configs = {"nst_lightning.configs", "nst_lightning.configs.backbones"}
+    configs = {f"nst_lightning.configs{folder}" for folder in ("", ".backbones", ".schema")}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == names | configs
 
 

@@ -68,6 +68,7 @@ class TransferCLI(LightningCLI):
     """
 
     cached_parser: ClassVar[LightningArgumentParser | None] = None
+    skipped_trainer_options: ClassVar[frozenset[str]] = frozenset(REJECTED_OPTIONS)
 
     def __init__(self, args: ArgsType = None) -> None:
         self.precision_is_chosen = False
@@ -145,10 +146,12 @@ class TransferCLI(LightningCLI):
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
         parser.add_lightning_class_args(SnapshotWriter, "snapshots")
+        skipped = set(self.skipped_trainer_options)
         parser.add_class_arguments(
-            Trainer, "trainer", skip=set(REJECTED_OPTIONS), instantiate=False, fail_untyped=False, sub_configs=True
+            Trainer, "trainer", skip=skipped, instantiate=False, fail_untyped=False, sub_configs=True
         )
-        parser.set_defaults({f"trainer.{name}": value for name, value in TRAINER_DEFAULTS.items()})
+        defaults = {name: value for name, value in TRAINER_DEFAULTS.items() if name not in skipped}
+        parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, chooses the precision unless it is given, and finds the checkpoint that `last` names.
