@@ -51,7 +51,9 @@ def test_wheel_contains_all_files_that_runs_need(installed_folder: Path) -> None
         assert (package / name).is_file()
     for name in SAMPLES + CLIPS:
         assert (package / "samples" / "files" / sample_path(name).name).is_file()
-    configs = {path.relative_to(ROOT) for suffix in ("yaml", "json") for path in (ROOT / "configs").rglob(f"*.{suffix}")}
+    configs = {
+        path.relative_to(ROOT) for suffix in ("yaml", "json") for path in (ROOT / "configs").rglob(f"*.{suffix}")
+    }
     assert {path.relative_to(package) for path in (package / "configs").rglob("*") if path.is_file()} == configs
     modules = {path.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py") if "drawing" not in path.parts}
     assert {path.relative_to(installed_folder) for path in installed_folder.rglob("*.py")} == modules
