@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nst_lightning.suggestions.option_table import SHELLS, Option
 
-# The functions are the same in bash and in zsh. They read the line itself, because bash divides its words at `:` and `=`.
+# The functions are the same in bash and in zsh. They read the whole line: bash divides its words at `:` and `=`.
 _FUNCTIONS = r"""
 _nst_lightning() {
   local line=${COMP_LINE:0:$COMP_POINT} command= option= word= prefix= candidates= character= part=

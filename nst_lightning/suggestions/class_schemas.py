@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jsonargparse import ArgumentParser
+
 from nst_lightning import backbones, losses, optim
 from nst_lightning.cli.parser import Parser
 
@@ -37,7 +39,7 @@ def class_schema(kind: type) -> Schema:
     return {**kept, "description": summary.partition("\n")[0]}
 
 
-def read_parser_schema(parser: Parser) -> Schema:
+def read_parser_schema(parser: ArgumentParser) -> Schema:
     """Returns the JSON Schema that jsonargparse writes for a parser.
 
     Args:

@@ -8,11 +8,11 @@ from nst_lightning.suggestions.bash_script import format_bash, format_zsh
 from nst_lightning.suggestions.fish_script import format_fish
 from nst_lightning.suggestions.option_table import SHELLS, list_options
 
-COMPLETION_DESCRIPTION = """Prints a script that completes commands, options, recipes and samples when Tab is pressed. The
-script is static: no Python starts at Tab. Print it again after an update."""
+COMPLETION_DESCRIPTION = """Prints a script that completes commands, options, recipes and samples at Tab. The script is
+static: Tab starts no Python. Print it again after an update."""
 
-COMPLETION_EXAMPLES = """Bash: python -m nst_lightning completion bash > ~/.nst_completion.bash, and a line in ~/.bashrc:
-source ~/.nst_completion.bash. Zsh: the same with zsh and ~/.zshrc. Fish: python -m nst_lightning completion fish >
+COMPLETION_EXAMPLES = """Bash: python -m nst_lightning completion bash > ~/.nst_lightning.bash, and a line in ~/.bashrc,
+source ~/.nst_lightning.bash. Zsh: the same with zsh and ~/.zshrc. Fish: python -m nst_lightning completion fish >
 ~/.config/fish/conf.d/nst_lightning.fish."""
 
 _FORMATS = dict(zip(SHELLS, (format_bash, format_zsh, format_fish), strict=True))

@@ -50,12 +50,12 @@ class _OptionsOfFit(TransferCLI):
 
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
         """Parses nothing, and asks for no seed."""
-        self.config = Namespace(seed_everything=False)
+        self.config = Namespace(seed_everything=False)  # type: ignore[no-untyped-call]
 
 
 def describe_fit() -> Schema:
     """Returns the JSON Schema of a configuration of `fit`, complete or a part of one."""
-    schema = simplify(read_parser_schema(_OptionsOfFit([]).parser))
+    schema: Schema = simplify(read_parser_schema(_OptionsOfFit([]).parser))
     definitions = schema["$defs"]
     schema["$defs"] = {
         "Backbone": enumerate_classes(definitions["Backbone"], _FOREIGN),

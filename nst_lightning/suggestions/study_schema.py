@@ -12,7 +12,7 @@ def describe_study() -> Schema:
     """Returns the JSON Schema of a study file."""
     parser = Parser()
     parser.add_class_arguments(Study)
-    schema = simplify(read_parser_schema(parser))
+    schema: Schema = simplify(read_parser_schema(parser))
     fit = describe_fit()
     section = schema["$defs"]["Section"]
     schema["$defs"] |= fit["$defs"]
