@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nst_lightning.commands import COMMANDS
 from nst_lightning.suggestions.option_table import SHELLS, Option
 
-_FUNCTIONS = """\
+_FISH = """\
 # Completion of nst_lightning in fish.
 function __nst_lightning_words
     set -l words (commandline -opc)
@@ -41,7 +41,7 @@ def format_fish(table: Mapping[str, Sequence[Option]]) -> str:
         table: the options of each command.
     """
     lines = [line for program in ("nst_lightning", "python", "python3") for line in _list_lines(program, table)]
-    return _FUNCTIONS + "\n".join(lines) + "\n"
+    return _FISH + "\n".join(lines) + "\n"
 
 
 def _list_lines(program: str, table: Mapping[str, Sequence[Option]]) -> Iterator[str]:
