@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from nst_lightning import backbones, losses, optim
+from nst_lightning import backbones, losses
 from nst_lightning.cli.parser import Parser
 
 # A JSON Schema, or a part of one.
@@ -17,9 +17,9 @@ Schema = dict[str, Any]
 _DROPPED_PROPERTIES = ("$schema", "dict_kwargs", "params")
 
 # Classes that YAML can name. Others, such as tensors and pictures, are values in Python only.
-_NAMED_TYPES = ("Backbone", "Loss", "Optimizer", "Flow", "Section")
+_NAMED_TYPES = ("Backbone", "Loss", "Flow", "Section")
 
-_OURS = {*backbones.__all__, *losses.__all__, *optim.__all__}
+_OURS = {*backbones.__all__, *losses.__all__}
 
 # Keys such as `plan.size` stand for nested ones.
 _DOTTED_KEYS: Schema = {r"\.": {}}
@@ -152,4 +152,4 @@ def _mapping(class_path: Schema, init_args: Schema) -> Schema:
 
 def _is_public(path: str) -> bool:
     name = path.rpartition(".")[2]
-    return name in _OURS if path.startswith("nst_lightning.") else path.startswith("torch.") and name != "Optimizer"
+    return path.startswith("nst_lightning.") and name in _OURS

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -10,6 +11,7 @@ from nst_lightning.callbacks import ImageAveraging
 from nst_lightning.cli.trainer_options import REJECTED_OPTIONS
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.data.style_source import StyleSource
+from nst_lightning.optim import CompactLBFGS
 from nst_lightning.samples.gallery import CLIPS, CONTENTS, STYLES
 from nst_lightning.suggestions.class_schemas import (
     Schema,
@@ -40,9 +42,11 @@ _OPEN_OPTIONS: dict[str, Schema] = {
 class _OptionsOfFit(TransferCLI):
     """The parser of `fit` without the options of the Trainer that this module describes itself."""
 
-    skipped_trainer_options: ClassVar[frozenset[str]] = frozenset(
-        {*REJECTED_OPTIONS, *_OPEN_OPTIONS, "callbacks", "logger"}
-    )
+    skipped_options: ClassVar[dict[str, set[str]]] = {
+        # After a run, jsonargparse also finds subclasses of optimizers that Lightning has created, and fails.
+        "model": {"optimizer"},
+        "trainer": {*REJECTED_OPTIONS, *_OPEN_OPTIONS, "callbacks", "logger"},
+    }
 
     def setup_parser(self, *arguments: Any) -> None:
         """Builds a parser of its own."""
@@ -60,8 +64,7 @@ def describe_fit() -> Schema:
     schema["$defs"] = {
         "Backbone": enumerate_classes(definitions["Backbone"], _FOREIGN),
         "Loss": enumerate_classes(definitions["Loss"], _FOREIGN),
-        # The default is a function.
-        "Optimizer": enumerate_classes(definitions["Optimizer"], rf"{_FOREIGN}|^nst_lightning\..+\.[a-z_]+$"),
+        "Optimizer": _describe_optimizers(),
         "Flow": definitions["Flow"],
         "Callback": _describe_callbacks(),
         "Logger": _describe_loggers(),
@@ -74,8 +77,7 @@ def describe_fit() -> Schema:
     style: Schema = {"anyOf": [accept_also({"type": "string"}, [*styles, "stored"]), {"$ref": "#/$defs/Style"}]}
     data["style"] = one_or_several(style) | {"description": data["style"]["description"]}
     model["initialization"] = accept_also(model["initialization"], ["content", "style", "noise", "gaussian"])
-    # A name is among the classes of the definition.
-    model["optimizer"] = {"$ref": "#/$defs/Optimizer", "description": model["optimizer"]["description"]}
+    model["optimizer"] = {"$ref": "#/$defs/Optimizer", "description": "changes the image; L-BFGS by default"}
     trainer["precision"] = {"enum": [*PRECISIONS, None], "description": trainer["precision"]["description"]}
     logger: Schema = {"$ref": "#/$defs/Logger"}
     trainer |= _OPEN_OPTIONS
@@ -87,6 +89,15 @@ def describe_fit() -> Schema:
 def _describe_callbacks() -> Schema:
     # A run creates the other callbacks of the package itself.
     return choose_class({"nst_lightning.callbacks.ImageAveraging": class_schema(ImageAveraging)}, _ANY)
+
+
+def _describe_optimizers() -> Schema:
+    kinds = {f"torch.optim.{name}": kind for name, kind in vars(torch.optim).items() if isinstance(kind, type)}
+    del kinds["torch.optim.Optimizer"]
+    kinds["nst_lightning.optim.CompactLBFGS"] = CompactLBFGS
+    # The default is a function.
+    others = rf"{_FOREIGN}|^nst_lightning\..+\.[a-z_]+$"
+    return choose_class({path: class_schema(kind) for path, kind in kinds.items()}, others)
 
 
 def _describe_loggers() -> Schema:
