@@ -46,7 +46,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Image.Image]:
 def run_cell(cell: str, names: dict[str, Any]) -> object:
     """Runs a cell with small pictures and returns the value of its last line."""
     if cell.startswith("!python -m nst_lightning"):
-        return main([*shlex.split(cell)[3:], *QUICK, *QUICK_FILM])
+        return main([*shlex.split(cell.replace("\\\n", " "))[3:], *QUICK, *QUICK_FILM])
     quick = re.sub(r"\bsize=\d+", "size=32, steps=2", cell)
     *lines, last = quick.splitlines()
     is_value = not re.match(r"\s|import |from |\w+ = |picture\.save", last)
