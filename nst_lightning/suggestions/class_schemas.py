@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from nst_lightning import backbones, losses
+from nst_lightning import losses
 from nst_lightning.cli.parser import Parser
 
 # A JSON Schema, or a part of one.
@@ -17,9 +17,7 @@ Schema = dict[str, Any]
 _DROPPED_PROPERTIES = ("$schema", "dict_kwargs", "params")
 
 # Classes that YAML can name. Others, such as tensors and pictures, are values in Python only.
-_NAMED_TYPES = ("Backbone", "Loss", "Flow", "Section")
-
-_OURS = {*backbones.__all__, *losses.__all__}
+_NAMED_TYPES = ("Flow", "Section")
 
 # Keys such as `plan.size` stand for nested ones.
 _DOTTED_KEYS: Schema = {r"\.": {}}
@@ -103,22 +101,6 @@ def list_names(path: str) -> list[str]:
     return [short, path]
 
 
-def enumerate_classes(definition: Schema, others: str) -> Schema:
-    """Returns the schema of a value that names one of the public classes in a definition of jsonargparse.
-
-    Args:
-        definition: what jsonargparse writes for a base class, simplified.
-        others: see :func:`choose_class`.
-    """
-    arguments = {}
-    for option in definition["anyOf"]:
-        path = option.get("properties", {}).get("class_path", {}).get("const")
-        if path is not None and _is_public(path):
-            schema = option["properties"]["init_args"]
-            arguments[path] = {**schema, "description": option.get("description", "")}
-    return choose_class(arguments, others)
-
-
 def one_or_several(schema: Schema) -> Schema:
     """Returns the schema of a value or a list of values, or null.
 
@@ -148,8 +130,3 @@ def _mapping(class_path: Schema, init_args: Schema) -> Schema:
     text = {"description": init_args["description"]} if init_args.get("description") else {}
     properties = {"class_path": class_path, "init_args": arguments}
     return {"type": "object", **text, "additionalProperties": False, "properties": properties}
-
-
-def _is_public(path: str) -> bool:
-    name = path.rpartition(".")[2]
-    return path.startswith("nst_lightning.") and name in _OURS

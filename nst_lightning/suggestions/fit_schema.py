@@ -1,5 +1,7 @@
 """The JSON Schema of a configuration of `fit`."""
 
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
@@ -7,6 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from nst_lightning import backbones, losses
 from nst_lightning.callbacks import ImageAveraging
 from nst_lightning.cli.trainer_options import REJECTED_OPTIONS
 from nst_lightning.cli.transfer_cli import TransferCLI
@@ -18,7 +21,6 @@ from nst_lightning.suggestions.class_schemas import (
     accept_also,
     choose_class,
     class_schema,
-    enumerate_classes,
     one_or_several,
     read_parser_schema,
     simplify,
@@ -43,8 +45,8 @@ class _OptionsOfFit(TransferCLI):
     """The parser of `fit` without the options of the Trainer that this module describes itself."""
 
     skipped_options: ClassVar[dict[str, set[str]]] = {
-        # After a run, jsonargparse also finds subclasses of optimizers that Lightning has created, and fails.
-        "model": {"optimizer"},
+        # jsonargparse fails at subclasses that cannot be imported, such as those that Lightning makes of optimizers.
+        "model": {"backbone", "losses", "optimizer"},
         "trainer": {*REJECTED_OPTIONS, *_OPEN_OPTIONS, "callbacks", "logger"},
     }
 
@@ -60,12 +62,11 @@ class _OptionsOfFit(TransferCLI):
 def describe_fit() -> Schema:
     """Returns the JSON Schema of a configuration of `fit`, complete or a part of one."""
     schema: Schema = simplify(read_parser_schema(_OptionsOfFit([]).parser))
-    definitions = schema["$defs"]
     schema["$defs"] = {
-        "Backbone": enumerate_classes(definitions["Backbone"], _FOREIGN),
-        "Loss": enumerate_classes(definitions["Loss"], _FOREIGN),
+        "Backbone": _describe_classes(backbones, ("Backbone",)),
+        "Loss": _describe_classes(losses, ("Loss", "FeatureLoss")),
         "Optimizer": _describe_optimizers(),
-        "Flow": definitions["Flow"],
+        "Flow": schema["$defs"]["Flow"],
         "Callback": _describe_callbacks(),
         "Logger": _describe_loggers(),
         "Style": class_schema(StyleSource),
@@ -77,13 +78,25 @@ def describe_fit() -> Schema:
     style: Schema = {"anyOf": [accept_also({"type": "string"}, [*styles, "stored"]), {"$ref": "#/$defs/Style"}]}
     data["style"] = one_or_several(style) | {"description": data["style"]["description"]}
     model["initialization"] = accept_also(model["initialization"], ["content", "style", "noise", "gaussian"])
-    model["optimizer"] = {"$ref": "#/$defs/Optimizer", "description": "changes the image; L-BFGS by default"}
+    references: dict[str, Schema] = {name: {"$ref": f"#/$defs/{name}"} for name in schema["$defs"]}
+    model["backbone"] = references["Backbone"] | {"description": "frozen network whose features the losses compare"}
+    model["losses"] = {
+        "type": "object",
+        "additionalProperties": references["Loss"],
+        "description": "terms of the objective by name; a file that sets them replaces those of the files before it",
+    }
+    model["optimizer"] = references["Optimizer"] | {"description": "changes the image; L-BFGS by default"}
     trainer["precision"] = {"enum": [*PRECISIONS, None], "description": trainer["precision"]["description"]}
-    logger: Schema = {"$ref": "#/$defs/Logger"}
     trainer |= _OPEN_OPTIONS
-    trainer["callbacks"] = one_or_several({"$ref": "#/$defs/Callback"})
-    trainer["logger"] = {"anyOf": [{"type": "boolean"}, *one_or_several(logger)["anyOf"]]}
+    trainer["callbacks"] = one_or_several(references["Callback"])
+    trainer["logger"] = {"anyOf": [{"type": "boolean"}, *one_or_several(references["Logger"])["anyOf"]]}
     return schema
+
+
+def _describe_classes(folder: ModuleType, bases: Sequence[str]) -> Schema:
+    """Describes the public classes of a folder, except for its base classes."""
+    names = [name for name in folder.__all__ if name not in bases]
+    return choose_class({f"nst_lightning.{name}": class_schema(getattr(folder, name)) for name in names}, _FOREIGN)
 
 
 def _describe_callbacks() -> Schema:
