@@ -1,5 +1,6 @@
 """The wheel, the lowest versions of the dependencies, and the metadata of the project."""
 
+import email
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("nst_lightning", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(output), str(source)]
     subprocess.run(command, check=True, capture_output=True)
@@ -74,6 +75,23 @@ def test_wheel_paints_in_an_empty_folder(installed_folder: Path, tmp_path: Path)
     code = "import nst_lightning; print(nst_lightning.__file__)"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert Path(run.stdout.strip()) == installed_folder / "nst_lightning" / "__init__.py"
+
+
+def test_readme_of_the_package_index_has_absolute_links(installed_folder: Path) -> None:
+    (metadata,) = installed_folder.glob("*.dist-info/METADATA")
+    message = email.message_from_string(metadata.read_text())
+    text = str(message.get_payload())
+    assert message["Description-Content-Type"] == "text/markdown"
+    home = PROJECT["urls"]["Homepage"]
+    pictures, links = (re.findall(rf"{mark}\[[^\]]*\]\(([^)\s]+)\)", text) for mark in ("!", "(?<!!)"))
+    assert pictures
+    for link in pictures:
+        name = link.removeprefix(f"{home.replace('github.com', 'raw.githubusercontent.com')}/main/")
+        assert (ROOT / name).is_file()
+    ours = [link for link in links if link.startswith(home)]
+    assert len(ours) > 5
+    assert all((ROOT / link.removeprefix(f"{home}/blob/main/").partition("#")[0]).is_file() for link in ours)
+    assert all(link.startswith("https://") for link in links)
 
 
 def test_packages_equal_the_folders_with_code() -> None:
