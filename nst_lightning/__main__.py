@@ -5,25 +5,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 
+from nst_lightning.commands import COMMANDS, load_command
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
 from nst_lightning.system.processes import follow_parent
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
-
-# The function of each command and a line of help. The module is imported when its command runs, so that help is quick.
-COMMANDS = {
-    "fit": ("nst_lightning.cli.fit:main", "paint a picture or a film from a configuration"),
-    "steer": ("nst_lightning.cli.steer_command:main", "change a run that is painting, or stop it"),
-    "study": ("nst_lightning.study.command:main", "paint many pictures and show them on one page"),
-    "benchmark": ("nst_lightning.benchmark.command:main", "measure speed, memory and time to quality"),
-    "distill": ("nst_lightning.distill.command:main", "train the weights of SlimVGG19, or measure them"),
-    "app": ("nst_lightning.app.command:main", "paint in the browser, on a page of this machine"),
-    "flicker": ("nst_lightning.cli.flicker_command:main", "measure the flicker of a stylized film"),
-    "samples": ("nst_lightning.samples.command:main", "write the sample pictures and the sample clip to a folder"),
-}
 
 
 def main(args: list[str] | None = None) -> int:
@@ -85,9 +73,7 @@ def import_command(name: str) -> Callable[[list[str]], int]:
         # Before torch is imported: it reads a setting, and the measurement of the load ends when the run is built.
         request_huge_pages()
         LOAD_METER.start()
-    module, _, function = COMMANDS[name][0].partition(":")
-    command: Callable[[list[str]], int] = getattr(import_module(module), function)
-    return command
+    return load_command(name)
 
 
 @contextmanager

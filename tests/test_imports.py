@@ -12,6 +12,7 @@ from tests.helpers import PACKAGE
 # Imports of each folder, or module at the root, within the package, from the lowest layer to the highest. Everything
 # may import `errors` and `version`. An entry names exactly the entries that its code imports, all of them above it.
 LAYERS: dict[str, set[str]] = {
+    "commands": set(),  # names modules, which it imports when their command runs
     "system": set(),
     "functional": set(),
     "images": {"functional"},
@@ -40,12 +41,25 @@ LAYERS: dict[str, set[str]] = {
     "distill": {"backbones", "cli", "functional", "images", "training"},
     "benchmark": {"backbones", "callbacks", "cli", "data", "images", "losses", "samples", "system", "training"},
     "app": {"callbacks", "cli", "data", "images", "samples", "system", "training", "video"},
-    "__main__": {"app", "benchmark", "cli", "distill", "samples", "study", "system"},
+    "suggestions": {
+        "backbones",
+        "callbacks",
+        "cli",
+        "commands",
+        "data",
+        "images",
+        "losses",
+        "optim",
+        "samples",
+        "study",
+        "system",
+    },
+    "__main__": {"commands", "system"},
     "__init__": {"api", "backbones", "data", "losses", "training"},
 }
 
 # The folders that need Lightning; everything else is plain PyTorch and works without it.
-WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "study", "training"}
+WITH_LIGHTNING = {"api", "benchmark", "callbacks", "cli", "data", "distill", "study", "suggestions", "training"}
 
 FREE = {"errors", "version"}
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -67,7 +81,7 @@ def list_imported_modules(path: Path) -> Iterator[str]:
 
 def list_imported_layers(name: str) -> set[str]:
     modules = [module for path in FILES if layer_of(path) == name for module in list_imported_modules(path)]
-    # `__main__` and the table of public names import lazily, by string.
+    # The table of public names imports lazily, by string.
     text = "".join(path.read_text() for path in FILES if layer_of(path) == name and name.startswith("__"))
     modules += re.findall(r'"(nst_lightning\.[\w.]+)(?=[":])', text)
     return {module.split(".")[1] for module in modules if module.startswith("nst_lightning.")} - FREE - {name}

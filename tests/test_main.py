@@ -10,7 +10,8 @@ import pytest
 
 import nst_lightning
 from nst_lightning import losses
-from nst_lightning.__main__ import COMMANDS, import_command, main
+from nst_lightning.__main__ import import_command, main
+from nst_lightning.commands import COMMANDS
 from tests.helpers import ENVIRONMENT, PACKAGE, ROOT
 
 

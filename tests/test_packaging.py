@@ -1,5 +1,6 @@
 """The wheel, the lowest versions of the dependencies, and the metadata of the project."""
 
+import email
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("nst_lightning", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(output), str(source)]
     subprocess.run(command, check=True, capture_output=True)
@@ -51,7 +52,9 @@ def test_wheel_contains_all_files_that_runs_need(installed_folder: Path) -> None
         assert (package / name).is_file()
     for name in SAMPLES + CLIPS:
         assert (package / "samples" / "files" / sample_path(name).name).is_file()
-    configs = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")}
+    configs = {
+        path.relative_to(ROOT) for suffix in ("yaml", "json") for path in (ROOT / "configs").rglob(f"*.{suffix}")
+    }
     assert {path.relative_to(package) for path in (package / "configs").rglob("*") if path.is_file()} == configs
     modules = {path.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py") if "drawing" not in path.parts}
     assert {path.relative_to(installed_folder) for path in installed_folder.rglob("*.py")} == modules
@@ -61,7 +64,7 @@ def test_wheel_contains_nothing_else(installed_folder: Path) -> None:
     assert {path.name.split("-")[0] for path in installed_folder.iterdir()} == {"nst_lightning"}
     assert not (installed_folder / "nst_lightning" / "samples" / "drawing").exists()
     suffixes = {path.suffix for path in (installed_folder / "nst_lightning").rglob("*") if path.is_file()}
-    assert suffixes <= {".py", ".typed", ".yaml", ".safetensors", ".webp", ".mp4", ".html", ".css", ".js"}
+    assert suffixes <= {".py", ".typed", ".yaml", ".safetensors", ".webp", ".mp4", ".html", ".css", ".js", ".json"}
 
 
 def test_wheel_paints_in_an_empty_folder(installed_folder: Path, tmp_path: Path) -> None:
@@ -74,10 +77,27 @@ def test_wheel_paints_in_an_empty_folder(installed_folder: Path, tmp_path: Path)
     assert Path(run.stdout.strip()) == installed_folder / "nst_lightning" / "__init__.py"
 
 
+def test_readme_of_the_package_index_has_absolute_links(installed_folder: Path) -> None:
+    (metadata,) = installed_folder.glob("*.dist-info/METADATA")
+    message = email.message_from_string(metadata.read_text())
+    text = str(message.get_payload())
+    assert message["Description-Content-Type"] == "text/markdown"
+    home = PROJECT["urls"]["Homepage"]
+    pictures, links = (re.findall(rf"{mark}\[[^\]]*\]\(([^)\s]+)\)", text) for mark in ("!", "(?<!!)"))
+    assert pictures
+    for link in pictures:
+        name = link.removeprefix(f"{home.replace('github.com', 'raw.githubusercontent.com')}/main/")
+        assert (ROOT / name).is_file()
+    ours = [link for link in links if link.startswith(home)]
+    assert len(ours) > 5
+    assert all((ROOT / link.removeprefix(f"{home}/blob/main/").partition("#")[0]).is_file() for link in ours)
+    assert all(link.startswith("https://") for link in links)
+
+
 def test_packages_equal_the_folders_with_code() -> None:
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "nst_lightning").rglob("*.py")}
     names = {".".join(folder.parts) for folder in folders} - {DRAWING}
-    configs = {"nst_lightning.configs", "nst_lightning.configs.backbones"}
+    configs = {f"nst_lightning.configs{folder}" for folder in ("", ".backbones", ".schema")}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == names | configs
 
 

@@ -48,5 +48,10 @@ def packaged_config(name: str) -> Path:
     return PACKAGED_CONFIGS / f"{name}.yaml"
 
 
+def list_packaged_configs() -> list[str]:
+    """Lists the names of the packaged configurations."""
+    return sorted(_list_names(PACKAGED_CONFIGS))
+
+
 def _list_names(folder: Path) -> Iterator[str]:
     return (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))

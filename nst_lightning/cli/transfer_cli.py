@@ -68,6 +68,7 @@ class TransferCLI(LightningCLI):
     """
 
     cached_parser: ClassVar[LightningArgumentParser | None] = None
+    skipped_options: ClassVar[dict[str, set[str]]] = {"model": set(), "trainer": set(REJECTED_OPTIONS)}
 
     def __init__(self, args: ArgsType = None) -> None:
         self.precision_is_chosen = False
@@ -141,14 +142,18 @@ class TransferCLI(LightningCLI):
         )
         parser.add_argument("--weights_only", type=bool | None, help="without effect; checkpoints hold only tensors")
         parser.add_lightning_class_args(TransferData, "data")
-        parser.add_lightning_class_args(StyleTransfer, "model")
+        skipped = self.skipped_options
+        parser.add_class_arguments(
+            StyleTransfer, "model", skip={*skipped["model"]}, fail_untyped=False, sub_configs=True
+        )
         parser.add_lightning_class_args(ImageLogger, "previews")
         parser.add_lightning_class_args(CheckpointWriter, "checkpoints")
         parser.add_lightning_class_args(SnapshotWriter, "snapshots")
         parser.add_class_arguments(
-            Trainer, "trainer", skip=set(REJECTED_OPTIONS), instantiate=False, fail_untyped=False, sub_configs=True
+            Trainer, "trainer", skip={*skipped["trainer"]}, instantiate=False, fail_untyped=False, sub_configs=True
         )
-        parser.set_defaults({f"trainer.{name}": value for name, value in TRAINER_DEFAULTS.items()})
+        defaults = {name: value for name, value in TRAINER_DEFAULTS.items() if name not in skipped["trainer"]}
+        parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, chooses the precision unless it is given, and finds the checkpoint that `last` names.

@@ -279,6 +279,7 @@ class FeatureLoss(Loss):
         """
         for layer, statistic in statistics.items():
             self.set_buffer("target", layer, statistic)
+            self.set_readout(layer, readouts)
 
     def set_blended_target(
         self,

@@ -129,7 +129,7 @@ def test_number_of_threads_is_restored_after_an_error() -> None:
 
 
 def test_meter_of_the_process_has_begun_before_the_command_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nst_lightning import __main__
+    from nst_lightning import __main__, commands
 
     begun: list[str] = []
     monkeypatch.setattr(__main__, "LOAD_METER", processor_load.LoadMeter())
@@ -140,8 +140,8 @@ def test_meter_of_the_process_has_begun_before_the_command_is_imported(monkeypat
         begun.append("import")
         return __main__
 
-    monkeypatch.setattr(__main__, "import_module", import_module)
-    for command in __main__.COMMANDS:
+    monkeypatch.setattr(commands, "import_module", import_module)
+    for command in commands.COMMANDS:
         begun.clear()
         __main__.import_command(command)
         assert begun == (["meter", "import"] if command in {"fit", "study"} else ["import"])

@@ -1,0 +1,1 @@
+"""Suggestions while typing: a JSON Schema for editors, scripts for shells."""
