@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from PIL import Image
 
 from nst_lightning.__main__ import main

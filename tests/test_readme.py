@@ -37,6 +37,9 @@ TEXTS = {path: path.read_text() for path in READMES}
 README = TEXTS[ROOT / "README.md"]
 MAP = TEXTS[PACKAGE / "README.md"]
 
+# Addresses of the files of the project: the package index shows the README without them.
+ADDRESSES = r"https://(github\.com/nst-lightning/nst_lightning/blob|raw\.githubusercontent\.com/nst-lightning/nst_lightning)/main/"
+
 # Options that need a network or a GPU, and options that the quick options below replace.
 SLOW = {
     "fit": ("--trainer.accelerator", "--model.cuda_graphs", "--data.first", "--data.last", "--data.stride"),
@@ -223,7 +226,8 @@ def test_readme_classes_exist() -> None:
 def test_readme_links_resolve(path: Path) -> None:
     text = re.sub(r"^```.*?^```", "", TEXTS[path], flags=re.DOTALL | re.MULTILINE)
     broken = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+    for address in re.findall(r"\]\(([^)\s]+)\)", text):
+        link = re.sub(f"^{ADDRESSES}", f"{ROOT}/", address)
         if re.match(r"\w+:", link):
             continue
         file, _, anchor = link.partition("#")
