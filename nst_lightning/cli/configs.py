@@ -25,7 +25,8 @@ def find_config(name: str) -> Path:
         InputError: there is no such file; the message lists the available names.
     """
     path, local = Path(name), Path("configs")
-    if name and path.exists() and not path.is_dir():
+    # A pipe would be waited for without an end.
+    if name and path.is_file():
         return path
     # Commands of the documentation name `configs/best.yaml`; they work from any folder.
     if path.parts[:1] == local.parts and not local.is_dir():

@@ -87,7 +87,8 @@ def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"Expected an image file, but {path} is a directory.")
-    if not path.exists():
+    # A pipe would be waited for without an end.
+    if not path.is_file():
         raise InputError(f"Expected an image file, but there is none at {path}.")
     try:
         with open_picture(path) as opened:
