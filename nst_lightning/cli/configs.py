@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from nst_lightning.errors import InputError
+import yaml
+
+from nst_lightning.errors import InputError, UsageError
+
+# Most values of a configuration, with those of its aliases written out.
+MOST_VALUES = 100_000
 
 # In a wheel the configurations are inside the package, in the repository next to it.
 _PACKAGE = Path(__file__).parents[1]
@@ -47,6 +52,36 @@ def packaged_config(name: str) -> Path:
         name: such as ``transfer``.
     """
     return PACKAGED_CONFIGS / f"{name}.yaml"
+
+
+def check_aliases(text: str, name: str) -> None:
+    """Refuses YAML whose aliases stand for so many values that reading it takes hours ("billion laughs").
+
+    Args:
+        text: the YAML. Other mistakes in it are left to its parser.
+        name: name of the file in the message.
+
+    Raises:
+        UsageError: there are too many values.
+    """
+    if "&" not in text or "*" not in text:
+        return
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    if root is not None and _count_values(root, {}) > MOST_VALUES:
+        raise UsageError(f"Expected at most {MOST_VALUES} values in {name}, but its aliases stand for more.")
+
+
+def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Counts the values below a node as if its aliases were written out; a node inside itself counts as too many."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES
+        children = [] if isinstance(node, yaml.ScalarNode) else node.value
+        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        known[id(node)] = 1 + sum(_count_values(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _list_names(folder: Path) -> Iterator[str]:

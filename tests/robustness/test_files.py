@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nst_lightning.__main__ import main
 from tests.robustness.refusals import FIT, assert_refused
 
 
@@ -101,7 +102,5 @@ def test_output_into_a_file_is_refused(refuse: Callable[..., str]) -> None:
 
 def test_fit_of_these_tests_is_complete(refuse: Callable[..., str]) -> None:
     # Otherwise all of the refusals above could have another reason.
-    from nst_lightning.__main__ import main
-
     assert main([*FIT, "--output=result.png"]) == 0
     assert Path("result.png").exists()
