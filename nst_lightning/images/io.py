@@ -156,7 +156,8 @@ def _from_high_bit_gray(picture: Image.Image) -> Tensor:
     """Converts 16-bit (modes I;16 and I) and floating-point gray (F), which Pillow itself would clip at 255."""
     values = np.asarray(picture).astype(np.float32)
     highest = 1.0 if picture.mode == "F" else 65535.0
-    if values.min() < 0 or values.max() > highest:
+    # Not true for NaN either.
+    if not (values.min() >= 0 and values.max() <= highest):
         raise ValueError(f"its values go from {values.min()} to {values.max()}, beyond 0 to {highest:.0f}")
     values /= highest
     return torch.from_numpy(values).expand(1, 3, *values.shape).contiguous()
