@@ -1,4 +1,4 @@
-"""Disturbs runs of all kinds with signals at random moments and prints a table: ``python -m tests.soak --minutes 20``."""
+"""Disturbs runs by signals at random moments: ``python -m tests.soak --minutes 20`` prints a table."""
 
 import argparse
 import os

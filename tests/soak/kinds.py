@@ -29,6 +29,9 @@ SMALL = [
 PICTURE = ["fit", "--config=transfer", "--data.content=content.png", *SMALL]
 FILM = ["fit", "--config=video", "--data.content=clip.mp4", *SMALL, "--data.plan.steps=60"]
 FILM += ["--data.plan.following_steps=40", "--model.losses.disocclusion.layers=[conv_1,conv_3]"]
+# A network that can be evaluated in tiles, and so be shared among processes.
+TILED = [*PICTURE, "--data.plan.size=96", "--data.plan.tile=64"]
+TILED += ["--model.backbone=SlimVGG19", "--checkpoints.every_n_steps=5"]
 # Optimizers with a history amplify the rounding errors of a sum over processes.
 ADAM = ["--model.optimizer=torch.optim.Adam", "--model.optimizer.lr=0.02"]
 CHANGES = [
@@ -58,16 +61,14 @@ class Kind:
 LAST = ["--ckpt_path=last"]
 STILL = ("stylized.png", "checkpoints/last.ckpt")
 KINDS = {
-    "fit": Kind([*PICTURE, "--data.plan.steps=600"], LAST, "logs/transfer", STILL),
+    "fit": Kind([*PICTURE, "--data.plan.steps=400"], LAST, "logs/transfer", STILL),
     "film": Kind(FILM, LAST, "logs/video", ("frames/*.png", "film.mp4", "checkpoints/last.ckpt")),
     "study": Kind(["study", "--config=study.yaml", "--output=out", "--jobs=1"], [], "out", ("runs/*/stylized.png",)),
     "steered": Kind(
-        [*PICTURE, "--data.plan.steps=500", "--replay=changes.yaml"], LAST, "logs/transfer", (*STILL, "steering.yaml")
+        [*PICTURE, "--data.plan.steps=400", "--replay=changes.yaml"], LAST, "logs/transfer", (*STILL, "steering.yaml")
     ),
-    "tiled": Kind(
-        [*PICTURE, "--data.plan.size=96", "--data.plan.steps=200", "--data.plan.tile=64"], LAST, "logs/transfer", STILL
-    ),
-    "devices": Kind([*PICTURE, *ADAM, "--data.plan.steps=300", "--trainer.devices=2"], LAST, "logs/transfer", STILL),
+    "tiled": Kind([*TILED, "--data.plan.steps=40"], LAST, "logs/transfer", STILL),
+    "devices": Kind([*TILED, *ADAM, "--data.plan.steps=40", "--trainer.devices=2"], LAST, "logs/transfer", STILL),
 }
 
 
