@@ -12,7 +12,7 @@ from tests.robustness.refusals import assert_refused
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9)
 )
-CONFIGS = {
+CONFIGS: dict[str, str | bytes] = {
     "tab": "data:\n\tplan:\n\t\tsize: 32\n",
     "laughs": LAUGHS,
     "laughs in a value": LAUGHS.replace("\n", "\n  ").join(["data:\n  plan:\n    size: 32\nmore:\n  ", "\n"]),

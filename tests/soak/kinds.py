@@ -23,21 +23,21 @@ SMALL = [
     "--model.losses.style.layers=[conv_1,conv_3]",
     "--trainer.precision=32-true",
     "--trainer.enable_progress_bar=false",
-    "--checkpoints.every_n_steps=20",
+    "--checkpoints.every_n_steps=10",
     "--threads=1",
 ]
 PICTURE = ["fit", "--config=transfer", "--data.content=content.png", *SMALL]
-FILM = ["fit", "--config=video", "--data.content=clip.mp4", *SMALL, "--data.plan.steps=60"]
-FILM += ["--data.plan.following_steps=40", "--model.losses.disocclusion.layers=[conv_1,conv_3]"]
+FILM = ["fit", "--config=video", "--data.content=clip.mp4", *SMALL, "--data.plan.steps=30"]
+FILM += ["--data.plan.following_steps=20", "--model.losses.disocclusion.layers=[conv_1,conv_3]"]
 # A network that can be evaluated in tiles, and so be shared among processes.
 TILED = [*PICTURE, "--data.plan.size=96", "--data.plan.tile=64"]
 TILED += ["--model.backbone=SlimVGG19", "--checkpoints.every_n_steps=5"]
 # Optimizers with a history amplify the rounding errors of a sum over processes.
 ADAM = ["--model.optimizer=torch.optim.Adam", "--model.optimizer.lr=0.02"]
 CHANGES = [
-    {"step": 50, "weights": {"style": 300.0}},
-    {"step": 150, "strength": 0.7},
-    {"step": 250, "more_steps": 50},
+    {"step": 25, "weights": {"style": 300.0}},
+    {"step": 60, "strength": 0.7},
+    {"step": 90, "more_steps": 20},
 ]
 
 
@@ -61,14 +61,14 @@ class Kind:
 LAST = ["--ckpt_path=last"]
 STILL = ("stylized.png", "checkpoints/last.ckpt")
 KINDS = {
-    "fit": Kind([*PICTURE, "--data.plan.steps=400"], LAST, "logs/transfer", STILL),
+    "fit": Kind([*PICTURE, "--data.plan.steps=120"], LAST, "logs/transfer", STILL),
     "film": Kind(FILM, LAST, "logs/video", ("frames/*.png", "film.mp4", "checkpoints/last.ckpt")),
     "study": Kind(["study", "--config=study.yaml", "--output=out", "--jobs=1"], [], "out", ("runs/*/stylized.png",)),
     "steered": Kind(
-        [*PICTURE, "--data.plan.steps=400", "--replay=changes.yaml"], LAST, "logs/transfer", (*STILL, "steering.yaml")
+        [*PICTURE, "--data.plan.steps=120", "--replay=changes.yaml"], LAST, "logs/transfer", (*STILL, "steering.yaml")
     ),
-    "tiled": Kind([*TILED, "--data.plan.steps=40"], LAST, "logs/transfer", STILL),
-    "devices": Kind([*TILED, *ADAM, "--data.plan.steps=40", "--trainer.devices=2"], LAST, "logs/transfer", STILL),
+    "tiled": Kind([*TILED, "--data.plan.steps=20"], LAST, "logs/transfer", STILL),
+    "devices": Kind([*TILED, *ADAM, "--data.plan.steps=20", "--trainer.devices=2"], LAST, "logs/transfer", STILL),
 }
 
 
@@ -86,9 +86,9 @@ def write_inputs() -> None:
         },
         "optimizer": {"class_path": "CompactLBFGS"},
     }
-    data = {"content": "content.png", "style": "style.png", "plan": {"size": 48, "steps": 150}}
+    data = {"content": "content.png", "style": "style.png", "plan": {"size": 48, "steps": 50}}
     recipe = {"model": model, "data": data, "trainer": {"precision": "32-true"}, "threads": 1}
-    Path("recipe.yaml").write_text(yaml.safe_dump(recipe | {"checkpoints": {"every_n_steps": 20}}))
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe | {"checkpoints": {"every_n_steps": 10}}))
     section = {"title": "A", "config": "recipe.yaml", "axes": {"model.losses.style.weight": [10, 100, 1000]}}
     Path("study.yaml").write_text(yaml.safe_dump({"title": "S", "sections": [section]}))
 
