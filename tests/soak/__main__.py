@@ -56,6 +56,8 @@ def soak(minutes: float, seed: int, names: list[str], most: int) -> dict[str, Re
                         print(f"{name}: {failure}", file=sys.stderr)
                     if time.monotonic() > end:
                         break
+        except KeyboardInterrupt:
+            print("Stopped: the table shows what was done until now.", file=sys.stderr)
         finally:
             os.chdir(before)
     return reports
