@@ -116,4 +116,5 @@ def _digest(path: Path) -> str:
 
 def _read_image_of_checkpoint(path: Path) -> bytes:
     checkpoint = torch.load(path, weights_only=True)
-    return checkpoint["state_dict"]["image"].numpy().tobytes() + str(checkpoint["global_step"]).encode()
+    image: bytes = checkpoint["state_dict"]["image"].numpy().tobytes()
+    return image + str(checkpoint["global_step"]).encode()
