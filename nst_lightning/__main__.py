@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from nst_lightning.commands import COMMANDS, load_command
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS, TERMINATED_STATUS, InterruptHandler
 from nst_lightning.system.processes import follow_parent
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
@@ -24,7 +25,7 @@ def main(args: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 for an input that cannot be used; 2 for a command line that cannot be parsed; 130 after
-        Ctrl-C; 141 (128 + SIGPIPE) if the output is a closed pipe, as with `| head`.
+        Ctrl-C; 143 after SIGTERM; 141 (128 + SIGPIPE) if the output is a closed pipe, as with `| head`.
     """
     try:
         try:
@@ -51,15 +52,22 @@ def _main(args: list[str]) -> int:
 
 
 def _run(name: str, args: list[str]) -> int:
+    interrupt = InterruptHandler(owns_process=True)
+    status = _report_errors(name, args, interrupt)
+    return TERMINATED_STATUS if status == INTERRUPTED_STATUS and interrupt.is_terminated else status
+
+
+def _report_errors(name: str, args: list[str], interrupt: InterruptHandler) -> int:
+    """Runs a command and returns its exit status; Ctrl-C and SIGTERM both give that of Ctrl-C."""
     try:
-        with _one_line_warnings():
+        with _one_line_warnings(), interrupt:
             return import_command(name)(args)
     except (InputError, OSError) as error:
         print(f"error: {_join_lines(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return 130
+        return INTERRUPTED_STATUS
 
 
 def import_command(name: str) -> Callable[[list[str]], int]:

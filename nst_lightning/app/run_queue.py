@@ -17,6 +17,7 @@ from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import make_writable_folder, write_bytes
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS, TERMINATED_STATUS
 from nst_lightning.system.threads import thread_limit
 from nst_lightning.training.steering import Steering, read_live, write_control
 
@@ -242,7 +243,7 @@ class RunQueue:
             record = replace(record, state="stopped" if live.get("state") == "stopped" else "finished")
         elif self._is_closing and not process.is_stopping:
             return
-        elif process.is_stopping or status == 130:
+        elif process.is_stopping or status in (INTERRUPTED_STATUS, TERMINATED_STATUS):
             record = replace(record, state="stopped")
         else:
             record = replace(record, state="failed", error=describe_failure(process.folder, status))

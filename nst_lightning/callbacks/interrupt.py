@@ -1,16 +1,18 @@
-"""Ctrl-C during a run."""
+"""Ctrl-C and SIGTERM during a run."""
 
-import sys
 from typing import Any
 
 import lightning.pytorch as pl
 
-from nst_lightning.system.interrupts import InterruptHandler
+from nst_lightning.system.interrupts import InterruptHandler, announce_stop
 from nst_lightning.training.ranks import Ranks
 
 
 class GracefulInterrupt(pl.Callback):
-    """Ends a run between two steps at Ctrl-C, so that everything is saved; a second Ctrl-C ends it at once."""
+    """Ends a run between two steps at Ctrl-C, so that everything is saved; a second Ctrl-C ends it at once.
+
+    In a command of this package, SIGTERM does the same.
+    """
 
     def __init__(self) -> None:
         self._is_stopping = False
@@ -18,8 +20,8 @@ class GracefulInterrupt(pl.Callback):
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C was pressed during the run."""
-        return self._handler is not None and self._handler.is_pressed
+        """Whether Ctrl-C was pressed during the run, in any of its processes."""
+        return self._is_stopping
 
     # Not in an earlier hook: Lightning has recorded the previous handler by now and restores it after an error, when it
     # calls no teardown.
@@ -30,15 +32,15 @@ class GracefulInterrupt(pl.Callback):
             self._is_stopping = True
             # Lightning reads this after each step, and then ends as after the last step.
             trainer.should_stop = trainer.should_stop or trainer.world_size == 1
-            print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
+            announce_stop(handler)
 
-        self._handler = InterruptHandler(stop)
-        self._handler.install()
+        self._handler = handler = InterruptHandler(stop)
+        handler.install()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any) -> None:
         """Ends a run on several devices in all of its processes at the same step."""
         if trainer.world_size > 1 and Ranks.of_process_group().any(self._is_stopping, pl_module.device):
-            trainer.should_stop = True
+            self._is_stopping = trainer.should_stop = True
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Restores the previous handler of Ctrl-C."""

@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from nst_lightning.errors import InputError
+import yaml
+
+from nst_lightning.errors import InputError, UsageError
+
+# Most values of a configuration, with those of its aliases written out.
+MOST_VALUES = 100_000
 
 # In a wheel the configurations are inside the package, in the repository next to it.
 _PACKAGE = Path(__file__).parents[1]
@@ -25,7 +30,8 @@ def find_config(name: str) -> Path:
         InputError: there is no such file; the message lists the available names.
     """
     path, local = Path(name), Path("configs")
-    if name and path.exists() and not path.is_dir():
+    # A pipe would be waited for without an end.
+    if name and path.is_file():
         return path
     # Commands of the documentation name `configs/best.yaml`; they work from any folder.
     if path.parts[:1] == local.parts and not local.is_dir():
@@ -51,6 +57,36 @@ def packaged_config(name: str) -> Path:
 def list_packaged_configs() -> list[str]:
     """Lists the names of the packaged configurations."""
     return sorted(_list_names(PACKAGED_CONFIGS))
+
+
+def check_aliases(text: str, name: str) -> None:
+    """Refuses YAML whose aliases stand for so many values that reading it takes hours ("billion laughs").
+
+    Args:
+        text: the YAML. Other mistakes in it are left to its parser.
+        name: name of the file in the message.
+
+    Raises:
+        UsageError: there are too many values.
+    """
+    if "&" not in text or "*" not in text:
+        return
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    if root is not None and _count_values(root, {}) > MOST_VALUES:
+        raise UsageError(f"Expected at most {MOST_VALUES} values in {name}, but its aliases stand for more.")
+
+
+def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Counts the values below a node as if its aliases were written out; a node inside itself counts as too many."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES
+        children = [] if isinstance(node, yaml.ScalarNode) else node.value
+        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        known[id(node)] = 1 + sum(_count_values(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _list_names(folder: Path) -> Iterator[str]:

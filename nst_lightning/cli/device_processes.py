@@ -14,7 +14,7 @@ from typing import IO
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from nst_lightning.errors import InputError
-from nst_lightning.system.interrupts import InterruptHandler
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS, TERMINATED_STATUS, InterruptHandler
 from nst_lightning.system.processes import PARENT_PIPE
 
 # The environment variable that tells a process its number among those of this machine, for Lightning too.
@@ -25,6 +25,9 @@ SHARED_CHOICE = "NST_LIGHTNING_SHARED"
 
 # Exit status of a process that lost the connection to another one.
 LOST_CONNECTION = 75
+
+# Exit statuses after which the other processes may take as long as they need: running, done, and stopped by a signal.
+ORDERLY = (None, 0, INTERRUPTED_STATUS, TERMINATED_STATUS)
 
 # Seconds that the other processes have to end after one has ended with an error.
 SECONDS_TO_END = 10.0
@@ -79,8 +82,8 @@ class _DeviceProcess:
 def run_processes(args: Sequence[str], count: int, nodes: int, choice: SharedChoice) -> int:
     """Runs `fit` in one process for each device of this machine and returns the exit status.
 
-    Ctrl-C reaches the first process, which ends the run in all of them. If a process ends with an error, all others are
-    ended too. If this process ends, they end.
+    Ctrl-C and SIGTERM reach the first process as Ctrl-C, which ends the run in all of them. If a process ends with an
+    error, all others are ended too. If this process ends, they end.
 
     Args:
         args: arguments of `fit`.
@@ -143,7 +146,7 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     """Waits for the end of all processes, and ends them if one has died."""
     deadline = float("inf")
     while any(device.process.poll() is None for device in devices) and time.monotonic() < deadline:
-        if deadline == float("inf") and any(device.process.returncode for device in devices):
+        if deadline == float("inf") and any(device.process.returncode not in ORDERLY for device in devices):
             deadline = time.monotonic() + SECONDS_TO_END
         time.sleep(CHECK_SECONDS)
     ends = [(number, device, device.process.poll()) for number, device in enumerate(devices)]
@@ -154,9 +157,9 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
         return 0
     number, device, status = failed[0]
     assert status is not None
-    # The first process has written its error to the terminal, or was stopped by Ctrl-C.
-    if number == 0 and status > 0:
-        return status
+    # The first process has written its error to the terminal, or was stopped by Ctrl-C, possibly before it could react.
+    if number == 0 and (status > 0 or status == -signal.SIGINT):
+        return status if status > 0 else INTERRUPTED_STATUS
     message = _last_line(device)
     if message is not None and status in (1, 2):
         raise InputError(message.removeprefix("error: "))

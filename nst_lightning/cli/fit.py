@@ -9,13 +9,14 @@ from nst_lightning.cli.device_processes import LOST_CONNECTION, explain_end, rea
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS
 from nst_lightning.system.threads import restore_threads
 from nst_lightning.training.console import quiet_lightning
 from nst_lightning.training.private_api import is_connection_lost, is_out_of_memory
 
 
 def main(args: list[str]) -> int:
-    """Runs `fit` and returns the exit status: 0, or 130 after Ctrl-C.
+    """Runs `fit` and returns the exit status: 0, or 130 after Ctrl-C and SIGTERM.
 
     Args:
         args: the arguments after `fit`.
@@ -40,7 +41,7 @@ def main(args: list[str]) -> int:
         ) from error
     if run.interrupted:
         print("Stopped before the end: the same command with --ckpt_path last resumes it.", file=sys.stderr)
-        return 130
+        return INTERRUPTED_STATUS
     # A damaged file is reported at the end, so that the frames before the damage are not lost.
     film = run.data.film
     if film is not None and film.problem is not None:

@@ -1,11 +1,12 @@
 """The argument parser of the commands."""
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # public, but not in `__all__`
 from lightning.pytorch.cli import LightningArgumentParser
 
-from nst_lightning.cli.configs import find_config
+from nst_lightning.cli.configs import check_aliases, find_config
 from nst_lightning.cli.trainer_options import advise
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.training.private_api import explain_parser_error
@@ -22,6 +23,8 @@ class NamedConfigFile(ActionConfigFile):
             file_or_yaml = values if is_yaml else str(find_config(values))
         except InputError as error:
             raise UsageError(str(error)) from error
+        text = file_or_yaml if is_yaml else Path(file_or_yaml).read_text(errors="replace")
+        check_aliases(text, "the configuration" if is_yaml else file_or_yaml)
         try:
             super().__call__(parser, cfg, file_or_yaml, option_string)  # type: ignore[no-untyped-call]
         except (TypeError, ValueError) as error:

@@ -60,6 +60,7 @@ class Run:
 
     def __post_init__(self) -> None:
         device = self.trainer.strategy.root_device
+        self.module.check_optimizer()
         if self.module.cuda_graphs:
             check_graph_device(device)
         check_snapshot_steps(self.config.snapshots.at_steps, self.data.step_ends(), self.data.iterations_per_step)

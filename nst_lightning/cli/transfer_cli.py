@@ -42,7 +42,7 @@ from nst_lightning.cli.trainer_options import (
     list_callbacks,
 )
 from nst_lightning.data.transfer import TransferData
-from nst_lightning.errors import InputError
+from nst_lightning.errors import InputError, UsageError
 from nst_lightning.images.io import Depth
 from nst_lightning.images.opening import DEFAULT_MAX_PIXELS, limit_pixels
 from nst_lightning.system.precision import PRECISIONS, native_precision
@@ -58,6 +58,10 @@ FIT_USAGE = "python -m nst_lightning fit --config FILE [--config FILE ...] [--KE
 
 FIT_DESCRIPTION = """Paints a picture as a configuration file describes it. Every value in the file is an option here; a
 value on the command line, or in a later file, replaces that of an earlier file."""
+
+
+# NumPy takes no larger one.
+LARGEST_SEED = 2**32 - 1
 
 
 class TransferCLI(LightningCLI):
@@ -168,6 +172,7 @@ class TransferCLI(LightningCLI):
             if can_resolve(config):
                 config = parser.parse_args(add_stored_options(args, config))
         check_strategy(config.trainer.strategy)
+        _check_seed(config.seed_everything)
         self.precision_is_chosen = config.trainer.precision is None
         if self.precision_is_chosen:
             config.trainer.precision = native_precision(str(config.trainer.accelerator))
@@ -238,11 +243,11 @@ class TransferCLI(LightningCLI):
                 **({} if has_bar else {"enable_progress_bar": False}),
             }
             configured = self.config_init.trainer.callbacks
-            trainer = self.instantiate_trainer(**settings, callbacks=list_callbacks(configured))
+            trainer = self._instantiate_checked(settings, list_callbacks(configured))
             if trainer.world_size > 1:
                 # The Trainer has counted the devices. Each process makes all steps, so that none are divided.
                 shared = {"strategy": SharedImageStrategy(), "use_distributed_sampler": False}
-                trainer = self.instantiate_trainer(**settings, **shared, callbacks=list_callbacks(configured))
+                trainer = self._instantiate_checked(settings | shared, list_callbacks(configured))
             return Run(
                 module=module,
                 data=data,
@@ -256,6 +261,13 @@ class TransferCLI(LightningCLI):
                 precision_is_chosen=self.precision_is_chosen,
                 threads_message=message,
             )
+
+    def _instantiate_checked(self, settings: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Creates the Trainer, whose own errors do not name the option."""
+        try:
+            return self.instantiate_trainer(**settings, callbacks=callbacks)
+        except (ImportError, TypeError, ValueError) as error:
+            raise UsageError(f"Expected options of the Trainer that Lightning accepts, but: {error}") from error
 
     def _create_steering(self, module: StyleTransfer, data: TransferData) -> LiveSteering:
         steering = LiveSteering([] if self.config.replay is None else read_steering(Path(self.config.replay)))
@@ -299,3 +311,8 @@ class TransferCLI(LightningCLI):
             config.model[name] = value
         self.config_init = self.parser.instantiate_classes(config)
         return self.config_init.model, self.config_init.data
+
+
+def _check_seed(seed: bool | int | None) -> None:
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"Expected `seed_everything` to be from 0 to {LARGEST_SEED}, but got {seed}.")

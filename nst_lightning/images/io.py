@@ -87,7 +87,8 @@ def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"Expected an image file, but {path} is a directory.")
-    if not path.exists():
+    # A pipe would be waited for without an end.
+    if not path.is_file():
         raise InputError(f"Expected an image file, but there is none at {path}.")
     try:
         with open_picture(path) as opened:
@@ -155,7 +156,8 @@ def _from_high_bit_gray(picture: Image.Image) -> Tensor:
     """Converts 16-bit (modes I;16 and I) and floating-point gray (F), which Pillow itself would clip at 255."""
     values = np.asarray(picture).astype(np.float32)
     highest = 1.0 if picture.mode == "F" else 65535.0
-    if values.min() < 0 or values.max() > highest:
+    # Not true for NaN either.
+    if not (values.min() >= 0 and values.max() <= highest):
         raise ValueError(f"its values go from {values.min()} to {values.max()}, beyond 0 to {highest:.0f}")
     values /= highest
     return torch.from_numpy(values).expand(1, 3, *values.shape).contiguous()

@@ -27,7 +27,7 @@ from nst_lightning.study.spec.resolved_study import ResolvedStudy, StudyRun
 from nst_lightning.study.spec.run_key import folder_run_key, run_key
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
-from nst_lightning.system.interrupts import InterruptHandler
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS, InterruptHandler
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
 
@@ -39,7 +39,7 @@ def main(args: list[str]) -> int:
         args: the command line after `study`.
 
     Returns:
-        The exit status: 0, 1 if a run failed, or 130 after Ctrl-C.
+        The exit status: 0, 1 if a run failed, or 130 after Ctrl-C and SIGTERM.
     """
     options = _create_parser().parse_args(args)
     if options.batch < 1:
@@ -136,7 +136,7 @@ class StudyPainter:
         print(self.output / PAGE_FILE)
         if is_interrupted:
             print("Stopped before the end: run the same command to resume.", file=sys.stderr)
-            return 130
+            return INTERRUPTED_STATUS
         failed = sum(bool(read_failure(run.folder(self.output))) for run in self.study.runs)
         if failed:
             print(f"error: {failed} of {len(self.study.runs)} runs failed; the page shows why.", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from nst_lightning.errors import InputError
 from nst_lightning.system.processor_load import LOAD_METER, total_cores
 
 Threads = int | Literal["auto"]
@@ -15,6 +16,10 @@ Threads = int | Literal["auto"]
 # make 20 steps per second on an idle machine and 3 next to a busy process, one thread makes 14: two are faster if the
 # other process is busy for less than a third of the time.
 TOLERATED_LOAD = 0.3
+
+
+# No machine has so many cores; far more threads than this end the process.
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,15 @@ def choose_threads(
         stored: number in the checkpoint to resume from. ``auto`` repeats it, so that the result has the same bits.
         is_resumed: whether there is a checkpoint. One without a number was made with torch's setting.
         processes: number of processes that share the cores.
+
+    Raises:
+        InputError: the number is far too large.
     """
     limit = max(1, thread_limit() // processes)
     # A number of the parser has a class of its own, which a checkpoint must not contain.
     given = None if threads == "auto" else int(threads)
+    if given is not None and given > MOST_THREADS:
+        raise InputError(f"Expected `threads` to be at most {MOST_THREADS}, but got {given}.")
     if not is_resumed:
         return _choose_free_cores(limit, processes) if given is None else ThreadChoice(given)
     wanted = torch.get_num_threads() if stored is None else stored

@@ -428,6 +428,19 @@ class StyleTransfer(pl.LightningModule):
             stages[position.stage] = replace(stages[position.stage], steps=position.step)
         return next_position(position, stages)
 
+    def check_optimizer(self) -> None:
+        """Checks the arguments of the optimizer, which is created only when the run has a folder.
+
+        Raises:
+            InputError: the optimizer refuses them.
+        """
+        try:
+            self._optimizer_name()
+        except InputError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Expected arguments of model.optimizer that it accepts, but: {error}.") from error
+
     def _optimizer_name(self) -> str:
         return type(self.optimizer([torch.zeros(1, requires_grad=True)])).__name__
 

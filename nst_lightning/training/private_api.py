@@ -129,7 +129,8 @@ def is_exit_after_interrupt(error: SystemExit) -> bool:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch failed to allocate memory on a GPU, or on the CPU, where torch raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    parts = ("can't allocate memory", "Storage size calculation overflowed")
+    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in parts)
 
 
 def is_connection_lost(error: RuntimeError) -> bool:
@@ -155,6 +156,11 @@ def explain_parser_error(message: str) -> str | None:
         "nst_lightning.Loss is abstract": term,
         "instantiate abstract class Loss ": term,
     }
+    name = re.search(r"Expected a dot import path string: *(\S*)", message)
+    if name is not None:
+        key = re.search(r'key "([\w.+]+)"', message)
+        place = "" if key is None else f" for {key[1]}"
+        return f"Expected a class{place} by its name or as MODULE.CLASS, but {name[1]!r} is none of this kind."
     return next((text for part, text in explanations.items() if part in message), None)
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nst_lightning.data.plan import Position
 from nst_lightning.errors import InputError
+from nst_lightning.system.threads import MOST_THREADS
 from nst_lightning.version import __version__
 
 # How torch ends the names of states that are not tensors, such as the assignments of a NeighborLoss.
@@ -26,7 +28,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint with ``weights_only=True``.
 
     Raises:
-        InputError: there is no such file, or it is not a checkpoint.
+        InputError: there is no such file, it is not a checkpoint, or an entry cannot be used.
     """
     if not path.is_file():
         raise InputError(f"Expected a checkpoint file, but there is none at {path}.")
@@ -36,7 +38,43 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"Expected a checkpoint, but {path} cannot be read as one.") from error
     if not isinstance(checkpoint, dict):
         raise InputError(f"Expected a checkpoint, but {path} holds something else.")
+    # That of another program is refused later, with what it is.
+    if CHECKPOINT_KEY in checkpoint:
+        _check_entries(checkpoint, path)
     return checkpoint
+
+
+def _check_entries(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Checks the entries that resuming reads.
+
+    Raises:
+        InputError: one is missing, of another type or out of range.
+    """
+    entry = checkpoint[CHECKPOINT_KEY]
+    entry = entry if isinstance(entry, dict) else {}
+    states, loops = checkpoint.get("state_dict"), checkpoint.get("loops")
+    image = states.get("image") if isinstance(states, dict) else None
+    objectives, threads, tile = entry.get("objectives", []), entry.get("threads"), entry.get("tile")
+    is_usable = {
+        "stage": _is_count(entry.get("stage")),
+        "step": _is_count(entry.get("step")) and _is_count(checkpoint.get("global_step")),
+        "optimizer": isinstance(entry.get("optimizer"), str) and isinstance(checkpoint.get("optimizer_states"), list),
+        "objectives": isinstance(objectives, list) and all(isinstance(value, float | int) for value in objectives),
+        "threads": threads is None or (_is_count(threads) and 1 <= threads <= MOST_THREADS),
+        "tile": tile is None or (_is_count(tile) and tile > 0),
+        "image": isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] == 3 and bool(image.isfinite().all()),
+        "loops": isinstance(loops, dict) and isinstance(loops.get("fit_loop"), dict),
+    }
+    for name, usable in is_usable.items():
+        if not usable:
+            raise InputError(
+                f"Expected a checkpoint with a usable entry `{name}`, but that of {path} is not: name an older "
+                "checkpoint, or start again without --ckpt_path."
+            )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def write_position(

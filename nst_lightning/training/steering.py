@@ -268,6 +268,8 @@ def read_steering(path: Path) -> list[SteeringStep]:
     Raises:
         InputError: there is no such file, or it cannot be used.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"Expected a file with the changes of a run, but {path} is something else.")
     try:
         entries = yaml.safe_load(_read_small(path, path.name))
     except OSError as error:

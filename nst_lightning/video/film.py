@@ -102,10 +102,11 @@ def open_reader(path: Path, rate: float) -> FilmReader:
     Raises:
         InputError: the path does not exist, or the folder has no numbered frames.
     """
-    if not path.exists():
-        raise InputError(f"Expected a film, but there is none at {path}.")
     if path.is_dir():
         return NumberedFrames(path, rate)
+    # A pipe would be waited for without an end.
+    if not path.is_file():
+        raise InputError(f"Expected a film, but there is none at {path}.")
     return AnimationReader(path) if is_animation(path) else ContainerReader(path)
 
 

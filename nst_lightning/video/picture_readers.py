@@ -98,6 +98,8 @@ def list_numbered_files(folder: Path) -> list[Path]:
 
 def is_animation(path: Path) -> bool:
     """Whether a picture file has more than one frame; False if it cannot be read."""
+    if not path.is_file():
+        return False
     try:
         with suspend_pillow_limit(), Image.open(path) as opened:
             return getattr(opened, "n_frames", 1) > 1

@@ -20,7 +20,7 @@ from nst_lightning.study.engine.backbone_cache import BackboneCache
 from nst_lightning.study.engine.local_engine import JobResult, ReportSteps, paint_job
 from nst_lightning.study.engine.paint import PaintJob
 from nst_lightning.study.engine.run_records import read_status, write_failure
-from nst_lightning.system.interrupts import InterruptHandler
+from nst_lightning.system.interrupts import InterruptHandler, announce_stop
 
 # How often a job restarts, from its checkpoint, after its process died.
 RESTARTS = 1
@@ -58,12 +58,9 @@ def run_in_processes(jobs: Sequence[PaintJob], report: ReportSteps, processes: i
         processes: number of processes.
     """
     pool = PainterPool(jobs, report)
-
-    def announce() -> None:
-        print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
-
+    interrupt = InterruptHandler(lambda: announce_stop(interrupt))
     try:
-        with InterruptHandler(announce) as interrupt:
+        with interrupt:
             while not interrupt.is_pressed and pool.has_jobs:
                 pool.assign_jobs(processes)
                 yield from pool.receive()
@@ -184,7 +181,7 @@ class PainterPool:
 
 @contextmanager
 def _settings_of_painters() -> Iterator[None]:
-    """Sets what a started process inherits: one thread, and no Ctrl-C from the terminal, which the parent passes on."""
+    """Sets what a started process inherits: one thread, and no Ctrl-C or SIGTERM, which the parent passes on."""
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
@@ -199,13 +196,13 @@ def _settings_of_painters() -> Iterator[None]:
 
 @contextmanager
 def _blocked_interrupts() -> Iterator[None]:
-    """Blocks Ctrl-C in processes that start in the ``with`` block; this process receives it afterwards."""
+    """Blocks Ctrl-C and SIGTERM in processes that start in the ``with`` block; this one receives them afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    # It would start with the first process and then unblock Ctrl-C.
+    # It would start with the first process and then unblock the signals.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

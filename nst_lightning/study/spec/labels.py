@@ -1,5 +1,6 @@
 """Short labels for options and their values, as figures show them."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ def slug(text: str) -> str:
 
 
 def _number_label(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
     mantissa, exponent = f"{value:e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     if -3 <= int(exponent) <= 3:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from nst_lightning.cli.configs import check_aliases
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.study.spec.declaration import Section, Study, flatten_options
 from nst_lightning.study.spec.field_types import check_keys
@@ -41,8 +42,13 @@ def _read_mapping(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(f"Expected a study file at {file}, but there is none.")
     try:
-        declared = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = file.read_text()
+        check_aliases(text, str(file))
+        declared = yaml.safe_load(text)
+    except UsageError:
+        raise
+    # A ValueError is that of an impossible date, a number of thousands of digits, or bytes that are no text.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"Expected {file} to be YAML: {error}") from error
     if not isinstance(declared, dict):
         raise UsageError(f"Expected {file} to declare a study, but got {type(declared).__name__}.")
