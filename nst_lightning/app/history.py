@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from PIL import Image
 
 from nst_lightning.app.painting import RUN_NAME, Painting
 from nst_lightning.app.records import RunPhase, RunRecord, read_record
+from nst_lightning.app.term_weights import find_factors
 from nst_lightning.callbacks.films import FILM_FILE
 from nst_lightning.callbacks.live import PREVIEW_NAME
 from nst_lightning.callbacks.result import IMAGE_NAME
@@ -50,6 +51,24 @@ class RunView:
     result: Path | None
     curves: dict[str, list[float]]
     created: float
+
+
+def apply_changes(view: RunView) -> Painting:
+    """Returns what was asked for, with the strength and the weights that were set while it was painted.
+
+    Args:
+        view: the run.
+    """
+    painting, live = view.painting, view.live or {}
+    weights = live.get("style_weights") or []
+    if len(weights) == len(painting.styles) > 1:
+        styles = zip(painting.styles, weights, strict=True)
+        painting = replace(painting, styles=tuple(replace(style, weight=weight) for style, weight in styles))
+    if "strength" in live:
+        painting = replace(painting, strength=live["strength"])
+    if "weights" in live:
+        painting = replace(painting, term_factors=find_factors(live["weights"], painting.config_name))
+    return painting
 
 
 def iterate_records(runs: Path) -> Iterator[tuple[Path, RunRecord]]:
