@@ -10,15 +10,15 @@ from PIL import Image
 
 from nst_lightning.app.painting import RUN_NAME, Painting
 from nst_lightning.app.records import RunPhase, RunRecord, read_record
-from nst_lightning.app.term_weights import find_factors
+from nst_lightning.app.term_weights import find_factors, keep_factors
 from nst_lightning.callbacks.films import FILM_FILE
-from nst_lightning.callbacks.live import PREVIEW_NAME
+from nst_lightning.callbacks.live import PREVIEW_NAME, merge_changes
 from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.callbacks.summary import SUMMARY_NAME
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import atomic_path
 from nst_lightning.images.opening import suspend_pillow_limit
-from nst_lightning.training.steering import read_live
+from nst_lightning.training.steering import STEERING_NAME, read_live, read_steering
 
 # Points of the loss curves while a run paints: a JSON object in each line.
 CURVES_NAME = "curves.jsonl"
@@ -53,22 +53,24 @@ class RunView:
     created: float
 
 
-def apply_changes(view: RunView) -> Painting:
+def apply_changes(view: RunView, folder: Path) -> Painting:
     """Returns what was asked for, with the strength and the weights that were set while it was painted.
 
     Args:
         view: the run.
+        folder: its folder.
     """
-    painting, live = view.painting, view.live or {}
-    weights = live.get("style_weights") or []
-    if len(weights) == len(painting.styles) > 1:
-        styles = zip(painting.styles, weights, strict=True)
+    painting, path = view.painting, folder / STEERING_NAME
+    if not path.is_file():
+        return painting
+    changes = merge_changes(read_steering(path))
+    if changes.style_weights is not None:
+        styles = zip(painting.styles, changes.style_weights, strict=True)
         painting = replace(painting, styles=tuple(replace(style, weight=weight) for style, weight in styles))
-    if "strength" in live:
-        painting = replace(painting, strength=live["strength"])
-    if "weights" in live:
-        painting = replace(painting, term_factors=find_factors(live["weights"], painting.config_name))
-    return painting
+    if changes.strength is not None:
+        painting = replace(painting, strength=changes.strength)
+    factors = {**painting.term_factors, **find_factors(changes.weights, painting.config_name)}
+    return replace(painting, term_factors=keep_factors(factors, painting.config_name))
 
 
 def iterate_records(runs: Path) -> Iterator[tuple[Path, RunRecord]]:

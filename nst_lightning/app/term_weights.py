@@ -31,14 +31,12 @@ def keep_factors(factors: Mapping[str, float], recipe: str) -> dict[str, float]:
 
 
 def find_factors(weights: Mapping[str, float], recipe: str) -> dict[str, float]:
-    """Returns the factors that turn the weights of a recipe into those of a run; see :func:`keep_factors`.
+    """Returns the factors that turn the weights of a recipe into other ones.
 
     Args:
-        weights: weights of the terms of the run by name.
+        weights: other weights of some of the terms by name.
         recipe: name of the recipe.
     """
     declared = read_term_weights(recipe)
-    factors = {
-        name: round(weights[name] / weight, 6) for name, weight in declared.items() if name in weights and weight
-    }
-    return keep_factors(factors, recipe)
+    # Rounded, so that a factor that was multiplied by the weight before comes back.
+    return {name: round(weight / declared[name], 6) for name, weight in weights.items() if declared.get(name)}

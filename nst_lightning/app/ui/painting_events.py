@@ -98,7 +98,7 @@ class PaintingEvents:
         Args:
             view: a run that paints a picture.
         """
-        painting = apply_changes(view)
+        painting = apply_changes(view, self.queue.folder(view.id))
         buttons = self.set_count(len(painting.styles))[1:3]
         return [view.id, {}, *buttons, *self.tab.form.fill(painting, self.files)]
 
@@ -113,7 +113,7 @@ class PaintingEvents:
     def enlarge(self, run: str) -> tuple[Any, Any, str]:
         """Paints a picture again with edges of twice the length."""
         try:
-            painting = apply_changes(self.queue.view(run))
+            painting = apply_changes(self.queue.view(run), self.queue.folder(run))
             size = min(2 * painting.size, LARGEST_ENLARGEMENT)
             painting = replace(painting, size=size, enlarge=run, start=None, more_steps=0)
             factors = keep_factors(painting.term_factors, painting.config_name)
@@ -200,7 +200,7 @@ class PaintingEvents:
 
     def _has_settings(self, view: RunView, painting: Painting) -> bool:
         """Whether a run has painted, or paints, what the form asks for."""
-        shown = replace(apply_changes(view), threads=None, more_steps=0, enlarge=None)
+        shown = replace(apply_changes(view, self.queue.folder(view.id)), threads=None, more_steps=0, enlarge=None)
         same, masks = [], []
         for each in (painting, shown):
             # A drawing is stored again each time, under another name.
