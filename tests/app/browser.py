@@ -68,7 +68,7 @@ class Site:
         context.set_default_timeout(PATIENCE)
         context.route(re.compile(".*"), self._route)
         page = context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("pageerror", lambda error: self.problems.append(f"{error} {error.stack}"))
         page.goto(self.url + path)
         expect(page.locator("#paint")).to_be_visible()
         yield page
@@ -105,8 +105,8 @@ def open_site(runs: Path) -> Iterator[Site]:
     server.terminate()
     server.communicate(timeout=60)
     assert server.returncode == 0
-    assert site.foreign == []
-    assert site.problems == []
+    assert site.foreign == [], site.foreign
+    assert site.problems == [], site.problems
 
 
 def upload(page: Page, file: Path, target: str = "#content-picture") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from PIL import Image
 
 from nst_lightning.samples import sample_path
@@ -31,15 +32,24 @@ COPY = """async (data) => {
   await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
 }"""
 
-DROP = """async ([selector, data]) => {
+DROP = """async (element, data) => {
   const blob = await (await fetch("data:image/png;base64," + data)).blob();
   const dataTransfer = new DataTransfer();
   dataTransfer.items.add(new File([blob], "dropped.png", { type: "image/png" }));
   for (const kind of ["dragenter", "dragover", "drop"]) {
-    const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
-    document.querySelector(selector).dispatchEvent(event);
+    element.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
   }
 }"""
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def read_array(path: str | Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
 
 
 def test_pictures_are_pasted_photographed_and_dropped(site: Site, tmp_path: Path) -> None:
@@ -53,8 +63,8 @@ def test_pictures_are_pasted_photographed_and_dropped(site: Site, tmp_path: Path
 
     def expect_stored(width: int) -> None:
         def is_stored() -> bool:
-            newest = max(uploads.glob("*.png"), key=lambda path: path.stat().st_mtime_ns, default=None)
-            return newest is not None and Image.open(newest).width == width
+            stored = sorted(uploads.glob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+            return bool(stored) and read_size(stored[-1])[0] == width
 
         wait_until(page, is_stored)
 
@@ -70,11 +80,11 @@ def test_pictures_are_pasted_photographed_and_dropped(site: Site, tmp_path: Path
         expect_stored(51)
         expect(page.get_by_alt_text(own_style)).to_be_visible()
         # Onto a picture that is there, then onto an empty frame.
-        page.evaluate(DROP, ["#content-picture img", encode(52)])
+        content.locator("img").evaluate(DROP, encode(52))
         expect_stored(52)
         style.get_by_role("button", name="Remove Image").click()
         expect(style.locator("img")).to_have_count(0)
-        page.evaluate(DROP, ["#style-1 [aria-dropeffect]", encode(53)])
+        style.locator("[aria-dropeffect]").evaluate(DROP, encode(53))
         expect_stored(53)
         expect(page.get_by_alt_text(own_style)).to_be_visible()
         content.get_by_role("button", name="Capture from camera").click()
@@ -87,7 +97,7 @@ def test_pictures_are_pasted_photographed_and_dropped(site: Site, tmp_path: Path
         expect(page.get_by_alt_text(own_photograph)).to_be_visible()
         (photograph,) = set(uploads.glob("*.png")) - before
         # The camera of the browser shows a green field.
-        red, green, blue = np.asarray(Image.open(photograph).convert("RGB"), float).mean((0, 1))
+        red, green, blue = read_array(photograph)[..., :3].mean((0, 1))
         assert green > 2 * max(red, blue)
 
 
@@ -159,7 +169,7 @@ def test_drawn_and_uploaded_masks_say_where_the_styles_go(site: Site, tmp_path: 
         run = run_of(page, site)
         expect_state(page, "Finished")
         first, second = yaml.safe_load((run / "config.yaml").read_text())["data"]["style"]
-        masks = [np.asarray(Image.open(style["mask"])) for style in (first, second)]
+        masks = [read_array(style["mask"]) for style in (first, second)]
         # The cat has 640x768 px. What is drawn has the second style, and everything else the first one.
         assert masks[1].shape == (768, 640)
         assert masks[1][384, 320] == 255
@@ -167,7 +177,7 @@ def test_drawn_and_uploaded_masks_say_where_the_styles_go(site: Site, tmp_path: 
         np.testing.assert_array_equal(masks[0], 255 - masks[1])
         # The waves have 768x576 px.
         assert first.get("region") is None
-        region = np.asarray(Image.open(second["region"]))
+        region = read_array(second["region"])
         assert region.shape == (576, 768)
         assert 0.01 < np.mean(region == 255) < 0.2
 
@@ -184,7 +194,7 @@ def test_drawn_and_uploaded_masks_say_where_the_styles_go(site: Site, tmp_path: 
         first, second = json.loads(re.search(r"--data.style=(\[.*?\])", command.inner_text())[1])
         assert first == {"file": "sample:swirl"}
         assert second.keys() == {"file", "mask"}
-        np.testing.assert_array_equal(Image.open(second["mask"]), Image.open(mask))
+        np.testing.assert_array_equal(read_array(second["mask"]), read_array(mask))
 
 
 def test_photograph_that_arrives_after_the_masks_are_opened_can_be_masked(site: Site) -> None:
