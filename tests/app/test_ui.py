@@ -207,7 +207,19 @@ def test_drawing_replaces_uploaded_masks(form: PaintingForm, form_files: UploadS
     assert [style.mask for style in form.read(values, form_files).styles] == [uploaded, None]
     values[form.drawing] = make_drawing((STYLE_COLORS[0], 255), ("black", 0))
     masks = [style.mask for style in form.read(values, form_files).styles]
-    assert read_rows([Image.open(form_files.path(mask)) for mask in masks if mask]) == [[255, 0], [0, 255]]
+    pictures = [Image.open(form_files.path(mask)) for mask in masks if mask]
+    assert read_rows(list(pictures)) == [[255, 0], [0, 255]]
+    for picture in pictures:
+        picture.close()
+
+
+def test_drawing_over_a_style_is_the_part_that_is_used(form: PaintingForm, form_files: UploadStore) -> None:
+    drawn = {form.regions[1]: make_drawing((STYLE_COLORS[1], 255), ("black", 0))}
+    first, second = form.read(read_defaults(form, count=2) | drawn, form_files).styles
+    assert (first.region, first.mask, second.mask) == (None, None, None)
+    assert second.region is not None
+    with Image.open(form_files.path(second.region)) as region:
+        assert read_rows([region]) == [[255, 0]]
 
 
 def test_weights_of_terms_belong_to_the_recipe(form: PaintingForm, form_files: UploadStore) -> None:
