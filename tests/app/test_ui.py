@@ -158,7 +158,8 @@ def form_files(tmp_path_factory: pytest.TempPathFactory) -> UploadStore:
 def form(form_files: UploadStore) -> Iterator[PaintingForm]:
     import gradio
 
-    loops, create = [], asyncio.new_event_loop
+    loops: list[asyncio.AbstractEventLoop] = []
+    create = asyncio.new_event_loop
 
     def record() -> asyncio.AbstractEventLoop:
         loops.append(create())

@@ -201,14 +201,14 @@ class PaintingEvents:
     def _has_settings(self, view: RunView, painting: Painting) -> bool:
         """Whether a run has painted, or paints, what the form asks for."""
         shown = replace(apply_changes(view, self.queue.folder(view.id)), threads=None, more_steps=0, enlarge=None)
-        same, masks = [], []
-        for each in (painting, shown):
-            # A drawing is stored again each time, under another name.
-            styles = tuple(replace(style, mask=None, region=None) for style in each.styles)
-            ids = [name for style in each.styles for name in (style.mask, style.region)]
-            same.append(replace(each, styles=styles))
-            masks.append([None if name is None else self.files.path(name).read_bytes() for name in ids])
-        return same[0] == same[1] and masks[0] == masks[1]
+        return self._identify(shown) == self._identify(painting)
+
+    def _identify(self, painting: Painting) -> tuple[Painting, list[bytes | None]]:
+        """Returns a painting without its masks, and their files: a drawing is stored under a new name each time."""
+        names = [name for style in painting.styles for name in (style.mask, style.region)]
+        masks = [None if name is None else self.files.path(name).read_bytes() for name in names]
+        styles = tuple(replace(style, mask=None, region=None) for style in painting.styles)
+        return replace(painting, styles=styles), masks
 
     @staticmethod
     def _try(action: Any) -> str:

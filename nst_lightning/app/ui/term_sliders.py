@@ -26,13 +26,14 @@ def add_term_sliders() -> dict[str, gr.Slider]:
     shown = read_term_weights(STILL_RECIPES[0])
     with gr.Accordion("Weights of the losses", open=False):
         gr.HTML(TERMS_HELP, js_on_load=None)
-        return {
+        sliders = {
             name: gr.Slider(
                 0, MAX_FACTOR, 1, step=0.05, label=f"{name.capitalize()} loss", elem_id=f"term-{name}", buttons=[],
                 visible=name in shown,
             )
             for name in names
         }  # fmt: skip
+    return sliders
 
 
 def show_term_sliders(recipe: str, sliders: Mapping[str, gr.Slider]) -> list[Any]:
