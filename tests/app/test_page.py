@@ -190,7 +190,7 @@ def test_failure_and_refusal_are_one_line_and_the_page_stays_alive(site: Site) -
         expect(page.get_by_alt_text("Photograph: sample cat")).to_be_visible()
 
         def name_other_file(route: Route) -> None:
-            body = route.request.post_data_json
+            body: dict[str, Any] = route.request.post_data_json or {}
             body["data"].append({"path": "/etc/passwd"})
             route.continue_(post_data=json.dumps(body))
 
