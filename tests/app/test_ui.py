@@ -48,7 +48,7 @@ def test_styles_without_a_color_share_what_is_not_drawn_on() -> None:
 
 
 def test_smoothed_color_belongs_to_the_nearest_style() -> None:
-    red, green, blue = ImageColor.getrgb(STYLE_COLORS[1])
+    red, green, blue = ImageColor.getrgb(STYLE_COLORS[1])[:3]
     drawing = make_drawing((f"#{red - 20:02x}{green + 20:02x}{blue + 9:02x}", 255), (STYLE_COLORS[0], 255))
     assert read_rows(split_drawing(drawing, 2)) == [[0, 255], [255, 0]]
     # A color of a style that was removed belongs to the nearest one that is left.
