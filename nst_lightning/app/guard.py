@@ -1,6 +1,7 @@
 """The middleware around Gradio: it refuses every request that the page does not need."""
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class Guard:
             await self.application(_drop_encodings(scope), receive, sender.send)
         except RefusedError as refusal:
             if not is_started:
-                await _refuse(send, refusal)
+                await _refuse(send, refusal, scope["path"])
 
     async def _check_sender(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises a refusal for another site, another name of this machine, or a wrong password."""
@@ -233,15 +234,20 @@ def _drop_encodings(scope: Scope) -> Scope:
     return {**scope, "headers": headers}
 
 
-async def _refuse(send: Send, refusal: RefusedError) -> None:
-    headers = {**SECURITY_HEADERS, "content-type": "text/plain; charset=utf-8", "cache-control": "no-store"}
+async def _refuse(send: Send, refusal: RefusedError, path: str) -> None:
+    body, kind = f"{refusal.reason}\n", "text/plain"
+    if JSON_ROUTES.fullmatch(path):
+        # The page shows this text.
+        reason = f"The app refused this action: {refusal.reason}. Reload the page and try again."
+        body, kind = json.dumps({"detail": reason}), "application/json"
+    headers = {**SECURITY_HEADERS, "content-type": f"{kind}; charset=utf-8", "cache-control": "no-store"}
     if refusal.status == 401:
         headers["www-authenticate"] = 'Basic realm="nst_lightning", charset="UTF-8"'
     if refusal.status == 413:
         headers["connection"] = "close"
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": f"{refusal.reason}\n".encode()})
+    await send({"type": "http.response.body", "body": body.encode()})
 
 
 class _Sender:

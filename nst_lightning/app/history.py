@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,15 @@ from PIL import Image
 
 from nst_lightning.app.painting import RUN_NAME, Painting
 from nst_lightning.app.records import RunPhase, RunRecord, read_record
+from nst_lightning.app.term_weights import find_factors, keep_factors
 from nst_lightning.callbacks.films import FILM_FILE
-from nst_lightning.callbacks.live import PREVIEW_NAME
+from nst_lightning.callbacks.live import PREVIEW_NAME, merge_changes
 from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.callbacks.summary import SUMMARY_NAME
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import atomic_path
 from nst_lightning.images.opening import suspend_pillow_limit
-from nst_lightning.training.steering import read_live
+from nst_lightning.training.steering import STEERING_NAME, read_live, read_steering
 
 # Points of the loss curves while a run paints: a JSON object in each line.
 CURVES_NAME = "curves.jsonl"
@@ -50,6 +51,26 @@ class RunView:
     result: Path | None
     curves: dict[str, list[float]]
     created: float
+
+
+def apply_changes(view: RunView, folder: Path) -> Painting:
+    """Returns what was asked for, with the strength and the weights that were set while it was painted.
+
+    Args:
+        view: the run.
+        folder: its folder.
+    """
+    painting, path = view.painting, folder / STEERING_NAME
+    if not path.is_file():
+        return painting
+    changes = merge_changes(read_steering(path))
+    if changes.style_weights is not None:
+        styles = zip(painting.styles, changes.style_weights, strict=True)
+        painting = replace(painting, styles=tuple(replace(style, weight=weight) for style, weight in styles))
+    if changes.strength is not None:
+        painting = replace(painting, strength=changes.strength)
+    factors = {**painting.term_factors, **find_factors(changes.weights, painting.config_name)}
+    return replace(painting, term_factors=keep_factors(factors, painting.config_name))
 
 
 def iterate_records(runs: Path) -> Iterator[tuple[Path, RunRecord]]:

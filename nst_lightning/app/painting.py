@@ -6,13 +6,15 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 from PIL import Image
 
+from nst_lightning.app.term_weights import read_term_weights
 from nst_lightning.app.uploads import UploadStore
 from nst_lightning.callbacks.result import IMAGE_NAME
 from nst_lightning.cli.configs import find_config, packaged_config
@@ -51,6 +53,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "more_steps": (0, 100_000),
     "weight": (0, 1e6),
     "scale": (0.1, 10),
+    "factor": (0, 1000),
 }
 
 
@@ -90,6 +93,7 @@ class Painting:
         enlarge: id of the run whose result is enlarged to `size`, with the recipe `enlarge`, or None.
         threads: number of threads, on which the last bits depend; :class:`RunQueue` sets it.
         more_steps: steps at the last size in addition to those of the recipe.
+        term_factors: factors on the recipe's weights of terms, by the name of the term; 1 for all others.
     """
 
     content: str | None
@@ -104,6 +108,12 @@ class Painting:
     enlarge: str | None = None
     threads: int | None = None
     more_steps: int = 0
+    term_factors: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def config_name(self) -> str:
+        """Name of the packaged configuration."""
+        return self.recipe if self.enlarge is None else "enlarge"
 
     @property
     def is_film(self) -> bool:
@@ -137,8 +147,18 @@ class Painting:
             _check_number("scale", style.scale)
         if not any(style.weight for style in self.styles):
             raise InputError("Expected a style with a weight over 0, but all weights are 0.")
+        self._check_terms()
         self._check_start()
         self._check_content()
+
+    def _check_terms(self) -> None:
+        terms = read_term_weights(self.config_name)
+        for name, factor in self.term_factors.items():
+            if name not in terms:
+                raise InputError(f"Expected a factor of a term among {', '.join(terms)}, but got {name!r}.")
+            _check_number("factor", factor)
+        if not any(self.term_factors.get(name, 1) for name in terms):
+            raise InputError("Expected a loss with a weight over 0, but all weights are 0.")
 
     def _check_start(self) -> None:
         for run in (self.start, self.enlarge):
@@ -172,7 +192,7 @@ class Painting:
         """
         logger = "--trainer.logger.init_args"
         return [
-            f"--config={packaged_config(self._config_name()).resolve()}",
+            f"--config={packaged_config(self.config_name).resolve()}",
             *self._list_options(files, folder),
             f"{logger}.save_dir={folder.resolve().parent}",
             f"{logger}.name=",
@@ -190,10 +210,10 @@ class Painting:
         Raises:
             InputError: a picture does not exist or has the wrong kind.
         """
-        packaged = packaged_config(self._config_name()).resolve()
+        packaged = packaged_config(self.config_name).resolve()
         # A folder `configs` in the working folder has precedence over the packaged one.
-        is_found = find_config(self._config_name()).resolve() == packaged
-        config = ["--config", self._config_name() if is_found else str(packaged)]
+        is_found = find_config(self.config_name).resolve() == packaged
+        config = ["--config", self.config_name if is_found else str(packaged)]
         changes = folder / STEERING_NAME
         replay = ["--replay", str(changes.resolve())] if changes.is_file() else []
         options = self._list_options(files, folder)
@@ -220,9 +240,6 @@ class Painting:
             raise InputError(done.stderr.strip().rpartition("\n")[2].removeprefix("error: "))
         return done.stdout
 
-    def _config_name(self) -> str:
-        return self.recipe if self.enlarge is None else "enlarge"
-
     def _list_options(self, files: UploadStore, folder: Path) -> list[str]:
         """Lists all options that change the picture."""
         self.check()
@@ -244,6 +261,8 @@ class Painting:
         # Where all styles have masks and none applies, the photograph stays.
         if all(style.mask is not None for style in self.styles):
             options["data.rest"] = "content"
+        weights = read_term_weights(self.config_name)
+        options |= {f"model.losses.{name}.weight": weights[name] * f for name, f in self.term_factors.items() if f != 1}
         if self.more_steps:
             options |= self._step_option(folder)
         if self.threads is not None:
@@ -274,7 +293,7 @@ class Painting:
 
     def _step_option(self, folder: Path) -> dict[str, Any]:
         """Returns the option of the plan for more steps at the last size."""
-        declared = yaml.safe_load(packaged_config(self._config_name()).read_text())["data"]["plan"]
+        declared = yaml.safe_load(packaged_config(self.config_name).read_text())["data"]["plan"]
         plan = Plan(**(declared | {"size": self.size}))
         if self.enlarge is not None:
             with Image.open(self._find_start(folder)) as start:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.uploads import UploadStore
 from tests.app.fakes import open_queue, start_fake
 from tests.helpers import ENVIRONMENT, ROOT
+
+if TYPE_CHECKING:
+    from tests.app.browser import Site
 
 
 @dataclass
@@ -57,6 +61,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     yield started
     assert started.end() == 0
     assert not connections.exists(), connections.read_text()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Site"]:
+    """A server and a browser; see :func:`tests.app.browser.open_site`."""
+    # Tests without a browser do not need Playwright.
+    from tests.app.browser import open_site
+
+    with open_site(tmp_path_factory.mktemp("app") / "runs") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from nst_lightning.app import run_process
 from nst_lightning.app.painting import StyleInput
 from nst_lightning.app.records import read_record
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.training.steering import Steering
 from tests.app.fakes import make_painting, open_queue, wait_for, wait_for_state
+from tests.app.forked import start_forked
 from tests.helpers import run_command
 
 
@@ -43,6 +45,12 @@ def queue(tmp_path: Path) -> Iterator[RunQueue]:
     opened.close()
 
 
+@pytest.fixture
+def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are forks of a process that has imported everything."""
+    monkeypatch.setattr(run_process, "start_fit", start_forked)
+
+
 def test_command_ends_in_the_bits_of_the_run(queue: RunQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = queue.files.add_mask(Image.linear_gradient("L").resize((40, 48)))
     styles = (StyleInput("sample:glass", mask=mask), StyleInput("sample:waves", weight=0.5, scale=1.5))
@@ -53,6 +61,7 @@ def test_command_ends_in_the_bits_of_the_run(queue: RunQueue, tmp_path: Path, mo
     assert np.array_equal(pixels, read_pixels_of(view.result))
 
 
+@pytest.mark.usefixtures("quick_starts")
 def test_interrupted_steered_and_extended_run_ends_in_the_bits_of_its_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +84,7 @@ def test_interrupted_steered_and_extended_run_ends_in_the_bits_of_its_command(
         second.close()
 
 
+@pytest.mark.usefixtures("quick_starts")
 def test_enlarged_and_repainted_results(queue: RunQueue) -> None:
     small = wait_for_state(queue, queue.submit(make_painting()), "finished")
     large = queue.submit(make_painting(enlarge=small.id, size=96))
@@ -86,6 +96,7 @@ def test_enlarged_and_repainted_results(queue: RunQueue) -> None:
     assert f"initialization: {queue.folder(again).resolve()}{os.sep}start.png" in log
 
 
+@pytest.mark.usefixtures("quick_starts")
 def test_failure_of_a_real_run_is_its_one_line(queue: RunQueue) -> None:
     region = queue.files.add_mask(Image.new("L", (10, 90), 255))
     run = queue.submit(make_painting(styles=(StyleInput("sample:glass", region=region),)))
@@ -96,6 +107,7 @@ def test_failure_of_a_real_run_is_its_one_line(queue: RunQueue) -> None:
     assert str(queue.runs) not in view.error
 
 
+@pytest.mark.usefixtures("quick_starts")
 def test_film_is_painted(queue: RunQueue) -> None:
     pytest.importorskip("av", reason='needs the extra "video"')
     frames = [Image.linear_gradient("L").resize((40, 32)).rotate(angle).convert("RGB") for angle in (0, 5)]

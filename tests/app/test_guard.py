@@ -323,6 +323,8 @@ def test_references_to_other_files_and_addresses_are_refused(
     status, _, answer = post_json(server, path, body)
     assert status == 400
     assert b"root:" not in answer
+    # The page shows this line.
+    assert json.loads(answer)["detail"].startswith("The app refused this action: ")
 
 
 def test_error_of_the_server_is_not_shown(server: AppServer) -> None:

@@ -11,6 +11,7 @@ import yaml
 from PIL import Image, PngImagePlugin
 
 from nst_lightning.app.painting import RECIPES, Painting, StyleInput
+from nst_lightning.app.term_weights import read_term_weights
 from nst_lightning.app.uploads import UploadStore
 from nst_lightning.cli.configs import packaged_config
 from nst_lightning.cli.transfer_cli import TransferCLI
@@ -49,6 +50,10 @@ BAD_VALUES: list[dict[str, Any]] = [
     {"strength": float("nan")},
     {"stroke": 0.0},
     {"threads": 0},
+    {"term_factors": {"neighbor": 2.0}},
+    {"term_factors": {"style": -1.0}},
+    {"term_factors": {"style": float("inf")}},
+    {"term_factors": {"content": 0, "style": 0, "smooth": 0}},
     {"more_steps": -1},
     {"start": "r-0"},
     {"start": f"{RUN}/.."},
@@ -102,8 +107,10 @@ def test_every_recipe_is_parsed_and_has_the_options(files: UploadStore, tmp_path
         stroke=1.5,
         seed=7,
         threads=1,
+        term_factors={"style": 2.0},
     )
     config = TransferCLI(painting.arguments(files, tmp_path / RUN)).config
+    assert config.model.losses["style"].init_args.weight == 2 * read_term_weights(recipe)["style"]
     assert config.seed_everything == 7
     assert config.data.content == content
     assert config.data.style[0]["file"] == str(files.path(uploaded).resolve())

@@ -1,18 +1,21 @@
 """What happens when a person uses the tab that paints a picture."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from nst_lightning.app.history import RunView
-from nst_lightning.app.painting import MAX_STYLES
+from nst_lightning.app.history import RunView, apply_changes
+from nst_lightning.app.painting import MAX_STYLES, Painting
 from nst_lightning.app.run_queue import RunQueue
+from nst_lightning.app.term_weights import keep_factors, read_term_weights
 from nst_lightning.app.ui.painting_form import Values
 from nst_lightning.app.ui.painting_tab import PaintingTab
 from nst_lightning.app.ui.picture_input import ORDERED
 from nst_lightning.app.ui.result_panel import MORE_STEPS, QUIET, SHOW_RUN, find_run
 from nst_lightning.app.ui.status_text import format_notice, title_run
+from nst_lightning.app.ui.term_sliders import show_term_sliders
 from nst_lightning.errors import InputError
 from nst_lightning.training.steering import Steering
 
@@ -63,9 +66,18 @@ class PaintingEvents:
             [weight.input for weight in weights], self.steer_weights, [panel.run, *weights], tab.notice,
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
+        for name, slider in form.terms.items():
+            slider.input(
+                partial(self.steer_term, name), [panel.run, slider], tab.notice, trigger_mode="always_last", **QUIET
+            )
+        form.recipe.change(
+            lambda recipe: show_term_sliders(recipe, form.terms), form.recipe, [*form.terms.values()], **QUIET
+        )
         gr.on(
-            [tab.expert.expand, tab.show_configuration.click], self.show_configuration, form.inputs,
-            [tab.command, tab.configuration, tab.notice], api_visibility="private",
+            [tab.expert.expand, tab.show_configuration.click], self.show_command, {*form.inputs, panel.run},
+            [tab.asked, tab.command, tab.notice], **QUIET,
+        ).then(
+            self.show_configuration, tab.asked, [tab.configuration, tab.notice], api_visibility="private"
         )  # fmt: skip
 
     @property
@@ -86,8 +98,9 @@ class PaintingEvents:
         Args:
             view: a run that paints a picture.
         """
-        buttons = self.set_count(len(view.painting.styles))[1:3]
-        return [view.id, {}, *buttons, *self.tab.form.fill(view.painting, self.files)]
+        painting = apply_changes(view, self.queue.folder(view.id))
+        buttons = self.set_count(len(painting.styles))[1:3]
+        return [view.id, {}, *buttons, *self.tab.form.fill(painting, self.files)]
 
     def paint(self, values: Values) -> tuple[Any, Any, str]:
         """Adds a painting to the queue and shows it."""
@@ -100,9 +113,11 @@ class PaintingEvents:
     def enlarge(self, run: str) -> tuple[Any, Any, str]:
         """Paints a picture again with edges of twice the length."""
         try:
-            painting = self.queue.view(run).painting
+            painting = apply_changes(self.queue.view(run), self.queue.folder(run))
             size = min(2 * painting.size, LARGEST_ENLARGEMENT)
-            larger = self.queue.submit(replace(painting, size=size, enlarge=run, start=None, more_steps=0))
+            painting = replace(painting, size=size, enlarge=run, start=None, more_steps=0)
+            factors = keep_factors(painting.term_factors, painting.config_name)
+            larger = self.queue.submit(replace(painting, term_factors=factors))
         except InputError as error:
             return gr.skip(), gr.skip(), format_notice(str(error))
         return larger, larger, ""
@@ -148,21 +163,52 @@ class PaintingEvents:
         count = 0 if view is None else len(view.painting.styles)
         return self._steer(run, Steering(style_weights=tuple(float(weight) for weight in weights[:count])))
 
+    def steer_term(self, name: str, run: str | None, factor: float) -> str:
+        """Changes the weight of a term of the run that is painted."""
+        view = find_run(run, self.queue)
+        weights = {} if view is None else read_term_weights(view.painting.config_name)
+        # An enlargement may have other terms than the recipe that the form shows.
+        return self._steer(run, Steering(weights={name: weights[name] * float(factor)})) if name in weights else ""
+
     def _steer(self, run: str | None, change: Steering) -> str:
         view = find_run(run, self.queue)
         if view is None or view.state != "painting":
             return ""
         return self._try(lambda: self.queue.steer(view.id, change))
 
-    def show_configuration(self, values: Values) -> tuple[Any, Any, str]:
-        """Shows the command and the configuration of the current settings."""
+    def show_command(self, values: Values) -> tuple[Any, Any, str]:
+        """Shows the command of the current settings; that of the run that is shown if it has these settings."""
         try:
-            painting = self.tab.form.read(values, self.files)
-            # The name of no run: its folder does not exist.
-            folder = self.queue.runs / f"r-{0:016x}"
-            return painting.command(self.files, folder), painting.resolved_yaml(self.files, folder), ""
+            painting, run = self.tab.form.read(values, self.files), f"r-{0:016x}"
+            view = find_run(values[self.tab.panel.run], self.queue)
+            if view is not None and self._has_settings(view, painting):
+                painting, run = view.painting, view.id
+            command = painting.command(self.files, self.queue.runs / run)
         except InputError as error:
-            return gr.skip(), gr.skip(), format_notice(str(error))
+            return None, gr.skip(), format_notice(str(error))
+        return (painting, run), command, ""
+
+    def show_configuration(self, asked: tuple[Painting, str] | None) -> tuple[Any, Any]:
+        """Shows the configuration of the command, which may take seconds."""
+        if asked is None:
+            return gr.skip(), gr.skip()
+        painting, run = asked
+        try:
+            return painting.resolved_yaml(self.files, self.queue.runs / run), ""
+        except InputError as error:
+            return gr.skip(), format_notice(str(error))
+
+    def _has_settings(self, view: RunView, painting: Painting) -> bool:
+        """Whether a run has painted, or paints, what the form asks for."""
+        shown = replace(apply_changes(view, self.queue.folder(view.id)), threads=None, more_steps=0, enlarge=None)
+        return self._identify(shown) == self._identify(painting)
+
+    def _identify(self, painting: Painting) -> tuple[Painting, list[bytes | None]]:
+        """Returns a painting without its masks, and their files: a drawing is stored under a new name each time."""
+        names = [name for style in painting.styles for name in (style.mask, style.region)]
+        masks = [None if name is None else self.files.path(name).read_bytes() for name in names]
+        styles = tuple(replace(style, mask=None, region=None) for style in painting.styles)
+        return replace(painting, styles=styles), masks
 
     @staticmethod
     def _try(action: Any) -> str:

@@ -8,9 +8,11 @@ import gradio as gr
 import torch
 
 from nst_lightning.app.painting import MAX_STYLES, RECIPES, Painting, StyleInput
+from nst_lightning.app.term_weights import keep_factors
 from nst_lightning.app.ui.mask_brush import split_drawing
 from nst_lightning.app.ui.picture_input import PictureCard, add_picture_card, show_picture
 from nst_lightning.app.ui.style_card import StyleCard, add_style_card, title_style
+from nst_lightning.app.ui.term_sliders import STILL_RECIPES
 from nst_lightning.app.uploads import UploadStore
 from nst_lightning.errors import InputError
 from nst_lightning.samples.gallery import CONTENTS
@@ -42,6 +44,7 @@ class PaintingForm:
         stroke: factor on the scales of the styles.
         colors: whose colors the result has.
         seed: seed of the run.
+        terms: factors on the weights of the terms, by name.
         start: id of the run whose result is the start, or None; kept on the server.
         drawing: masks that are drawn over the photograph.
         regions: masks that are drawn over the styles.
@@ -56,6 +59,7 @@ class PaintingForm:
     stroke: gr.Slider
     colors: gr.Radio
     seed: gr.Number
+    terms: Mapping[str, gr.Slider]
     start: gr.State
     drawing: gr.ImageEditor
     regions: tuple[gr.ImageEditor, ...]
@@ -70,7 +74,7 @@ class PaintingForm:
         ]
         return {
             self.content.chosen, self.count, self.recipe, self.size, self.strength, self.stroke, self.colors, self.seed,
-            self.start, self.drawing, *styles, *self.regions,
+            self.start, self.drawing, *self.terms.values(), *styles, *self.regions,
         }  # fmt: skip
 
     def read(self, values: Values, files: UploadStore) -> Painting:
@@ -104,6 +108,7 @@ class PaintingForm:
             colors="style" if is_texture else values[self.colors],
             seed=round(values[self.seed] or 0),
             start=values[self.start],
+            term_factors=keep_factors({name: float(values[slider]) for name, slider in self.terms.items()}, recipe),
         )
         painting.check()
         return painting
@@ -132,7 +137,7 @@ class PaintingForm:
         ]  # fmt: skip
         return [
             self.content.picture, self.content.samples, self.content.chosen, self.count, self.recipe, self.size,
-            self.strength, self.stroke, self.colors, self.seed, self.start, *styles,
+            self.strength, self.stroke, self.colors, self.seed, self.start, *self.terms.values(), *styles,
         ]  # fmt: skip
 
     def fill(self, painting: Painting, files: UploadStore) -> list[Any]:
@@ -146,6 +151,7 @@ class PaintingForm:
             *_fill_card("Photograph", painting.content, files),
             len(painting.styles), painting.recipe, min(painting.size, LARGEST_FORM_SIZE), painting.strength,
             painting.stroke, painting.colors, painting.seed, painting.start,
+            *(painting.term_factors.get(name, 1) for name in self.terms),
         ]  # fmt: skip
         for index, _ in enumerate(self.styles):
             style = painting.styles[index] if index < len(painting.styles) else None
@@ -187,12 +193,11 @@ def add_style_cards(files: UploadStore) -> tuple[StyleCard, ...]:
 
 def add_recipe() -> gr.Radio:
     """Adds the choice of a recipe, with the sentence about it."""
-    names = [name for name in RECIPES if name != "video"]
     recipe = gr.Radio(
-        [(name.capitalize(), name) for name in names],
-        value=names[0],
+        [(name.capitalize(), name) for name in STILL_RECIPES],
+        value=STILL_RECIPES[0],
         label="Recipe",
-        info=RECIPES[names[0]],
+        info=RECIPES[STILL_RECIPES[0]],
         elem_classes="segments",
         elem_id="recipe",
     )

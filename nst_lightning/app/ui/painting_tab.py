@@ -18,6 +18,7 @@ from nst_lightning.app.ui.painting_form import (
 from nst_lightning.app.ui.picture_input import connect_picture_card
 from nst_lightning.app.ui.result_panel import ResultPanel, add_result_panel
 from nst_lightning.app.ui.style_card import title_style
+from nst_lightning.app.ui.term_sliders import add_term_sliders
 from nst_lightning.app.uploads import UploadStore
 
 
@@ -37,6 +38,7 @@ class PaintingTab:
         start_text: the text in it.
         forget_start: removes the start.
         expert: the folded section with configuration and command.
+        asked: what the command paints, and the name of its run; kept on the server.
         command: the command that paints the same picture.
         configuration: the resolved configuration.
         show_configuration: updates both.
@@ -53,6 +55,7 @@ class PaintingTab:
     start_text: gr.HTML
     forget_start: gr.Button
     expert: gr.Accordion
+    asked: gr.State
     command: gr.Code
     configuration: gr.Code
     show_configuration: gr.Button
@@ -101,6 +104,7 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                     0, label="Seed", precision=0, minimum=0, maximum=LIMITS["seed"][1], elem_id="seed",
                     info="The same seed gives the same picture.",
                 )  # fmt: skip
+            terms = add_term_sliders()
             masks = add_mask_section()
             with gr.Accordion("Configuration and command", open=False) as expert:
                 command = gr.Code(
@@ -110,6 +114,7 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                     interactive=False,
                     show_line_numbers=False,
                     lines=1,
+                    elem_id="command",
                 )
                 configuration = gr.Code(
                     label="Resolved configuration (YAML)",
@@ -117,11 +122,12 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
                     max_lines=16,
                     interactive=False,
                     show_line_numbers=False,
+                    elem_id="configuration",
                 )
                 show_configuration = gr.Button("Show for the current settings", size="sm")
     form = PaintingForm(
-        content, styles, gr.State(1), recipe, size, strength, stroke, colors, seed, gr.State(None), masks.drawing,
-        masks.regions,
+        content, styles, gr.State(1), recipe, size, strength, stroke, colors, seed, terms, gr.State(None),
+        masks.drawing, masks.regions,
     )  # fmt: skip
     for index, style in enumerate(styles):
         connect_picture_card(style.card, title_style(index), files, notice)
@@ -129,5 +135,5 @@ def add_painting_tab(files: UploadStore) -> PaintingTab:
     connect_mask_section(masks, content, styles, form.count, files)
     return PaintingTab(
         form, panel, masks, notice, paint, add_style, remove_style, start_row, start_text, forget_start, expert,
-        command, configuration, show_configuration,
+        gr.State(None), command, configuration, show_configuration,
     )  # fmt: skip
