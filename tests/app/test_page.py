@@ -145,13 +145,13 @@ def test_reload_finds_the_run_and_other_tabs_wait_for_it(site: Site) -> None:
         second.get_by_role("tab", name="History").click()
         cards = second.get_by_label("Earlier paintings").get_by_role("checkbox")
         expect(cards).not_to_have_count(0)
-        cards.nth(0).check()
+        check(cards.nth(0))
         second.get_by_role("button", name="Continue with 50 more steps").click()
         wait_until(second, lambda: count_starts(small) == 3)
         assert json.loads((small / "app.json").read_text())["painting"]["more_steps"] == 100
 
         second.get_by_role("tab", name="History").click()
-        cards.nth(1).check()
+        check(cards.nth(1))
         expect(second.get_by_alt_text("Picture on the left")).to_be_visible()
         cards.nth(0).uncheck()
         expect(second.get_by_role("button", name="Open")).to_be_enabled()
@@ -159,6 +159,18 @@ def test_reload_finds_the_run_and_other_tabs_wait_for_it(site: Site) -> None:
         expect_state(second, "Stopped")
         # The address follows the picture.
         wait_until(second, lambda: run_of(second, site) == run)
+
+
+def check(box: Any) -> None:
+    """Checks a box, again if the list is replaced meanwhile."""
+
+    def is_checked() -> bool:
+        if not box.is_checked():
+            box.click()
+        box.page.wait_for_timeout(300)
+        return box.is_checked()
+
+    wait_until(box.page, is_checked)
 
 
 def count_starts(run: Path) -> int:

@@ -84,6 +84,7 @@ def test_pictures_are_pasted_photographed_and_dropped(site: Site, tmp_path: Path
         expect_stored(52)
         style.get_by_role("button", name="Remove Image").click()
         expect(style.locator("img")).to_have_count(0)
+        style.get_by_role("button", name="Upload file").click()
         style.locator("[aria-dropeffect]").evaluate(DROP, encode(53))
         expect_stored(53)
         expect(page.get_by_alt_text(own_style)).to_be_visible()
