@@ -168,7 +168,7 @@ def check(box: Any) -> None:
         if not box.is_checked():
             box.click()
         box.page.wait_for_timeout(300)
-        return box.is_checked()
+        return bool(box.is_checked())
 
     wait_until(box.page, is_checked)
 
