@@ -198,7 +198,7 @@ def test_the_first_cause_decides_the_end(first: str, second: str, expected: int 
 
 
 def test_callbacks_of_the_user_are_kept_once() -> None:
-    more = ["--trainer.callbacks+=lightning.pytorch.callbacks.Timer", "--data.plan.steps=2"]
+    more = ["--trainer.callbacks+=ImageAveraging", "--data.plan.steps=2"]
     output, _ = run_command(*OPTIONS, *EXACT[:-1], *more, TWO)
     assert output.splitlines()[-1].endswith("stylized.png")
 
