@@ -100,7 +100,8 @@ def _join_lines(message: object) -> str:
 
 
 def _format_help() -> str:
-    commands = "\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())
+    width = max(map(len, COMMANDS)) + 1
+    commands = "\n".join(f"  {name:{width}} {text}" for name, (_, text) in COMMANDS.items())
     return (
         "usage: python -m nst_lightning COMMAND ...\n\n"
         "Neural style transfer by optimization, as a PyTorch Lightning training run.\n\n"

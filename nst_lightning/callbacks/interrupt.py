@@ -34,6 +34,7 @@ class GracefulInterrupt(pl.Callback):
             trainer.should_stop = trainer.should_stop or trainer.world_size == 1
             announce_stop(handler)
 
+        self._is_stopping = False
         self._handler = handler = InterruptHandler(stop)
         handler.install()
 

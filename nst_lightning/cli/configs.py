@@ -8,7 +8,7 @@ import yaml
 from nst_lightning.errors import InputError, UsageError
 
 # Most values of a configuration, with those of its aliases written out.
-MOST_VALUES = 100_000
+MAX_CONFIG_VALUES = 100_000
 
 # In a wheel the configurations are inside the package, in the repository next to it.
 _PACKAGE = Path(__file__).parents[1]
@@ -75,14 +75,14 @@ def check_aliases(text: str, name: str) -> None:
         root = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return
-    if root is not None and _count_values(root, {}) > MOST_VALUES:
-        raise UsageError(f"Expected at most {MOST_VALUES} values in {name}, but its aliases stand for more.")
+    if root is not None and _count_values(root, {}) > MAX_CONFIG_VALUES:
+        raise UsageError(f"Expected at most {MAX_CONFIG_VALUES} values in {name}, but its aliases stand for more.")
 
 
 def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
     """Counts the values below a node as if its aliases were written out; a node inside itself counts as too many."""
     if id(node) not in known:
-        known[id(node)] = MOST_VALUES
+        known[id(node)] = MAX_CONFIG_VALUES
         children = [] if isinstance(node, yaml.ScalarNode) else node.value
         parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
         known[id(node)] = 1 + sum(_count_values(part, known) for part in parts)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO
 
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
@@ -16,18 +16,19 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 from nst_lightning.errors import InputError
 from nst_lightning.system.interrupts import INTERRUPTED_STATUS, TERMINATED_STATUS, InterruptHandler
 from nst_lightning.system.processes import PARENT_PIPE
+from nst_lightning.training.memory_estimate import MemoryChoice
 
 # The environment variable that tells a process its number among those of this machine, for Lightning too.
 LOCAL_RANK = "LOCAL_RANK"
 
-# The environment variable with what the process that started this one has chosen.
-SHARED_CHOICE = "NST_LIGHTNING_SHARED"
+# The environment variable with the use of memory that the process that started this one has chosen.
+MEMORY_CHOICE = "NST_LIGHTNING_MEMORY"
 
 # Exit status of a process that lost the connection to another one.
 LOST_CONNECTION = 75
 
 # Exit statuses after which the other processes may take as long as they need: running, done, and stopped by a signal.
-ORDERLY = (None, 0, INTERRUPTED_STATUS, TERMINATED_STATUS)
+ORDERLY_STATUSES = (None, 0, INTERRUPTED_STATUS, TERMINATED_STATUS)
 
 # Seconds that the other processes have to end after one has ended with an error.
 SECONDS_TO_END = 10.0
@@ -40,23 +41,10 @@ def is_device_process() -> bool:
     return LOCAL_RANK in os.environ
 
 
-@dataclass(frozen=True)
-class SharedChoice:
-    """What depends on the free memory, and is chosen once for all processes of a machine.
-
-    Attributes:
-        tile: length in px of the tiles, or None for the largest ones.
-        keeps_freed: whether the processes keep the memory of freed tensors.
-    """
-
-    tile: int | None
-    keeps_freed: bool
-
-
-def read_shared_choice() -> SharedChoice | None:
+def read_memory_choice() -> MemoryChoice | None:
     """Returns the choice of the process that started this one, or None if none has."""
-    text = os.environ.get(SHARED_CHOICE)
-    return None if text is None else SharedChoice(**json.loads(text))
+    text = os.environ.get(MEMORY_CHOICE)
+    return None if text is None else MemoryChoice(**json.loads(text))
 
 
 @dataclass
@@ -79,7 +67,7 @@ class _DeviceProcess:
             self.errors.close()
 
 
-def run_processes(args: Sequence[str], count: int, nodes: int, choice: SharedChoice) -> int:
+def run_processes(args: Sequence[str], count: int, nodes: int, choice: MemoryChoice) -> int:
     """Runs `fit` in one process for each device of this machine and returns the exit status.
 
     Ctrl-C and SIGTERM reach the first process as Ctrl-C, which ends the run in all of them. If a process ends with an
@@ -90,7 +78,7 @@ def run_processes(args: Sequence[str], count: int, nodes: int, choice: SharedCho
         count: number of devices of this machine.
         nodes: number of machines. With more than one, the environment variables MASTER_ADDR, MASTER_PORT and NODE_RANK
             are set, as Lightning describes.
-        choice: what the processes share.
+        choice: how they use memory.
 
     Raises:
         InputError: a process has died.
@@ -102,7 +90,8 @@ def run_processes(args: Sequence[str], count: int, nodes: int, choice: SharedCho
         **({"MASTER_PORT": str(find_free_network_port())} if nodes == 1 else {}),
         **os.environ,
         "WORLD_SIZE": str(count * nodes),
-        SHARED_CHOICE: json.dumps(asdict(choice)),
+        # Its message has been printed.
+        MEMORY_CHOICE: json.dumps(asdict(replace(choice, message=None))),
         PARENT_PIPE: str(reader),
     }
     processes: list[_DeviceProcess] = []
@@ -146,7 +135,7 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     """Waits for the end of all processes, and ends them if one has died."""
     deadline = float("inf")
     while any(device.process.poll() is None for device in devices) and time.monotonic() < deadline:
-        if deadline == float("inf") and any(device.process.returncode not in ORDERLY for device in devices):
+        if deadline == float("inf") and any(device.process.returncode not in ORDERLY_STATUSES for device in devices):
             deadline = time.monotonic() + SECONDS_TO_END
         time.sleep(CHECK_SECONDS)
     ends = [(number, device, device.process.poll()) for number, device in enumerate(devices)]

@@ -5,7 +5,7 @@ import sys
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from nst_lightning.cli.device_processes import LOST_CONNECTION, explain_end, read_shared_choice, run_processes
+from nst_lightning.cli.device_processes import LOST_CONNECTION, explain_end, read_memory_choice, run_processes
 from nst_lightning.cli.run import Run
 from nst_lightning.cli.transfer_cli import TransferCLI
 from nst_lightning.errors import InputError
@@ -56,7 +56,7 @@ def _fit_on_devices(args: list[str], run: Run) -> int:
     """Runs `fit` in a process for each device, with the threads and the use of memory that were chosen here."""
     run.print_messages()
     options = ["--threads", str(run.config.threads)]
-    count, nodes, choice = run.trainer.num_devices, run.trainer.num_nodes, run.shared_choice
+    count, nodes, choice = run.trainer.num_devices, run.trainer.num_nodes, run.memory
     # The processes have their own.
     del run
     gc.collect()
@@ -65,6 +65,6 @@ def _fit_on_devices(args: list[str], run: Run) -> int:
 
 def _report_lost_connection() -> int:
     # The process that started this one reports which one has ended.
-    if read_shared_choice() is None:
+    if read_memory_choice() is None:
         raise InputError(explain_end("another one has ended"))
     return LOST_CONNECTION

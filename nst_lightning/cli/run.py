@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
-from nst_lightning.cli.device_processes import SharedChoice, is_device_process, read_shared_choice
+from nst_lightning.cli.device_processes import is_device_process, read_memory_choice
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import UsageError
@@ -41,6 +41,7 @@ class Run:
         precision_is_chosen: whether the precision was chosen for this machine instead of by the user.
         threads_message: a sentence for the user about the number of threads.
         is_finished: whether the checkpoint to resume from has no steps left.
+        memory: tiles, and whether freed memory is kept.
     """
 
     module: StyleTransfer
@@ -55,7 +56,7 @@ class Run:
     precision_is_chosen: bool
     threads_message: str | None
     is_finished: bool = field(init=False, default=False)
-    _memory: MemoryChoice = field(init=False, repr=False)
+    memory: MemoryChoice = field(init=False, repr=False)
     _resumed_step: int | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,9 +69,9 @@ class Run:
         self.module.round_shapes(self.data)
         # Before pictures of the full size exist: a size that is far too large is refused at once.
         tile = None if self.checkpoint is None else read_tile(self.checkpoint)
-        shared = read_shared_choice()
+        shared = read_memory_choice()
         if shared is None:
-            self._memory = configure_memory(
+            self.memory = configure_memory(
                 self.module,
                 self.data,
                 self.config.trainer.precision,
@@ -81,7 +82,7 @@ class Run:
             )
         else:
             self.module.chosen_tile = shared.tile
-            self._memory = MemoryChoice(None, shared.keeps_freed)
+            self.memory = shared
             set_allocation(shared.keeps_freed)
         self.module.check_data(self.data)
         if self.trainer.world_size > 1:
@@ -94,11 +95,6 @@ class Run:
             # Lightning loads the checkpoint by itself; only the film of a finished run needs its image.
             if not self.is_finished:
                 self.checkpoint = None
-
-    @property
-    def shared_choice(self) -> SharedChoice:
-        """What the processes of several devices share."""
-        return SharedChoice(self.module.tile_of(self.data), self._memory.keeps_freed)
 
     def _processes(self) -> ProcessCount:
         on_this_machine = self.trainer.num_devices if self.trainer.strategy.root_device.type == "cpu" else 1
@@ -143,7 +139,7 @@ class Run:
 
     def print_messages(self) -> None:
         """Prints the messages about threads and tiles."""
-        for message in (self.threads_message, self._memory.message):
+        for message in (self.threads_message, self.memory.message):
             if message is not None:
                 print(message)
 

@@ -61,7 +61,7 @@ value on the command line, or in a later file, replaces that of an earlier file.
 
 
 # NumPy takes no larger one.
-LARGEST_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1
 
 
 class TransferCLI(LightningCLI):
@@ -314,5 +314,5 @@ class TransferCLI(LightningCLI):
 
 
 def _check_seed(seed: bool | int | None) -> None:
-    if seed is not None and not 0 <= seed <= LARGEST_SEED:
-        raise InputError(f"Expected `seed_everything` to be from 0 to {LARGEST_SEED}, but got {seed}.")
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise InputError(f"Expected `seed_everything` to be from 0 to {MAX_SEED}, but got {seed}.")

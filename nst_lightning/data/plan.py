@@ -10,7 +10,7 @@ from nst_lightning.errors import InputError
 SMALLEST_TILE = 64
 
 # Largest size in px and number of steps. Far larger ones overflow.
-MOST_PLANNED = 10**6
+MAX_PLANNED = 10**6
 
 # Ratio of two consecutive sizes of a ladder.
 RATIOS = {"sqrt2": 2**0.5, "octaves": 2.0}
@@ -108,8 +108,8 @@ class Plan:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"Expected `plan.{name}` to be positive, but got {value}.")
-            if value is not None and value > MOST_PLANNED:
-                raise InputError(f"Expected `plan.{name}` to be at most {MOST_PLANNED}, but it is larger.")
+            if value is not None and value > MAX_PLANNED:
+                raise InputError(f"Expected `plan.{name}` to be at most {MAX_PLANNED}, but it is larger.")
         if isinstance(self.tile, str) and self.tile != "auto":
             raise InputError(f"Expected `plan.tile` to be auto, null or a length in px, but got {self.tile!r}.")
         if isinstance(self.tile, int) and self.tile < SMALLEST_TILE:

@@ -13,7 +13,7 @@ from nst_lightning.errors import InputError
 HistoryDtype = Literal["float32", "bfloat16"]
 
 # Largest `history_size`; each of its pairs is as large as two images.
-LONGEST_HISTORY = 10_000
+MAX_HISTORY_SIZE = 10_000
 
 # A pair is skipped if the product of its two differences is not larger than this, as in torch.optim.LBFGS.
 MIN_CURVATURE = 1e-10
@@ -55,8 +55,8 @@ class CompactLBFGS(Optimizer):
         for name, value in (("lr", lr), ("history_size", history_size), ("longest", longest)):
             if not value > 0:
                 raise InputError(f"Expected `{name}` to be positive, but got {value}.")
-        if history_size > LONGEST_HISTORY:
-            raise InputError(f"Expected `history_size` to be at most {LONGEST_HISTORY}, but got {history_size}.")
+        if history_size > MAX_HISTORY_SIZE:
+            raise InputError(f"Expected `history_size` to be at most {MAX_HISTORY_SIZE}, but got {history_size}.")
         if history_dtype not in get_args(HistoryDtype):
             raise InputError(f"Expected `history_dtype` to be float32 or bfloat16, but got {history_dtype}.")
         options = {"lr": lr, "history_size": history_size, "longest": longest, "per_item": per_item}

@@ -7,6 +7,9 @@ from nst_lightning.study.spec.declaration import Study
 from nst_lightning.suggestions.class_schemas import Schema, read_parser_schema, simplify
 from nst_lightning.suggestions.fit_schema import describe_fit
 
+# Options of one label of an axis, by dotted name.
+_OPTIONS: Schema = {"type": "object"}
+
 
 def describe_study() -> Schema:
     """Returns the JSON Schema of a study file."""
@@ -25,7 +28,3 @@ def describe_study() -> Schema:
     values: dict[str, Any] = {"anyOf": [{"type": "array"}, {"type": "object", "additionalProperties": _OPTIONS}]}
     section["properties"]["axes"] |= {"additionalProperties": values}
     return schema
-
-
-# Options of one label of an axis, by dotted name.
-_OPTIONS: Schema = {"type": "object"}

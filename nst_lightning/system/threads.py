@@ -18,8 +18,8 @@ Threads = int | Literal["auto"]
 TOLERATED_LOAD = 0.3
 
 
-# No machine has so many cores; far more threads than this end the process.
-MOST_THREADS = 1024
+# Largest number of threads. A number far above it ends the process.
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def choose_threads(
     limit = max(1, thread_limit() // processes)
     # A number of the parser has a class of its own, which a checkpoint must not contain.
     given = None if threads == "auto" else int(threads)
-    if given is not None and given > MOST_THREADS:
-        raise InputError(f"Expected `threads` to be at most {MOST_THREADS}, but got {given}.")
+    if given is not None and given > MAX_THREADS:
+        raise InputError(f"Expected `threads` to be at most {MAX_THREADS}, but got {given}.")
     if not is_resumed:
         return _choose_free_cores(limit, processes) if given is None else ThreadChoice(given)
     wanted = torch.get_num_threads() if stored is None else stored

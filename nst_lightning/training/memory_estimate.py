@@ -64,6 +64,9 @@ def configure_memory(
         stored_tile: tiles of the checkpoint that the run resumes from.
         processes: the processes of a run on several devices.
 
+    Returns:
+        What was chosen.
+
     Raises:
         TooLargeError: the run needs more memory than is free.
     """
@@ -71,10 +74,10 @@ def configure_memory(
     estimate = MemoryEstimate(module, data, precision, device, processes or ProcessCount())
     needed, message = choose_tile(estimate, module, data, free, stored_tile)
     check_memory(needed, free, precision)
-    choice = MemoryChoice(message, is_plenty(needed, free) and not module.objective.backbone.saves_memory)
+    keeps_freed = is_plenty(needed, free) and not module.objective.backbone.saves_memory
     if owns_process:
-        set_allocation(choice.keeps_freed)
-    return choice
+        set_allocation(keeps_freed)
+    return MemoryChoice(module.tile_of(data), keeps_freed, message)
 
 
 def set_allocation(keeps_freed: bool) -> None:
@@ -158,15 +161,17 @@ def estimate_bytes(
 
 @dataclass(frozen=True)
 class MemoryChoice:
-    """How a run uses memory.
+    """How a run uses memory; all processes of a machine do the same.
 
     Attributes:
-        message: a sentence for the user if tiles were chosen, or None.
+        tile: length in px of the tiles, or None if images are evaluated whole.
         keeps_freed: whether its processes keep the memory of freed tensors.
+        message: a sentence for the user if tiles were chosen, or None.
     """
 
-    message: str | None
+    tile: int | None
     keeps_freed: bool
+    message: str | None = None
 
 
 @dataclass(frozen=True)

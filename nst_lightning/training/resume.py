@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nst_lightning.data.plan import Position
 from nst_lightning.errors import InputError
-from nst_lightning.system.threads import MOST_THREADS
+from nst_lightning.system.threads import MAX_THREADS
 from nst_lightning.version import __version__
 
 # How torch ends the names of states that are not tensors, such as the assignments of a NeighborLoss.
@@ -60,7 +60,7 @@ def _check_entries(checkpoint: Mapping[str, Any], path: Path) -> None:
         "step": _is_count(entry.get("step")) and _is_count(checkpoint.get("global_step")),
         "optimizer": isinstance(entry.get("optimizer"), str) and isinstance(checkpoint.get("optimizer_states"), list),
         "objectives": isinstance(objectives, list) and all(isinstance(value, float | int) for value in objectives),
-        "threads": threads is None or (_is_count(threads) and 1 <= threads <= MOST_THREADS),
+        "threads": threads is None or (_is_count(threads) and 1 <= threads <= MAX_THREADS),
         "tile": tile is None or (_is_count(tile) and tile > 0),
         "image": isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] == 3 and bool(image.isfinite().all()),
         "loops": isinstance(loops, dict) and isinstance(loops.get("fit_loop"), dict),

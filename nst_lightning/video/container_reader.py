@@ -14,10 +14,9 @@ from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 # Height in px from which a film without color metadata is assumed to use BT.709, as players do; else BT.601.
 HD_HEIGHT = 720
 
-# Formats of FFmpeg whose files name other files or addresses, which it would open, and inputs that are no files.
+# Formats of FFmpeg whose files name other files or addresses, which it would open.
 REFERRING_FORMATS = frozenset(
-    {"alias_pix", "applehttp", "avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp"}
-    | {"rtsp", "sap", "sdp", "tedcaptions", "tty", "vapoursynth", "webm_dash_manifest", "x11grab"}
+    {"applehttp", "avisynth", "concat", "dash", "hls", "image2", "imf", "rtp", "rtsp", "sap", "sdp", "vapoursynth"}
 )
 
 
