@@ -24,6 +24,8 @@ def test_graceful_interrupt_ends_between_steps_and_restores_the_handler() -> Non
     assert interrupt.interrupted
     assert module.trainer.global_step == 1
     assert signal.getsignal(signal.SIGINT) is before
+    assert fit_module(interrupt, steps=3).trainer.global_step == 3
+    assert not interrupt.interrupted
 
 
 @pytest.mark.parametrize("hook", ["on_train_start", "on_train_batch_end"])

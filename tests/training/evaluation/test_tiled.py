@@ -144,8 +144,13 @@ def plain_loss(loss: Loss) -> Loss:
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_targets_follow_the_content(size: int) -> None:
+    check_new_content(size)
+
+
+def check_new_content(size: int) -> None:
+    """Evaluates an image with the targets of another one, and then with its own."""
     objective = Objective(SlimVGG19(), {"content": ContentLoss(["conv_3"])}).double()
-    objective.tile = size
+    objective.tile, objective.ranks = size, Ranks.of_process_group()
     values = []
     for seed in (0, 20):
         objective.set_targets(create_pictures((64, 64), seed=seed))
@@ -200,6 +205,7 @@ def compare_in_rank(rank: int, count: int, store: str) -> None:
         compare(SlimVGG19(), create_losses(), create_pictures((61, 53), masked=True), 40)
         losses: dict[str, Loss] = {"style": GramLoss(["conv_9"], 10), "content": ContentLoss(["conv_9"])}
         compare(SlimVGG19(), losses, create_pictures((16, 10)), 64)
+        check_new_content(64)
 
 
 @pytest.mark.parametrize("count", [2, 3])
