@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from nst_lightning.commands import COMMANDS, load_command
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.system.huge_pages import request_huge_pages
-from nst_lightning.system.interrupts import INTERRUPTED_STATUS, TERMINATED_STATUS, InterruptHandler
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS, TERMINATED_STATUS, InterruptHandler, forget_interrupt
 from nst_lightning.system.processes import follow_parent
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
@@ -67,6 +67,7 @@ def _report_errors(name: str, args: list[str], interrupt: InterruptHandler) -> i
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
+        forget_interrupt()
         return INTERRUPTED_STATUS
 
 

@@ -103,3 +103,13 @@ def announce_stop(handler: InterruptHandler) -> None:
     """Says at Ctrl-C what happens next; nobody waits at a terminal for the end that SIGTERM asks for."""
     if not handler.is_terminated:
         print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
+
+
+def forget_interrupt() -> None:
+    """Makes Python exit with the status that the program asks for, after a KeyboardInterrupt that it has handled.
+
+    If the exception has passed through `exec` of a string, such as the one that defines a dataclass, the interpreter
+    remembers it as unhandled and ends a program that was started by `python -m` by SIGINT. It forgets it at the next
+    `exec`.
+    """
+    exec("")

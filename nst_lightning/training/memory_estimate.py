@@ -18,7 +18,7 @@ from nst_lightning.optim import CompactLBFGS
 from nst_lightning.system.memory import free_bytes, is_plenty, keep_freed_memory, return_freed_memory
 from nst_lightning.system.precision import DTYPES, Precision, is_emulated
 from nst_lightning.training.module import StyleTransfer
-from nst_lightning.training.tile_choice import TILE_SIZES, find_whole_term
+from nst_lightning.training.tile_choice import TILE_SIZES, find_whole_term, is_local
 
 CPU = torch.device("cpu")
 
@@ -222,6 +222,15 @@ class MemoryEstimate:
         kept = [_measure_kept_bytes(self.module, self.data, stage, self.precision) for stage in self.probes]
         return (kept[1] - kept[0]) / (second - first)
 
+    @cached_property
+    def target_bytes_per_pixel(self) -> float:
+        """Bytes of the targets of losses that compare positions, for each pixel of the content."""
+        stage = self.probes[0]
+        self.module.set_targets(self.data.pictures(stage))
+        losses = self.module.objective.named_losses.values()
+        kept = (value for loss in losses if is_local(loss) for value in loss.buffers())
+        return sum(value.nbytes for value in kept) / math.prod(self.data.shape(stage))
+
     def bytes(self, tile: int | None, items: int = 1) -> int:
         """Returns the bytes beyond those in use, or 0 for a picture that is small or too narrow to estimate.
 
@@ -241,6 +250,7 @@ class MemoryEstimate:
         step, margin = module.objective.smallest_size, (module.objective.margin or 0) + module.objective.reach
         grid = TileGrid(*self.shape, tile or max(self.shape), step, margin, self.processes.total)
         copies = TILED_COPIES * image.numel() * image.element_size()
+        copies += min(module.objective.tile_targets.max_bytes, int(self.target_bytes_per_pixel * math.prod(self.shape)))
         needed = int(self.bytes_per_pixel * grid.largest_crop) + state + copies + weights + CONSTANT_BYTES
         # What a process needs without an image counts too if it is not this one.
         return needed if self.processes.sharing == 1 else self.processes.sharing * (needed + BASE_BYTES)

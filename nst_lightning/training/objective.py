@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from nst_lightning.backbones.base import Backbone, disable_autocast
 from nst_lightning.backbones.features import Features, Readout, as_features
-from nst_lightning.backbones.image_tiles import ImageTile
 from nst_lightning.backbones.multi_scale import AT, MultiScale, group_by_scale, join_layer, shrink, split_layer
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask
 from nst_lightning.data.transfer import StagePictures
@@ -21,6 +20,7 @@ from nst_lightning.losses.regional import ImagePart, RegionalLoss
 from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.tile_columns import read_candidates
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
+from nst_lightning.training.tile_targets import TileTargets
 
 # The weighted distances of each term by layer, scalars.
 Terms = dict[str, dict[str, Tensor]]
@@ -43,7 +43,7 @@ class Objective(nn.Module):
     Attributes:
         tile: length in px of the tiles in which images are evaluated, or None to evaluate them whole.
         content: the content of the current targets, if images are evaluated in tiles.
-        target_tiles: by scale of the image, the tile of the content that local losses compare with at present.
+        tile_targets: what local losses compare with in each tile.
         ranks: the processes that share the tiles; with several of them, `tile` is not None.
 
     Raises:
@@ -55,7 +55,7 @@ class Objective(nn.Module):
         self.tileable = tileable
         self.tile: int | None = None
         self.content: Tensor | None = None
-        self.target_tiles: dict[float, ImageTile] = {}
+        self.tile_targets = TileTargets()
         self.ranks = Ranks()
         _check_names(losses)
         self.layers = layers_of_backbone(layer for loss in losses.values() for layer in loss.layers)
@@ -140,7 +140,7 @@ class Objective(nn.Module):
         self.check(pictures)
         keep_style = self._set_parts(pictures, keep_style)
         self.content = None if self.tile is None else pictures.content
-        self.target_tiles.clear()
+        self.tile_targets.clear()
         for reference, examples in _references(pictures).items():
             # Matched targets change with the content.
             if examples and (reference == "content" or not keep_style or self._matched_losses):

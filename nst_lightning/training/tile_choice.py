@@ -37,6 +37,12 @@ def _is_tiled(loss: Loss) -> bool:
     return isinstance(plain, FeatureLoss) and plain.tiling is not None and not plain.matched
 
 
+def is_local(loss: Loss) -> bool:
+    """Whether a loss compares an image with its content position by position."""
+    plain = loss.loss if isinstance(loss, RegionalLoss) else loss
+    return isinstance(plain, FeatureLoss) and plain.tiling == "local"
+
+
 def check_tiling(objective: Objective) -> None:
     """Checks that an objective can be evaluated in tiles.
 

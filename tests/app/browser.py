@@ -118,6 +118,17 @@ def upload_photograph(page: Page) -> None:
     expect(page.get_by_alt_text("Photograph: your own picture")).to_be_visible()
 
 
+def replace_picture(page: Page, file: Path) -> None:
+    """Uploads another photograph and waits until the page shows the server's copy of it."""
+    picture, copy = page.locator("#content-picture img"), re.compile(r"/image\.webp$")
+    expect(picture).to_have_attribute("src", copy)
+    before = picture.get_attribute("src")
+    assert before is not None
+    upload(page, file)
+    expect(picture).not_to_have_attribute("src", before)
+    expect(picture).to_have_attribute("src", copy)
+
+
 def open_section(page: Page, title: str) -> None:
     page.get_by_role("button", name=title).click()
 

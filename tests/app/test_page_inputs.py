@@ -20,6 +20,7 @@ from tests.app.browser import (
     expect,
     expect_state,
     open_section,
+    replace_picture,
     run_of,
     set_number,
     upload,
@@ -122,8 +123,7 @@ def test_refused_uploads_leave_the_page_as_it_is(site: Site, tmp_path: Path) -> 
             assert str(site.runs) not in notice.inner_text()
             # The photograph is still there, and a good picture removes the error.
             expect(page.get_by_alt_text("Photograph: your own picture")).to_be_visible()
-            with page.expect_response(re.compile(r"/image\.webp$")):
-                upload(page, sample_path(good))
+            replace_picture(page, sample_path(good))
             expect(notice).not_to_be_visible()
         upload(page, drawing)
         expect(page.get_by_text("but got drawing.svg")).to_be_visible()

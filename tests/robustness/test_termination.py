@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +23,7 @@ from nst_lightning.training.module import StyleTransfer
 from tests.cli import film_run, transfer_run
 from tests.cli.film_run import assert_same_films
 from tests.cli.test_device_processes import EXACT, LONG, TWO, find_workers, start_script, wait_for_checkpoint
-from tests.helpers import finish_command, smooth_image, write_pair
+from tests.helpers import ENVIRONMENT, finish_command, smooth_image, write_pair
 from tests.study.studies import create_section, read_pictures, read_results, run_study, write_study
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -159,3 +161,19 @@ def test_sigterm_ends_all_devices() -> None:
     assert not any(worker.is_running() for worker in workers)
     steps = transfer_run.read_checkpoint()["global_step"]
     assert main([*transfer_run.OPTIONS, *EXACT, f"--data.plan.steps={steps + 1}", "--ckpt_path=last"]) == 0
+
+
+def test_sigterm_while_a_class_is_defined_has_its_own_status() -> None:
+    """Dataclasses are defined by `exec`, after which the interpreter would end itself by SIGINT."""
+    Path("program.py").write_text(
+        "import os, signal, sys\n"
+        "from nst_lightning import __main__ as program\n"
+        "def run(args):\n"
+        "    exec('os.kill(os.getpid(), signal.SIGTERM)')\n"
+        "program.load_command = lambda name: run\n"
+        "sys.exit(program.main(['schema']))\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "program"], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (process.returncode, process.stderr) == (TERMINATED_STATUS, "Stopped.\n")

@@ -21,6 +21,7 @@ from nst_lightning.training.evaluation.tiled_neighbors import NeighborGroup, Til
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
+from nst_lightning.training.tile_targets import Target, TileTargets
 
 
 def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
@@ -28,9 +29,9 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
 
     Terms that compare moments, such as Gram matrices, are computed in two passes. The first averages the moments of the
     tiles. The gradient of the distance in the average is a small matrix; the second pass carries it to the pixels of
-    each tile. Terms that are means over positions themselves need the second pass only. The features of the content are
-    computed again for each tile. If there is only one tile, its features serve both passes, and those of the content
-    all evaluations.
+    each tile. Terms that are means over positions themselves need the second pass only. The features of the content
+    serve all evaluations as far as :class:`TileTargets` keeps them. If there is only one tile, its features serve both
+    passes.
 
     Several processes evaluate a share of the tiles each. They sum the moments between the passes, and the gradient and
     the distances after them, so that all return the same bits. The first one evaluates the terms on pixels.
@@ -55,7 +56,7 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
             evaluation = _ScaleEvaluation(
                 TiledNetwork(objective.image_backbone, layers, size, objective.reach, ranks),
                 _list_units(objective, layers),
-                objective.target_tiles,
+                objective.tile_targets,
             )
             with torch.enable_grad():
                 leaf = values.requires_grad_(scale != 1)
@@ -175,13 +176,13 @@ class _ScaleEvaluation:
     Args:
         network: the network of this scale.
         units: the losses.
-        target_tiles: see :class:`Objective`; updated.
+        tile_targets: see :class:`Objective`; updated.
     """
 
-    def __init__(self, network: TiledNetwork, units: Sequence[_Unit], target_tiles: dict[float, ImageTile]) -> None:
+    def __init__(self, network: TiledNetwork, units: Sequence[_Unit], tile_targets: TileTargets) -> None:
         self.network = network
         self.units = units
-        self.target_tiles = target_tiles
+        self.tile_targets = tile_targets
         self._distances: dict[tuple[str, str], Tensor] = {}
         # Gradients of the distances in the average moments, divided by the number of positions, by part and layer.
         self._slopes: dict[tuple[int, str], Tensor] = {}
@@ -206,7 +207,8 @@ class _ScaleEvaluation:
         neighbors.search(image, content)
         for tile in tiles:
             if content is not None:
-                self._set_local_targets(content, grid, tile)
+                measure = partial(self._measure_local_targets, content, grid, tile)
+                self.tile_targets.set(self.network.scale, tile, measure)
             crop, parts = self._stream(image, grid, tile) if kept is None else kept
             with torch.enable_grad():
                 results = [self._compare_tile(part, neighbors) for part in parts]
@@ -275,21 +277,16 @@ class _ScaleEvaluation:
                 slope = torch.autograd.grad(distance, mean)[0] / count
                 self._slopes[key] = self._slopes[key] + slope if key in self._slopes else slope
 
-    def _set_local_targets(self, content: Tensor, grid: TileGrid, tile: ImageTile) -> None:
-        """Sets the targets of local terms for a tile, if they are those of another one."""
-        if self.target_tiles.get(self.network.scale) == tile:
-            return
-        self.target_tiles[self.network.scale] = tile
+    @torch.no_grad()
+    def _measure_local_targets(self, content: Tensor, grid: TileGrid, tile: ImageTile) -> Iterator[Target]:
+        """Yields the targets of local losses in a tile, layer by layer."""
         local = [unit for unit in self.units if unit.is_local]
         layers = {layer for unit in local for layer in unit.layers}
-        if not layers:
-            return
-        with torch.no_grad():
-            for part in self.network.stream(tile.cut(content), grid, tile, self._names(layers)):
-                for unit in local:
-                    inside = part.within(unit.mask)
-                    if inside is not None:
-                        unit.loss.set_target(unit.loss.target_statistics(inside))
+        for part in self.network.stream(tile.cut(content), grid, tile, self._names(layers)) if layers else ():
+            for unit in local:
+                inside = part.within(unit.mask)
+                if inside is not None:
+                    yield unit.loss, unit.loss.target_statistics(inside)
 
     def _neighbor_groups(self) -> list[NeighborGroup]:
         return [

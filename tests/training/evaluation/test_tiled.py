@@ -161,25 +161,48 @@ def check_new_content(size: int) -> None:
     assert values[1] == (0, 0)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_the_only_tile_keeps_its_targets(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = {"content": ContentLoss(["conv_3"]), "small": ContentLoss(["conv_2"], 2.0)}
-    objective = Objective(SlimVGG19(), losses).double()
-    objective.tile = 64
-    objective.set_targets(create_pictures((64, 64), masked))
+def count_passes(objective: Objective, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Returns a list that grows with each pass of the network."""
     passes: list[object] = []
     stream = objective.image_backbone.stream
 
-    def count_passes(*args: Any) -> Any:
+    def count_pass(*args: Any) -> Any:
         passes.append(args)
         return stream(*args)
 
-    monkeypatch.setattr(objective.image_backbone, "stream", count_passes)
-    first, second = (evaluate(partial(evaluate_tiled, objective, 64), (64, 64)) for _ in range(2))
-    assert first[0] == second[0]
-    assert torch.equal(first[1], second[1])
-    # The content once, and the image twice.
-    assert len(passes) == 3
+    monkeypatch.setattr(objective.image_backbone, "stream", count_pass)
+    return passes
+
+
+# Passes of the first evaluation and of the second one: the content, and the image once for one tile, else twice. The
+# targets of a tile of 32 px have 229,376 bytes: 16 channels of 32 x 32 positions and 48 of 16 x 16.
+@pytest.mark.parametrize(
+    ("size", "max_bytes", "first_passes", "second_passes"),
+    [(64, None, 2, 1), (64, 0, 2, 1), (32, None, 12, 8), (32, 0, 12, 12), (32, 2 * 229_376, 12, 10)],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_tiles_keep_their_targets(
+    masked: bool,
+    size: int,
+    max_bytes: int | None,
+    first_passes: int,
+    second_passes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = {"content": ContentLoss(["conv_3"]), "small": ContentLoss(["conv_2"], 2.0)}
+    objective = Objective(SlimVGG19(), losses).double()
+    objective.tile = size
+    if max_bytes is not None:
+        objective.tile_targets.max_bytes = max_bytes
+    objective.set_targets(create_pictures((64, 64), masked))
+    results, counts = [], []
+    for _ in range(2):
+        passes = count_passes(objective, monkeypatch)
+        results.append(evaluate(partial(evaluate_tiled, objective, size), (64, 64)))
+        counts.append(len(passes))
+    assert counts == [first_passes, second_passes]
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1], results[1][1])
 
 
 def test_a_factor_on_the_objective_is_one_on_the_gradient() -> None:
