@@ -66,9 +66,14 @@ def _report_errors(name: str, args: list[str], interrupt: InterruptHandler) -> i
         print(f"error: {_join_lines(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        forget_interrupt()
-        return INTERRUPTED_STATUS
+        pass
+    except Exception:
+        # Libraries drop the exception of Ctrl-C while they are imported, and fail later.
+        if not interrupt.has_raised:
+            raise
+    print("Stopped.", file=sys.stderr)
+    forget_interrupt()
+    return INTERRUPTED_STATUS
 
 
 def import_command(name: str) -> Callable[[list[str]], int]:

@@ -33,6 +33,7 @@ class InterruptHandler:
 
     Attributes:
         number: number of the first signal, or None.
+        has_raised: whether KeyboardInterrupt was raised, at this place or inside.
     """
 
     # Weak: after an error, Lightning restores the previous handlers and this list is not told.
@@ -40,6 +41,7 @@ class InterruptHandler:
 
     def __init__(self, on_first_press: Callable[[], None] | None = None, owns_process: bool = False) -> None:
         self.number: int | None = None
+        self.has_raised = False
         self.owns_process = owns_process
         self._pressed_at = -math.inf
         self._on_first_press = on_first_press
@@ -96,6 +98,8 @@ class InterruptHandler:
         if is_first and self._on_first_press is not None:
             self._on_first_press()
         else:
+            for handler in {*self._installed, self}:
+                handler.has_raised = True
             signal.default_int_handler(number, frame)
 
 
