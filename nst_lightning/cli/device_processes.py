@@ -27,10 +27,10 @@ MEMORY_CHOICE = "NST_LIGHTNING_MEMORY"
 # Exit status of a process that lost the connection to another one.
 LOST_CONNECTION = 75
 
-# Exit statuses after which the other processes may take as long as they need: running, done, and stopped by a signal.
+# Exit statuses after which the first process may take as long as it needs: running, done, and stopped by a signal.
 ORDERLY_STATUSES = (None, 0, INTERRUPTED_STATUS, TERMINATED_STATUS)
 
-# Seconds that the other processes have to end after one has ended with an error.
+# Seconds that the other processes have to end after one has ended with an error, or the first one by a signal.
 SECONDS_TO_END = 10.0
 
 CHECK_SECONDS = 0.05
@@ -135,7 +135,7 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
     """Waits for the end of all processes, and ends them if one has died."""
     deadline = float("inf")
     while any(device.process.poll() is None for device in devices) and time.monotonic() < deadline:
-        if deadline == float("inf") and any(device.process.returncode not in ORDERLY_STATUSES for device in devices):
+        if deadline == float("inf") and _is_ending(devices):
             deadline = time.monotonic() + SECONDS_TO_END
         time.sleep(CHECK_SECONDS)
     ends = [(number, device, device.process.poll()) for number, device in enumerate(devices)]
@@ -154,6 +154,13 @@ def _wait(devices: Sequence[_DeviceProcess]) -> int:
         raise InputError(message.removeprefix("error: "))
     end = f"signal {-status}" if status < 0 else f"status {status}"
     raise InputError(explain_end(f"process {number + 1} of {len(devices)} ended with {end}", message))
+
+
+def _is_ending(devices: Sequence[_DeviceProcess]) -> bool:
+    """Whether the processes that still run have to end soon."""
+    statuses = [device.process.returncode for device in devices]
+    # The first process writes the files. Stopped before they all have a connection, it leaves the others waiting.
+    return statuses[0] not in (None, 0) or any(status not in ORDERLY_STATUSES for status in statuses)
 
 
 def explain_end(what: str, message: str | None = None) -> str:

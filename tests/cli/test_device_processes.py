@@ -17,8 +17,10 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 from PIL import Image
 
 from nst_lightning.__main__ import main
+from nst_lightning.cli import device_processes
 from nst_lightning.cli.device_processes import LOST_CONNECTION, _DeviceProcess, _wait
 from nst_lightning.errors import InputError
+from nst_lightning.system.interrupts import INTERRUPTED_STATUS
 from nst_lightning.training.steering import Steering, read_steering
 from tests.cli.transfer_run import OPTIONS, read_checkpoint, run_folder, start_transfer
 from tests.helpers import finish_command, run_command, start_command, write_pair
@@ -195,6 +197,21 @@ def test_the_first_cause_decides_the_end(first: str, second: str, expected: int 
     finally:
         for device in devices:
             device.end()
+
+
+def test_processes_that_wait_for_the_stopped_first_one_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_processes, "SECONDS_TO_END", 0.1)
+    devices = [
+        start_script(f"import sys; sys.exit({INTERRUPTED_STATUS})", errors=False),
+        start_script("import time; time.sleep(600)", errors=True),
+    ]
+    try:
+        assert _wait(devices) == INTERRUPTED_STATUS
+        assert devices[1].process.poll() is None
+    finally:
+        for device in devices:
+            device.end()
+    assert devices[1].process.returncode == -signal.SIGKILL
 
 
 def test_callbacks_of_the_user_are_kept_once() -> None:
