@@ -11,7 +11,7 @@ from nst_lightning.cli.run_versions import reserve_version
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import remove_partial_files
 from nst_lightning.system.disk_errors import explain_disk_error, find_disk_error
-from nst_lightning.system.folder_lock import lock_folder
+from nst_lightning.system.folder_lock import claim_folder
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def own_folder(trainer: pl.Trainer) -> Iterator[None]:
         return
     reserve_version(trainer.loggers)
     folder = Path(first.log_dir)
-    with lock_folder(folder):
+    with claim_folder(folder):
         remove_partial_files(folder)
         yield
 

@@ -28,7 +28,7 @@ from nst_lightning.study.spec.resolved_study import ResolvedStudy, StudyRun
 from nst_lightning.study.spec.run_key import folder_run_key, run_key
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
-from nst_lightning.system.folder_lock import lock_folder
+from nst_lightning.system.folder_lock import claim_folder
 from nst_lightning.system.interrupts import INTERRUPTED_STATUS, InterruptHandler
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
@@ -59,7 +59,7 @@ def main(args: list[str]) -> int:
     folders = list(dict.fromkeys([Path(), *(path.parent for path in files)]))
     resolved = StudyResolver(folders, options.size, key, options.threads).resolve(study)
     output = Path(os.path.abspath(options.output or Path("logs") / "study" / slug(study.title)))
-    with lock_folder(output):
+    with claim_folder(output):
         remove_partial_files(output)
         return StudyPainter(resolved, output, options).run()
 

@@ -21,7 +21,7 @@ POLL_LOCK_SECONDS = 0.05
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def claim_folder(folder: Path) -> Iterator[None]:
     """Keeps other processes that call this function for the same folder from writing into it in a ``with`` block.
 
     The system ends the lock with the process, however that ends, and it leaves no file. Where folders cannot be locked,
