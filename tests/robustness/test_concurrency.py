@@ -94,8 +94,11 @@ def test_folder_can_be_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_loggers_that_choose_at_the_same_time_have_different_folders(tmp_path: Path) -> None:
-    # All of them have looked before the first one creates its folder.
+def test_loggers_that_choose_at_the_same_time_have_different_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if all of them had looked before the first one created its folder.
+    monkeypatch.setattr(TensorBoardLogger, "_get_next_version", lambda self: 0)
     loggers = [TensorBoardLogger(tmp_path, "run") for _ in range(8)]
     for logger in loggers:
         reserve_version([logger])
@@ -106,9 +109,9 @@ def test_loggers_of_one_run_share_the_first_version_that_is_free_for_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "csv" / "version_0").mkdir(parents=True)
-    monkeypatch.setattr(CSVLogger, "version", 0)
+    # As if the folder had been created after the look.
+    monkeypatch.setattr(CSVLogger, "_get_next_version", lambda self: 0)
     loggers = TensorBoardLogger(tmp_path, "tb"), CSVLogger(tmp_path, "csv")
-    monkeypatch.undo()
     reserve_version(loggers)
     assert [logger.version for logger in loggers] == [1, 1]
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["version_0", "version_1", "version_1"]

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from nst_lightning.__main__ import main
-from nst_lightning.images import atomic
 from tests.cli.transfer_run import OPTIONS, read_checkpoint, run_folder
 from tests.helpers import write_pair
 
@@ -53,7 +52,7 @@ def fail_to_replace(monkeypatch: pytest.MonkeyPatch, number: int, fails: Callabl
             raise OSError(number, os.strerror(number), str(target))
         replace(source, target)
 
-    monkeypatch.setattr(atomic.os, "replace", refuse)
+    monkeypatch.setattr("nst_lightning.images.atomic.os.replace", refuse)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
@@ -134,7 +133,7 @@ def test_slow_disk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.2)
         replace(source, target)
 
-    monkeypatch.setattr(atomic.os, "replace", wait)
+    monkeypatch.setattr("nst_lightning.images.atomic.os.replace", wait)
     assert main(QUIET) == 0
     assert len(written) >= 5
     assert torch.equal(*(read_checkpoint(number)["state_dict"]["image"] for number in (0, 1)))
