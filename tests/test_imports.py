@@ -15,7 +15,7 @@ LAYERS: dict[str, set[str]] = {
     "commands": set(),  # names modules, which it imports when their command runs
     "system": set(),
     "functional": set(),
-    "images": {"functional"},
+    "images": {"functional", "system"},
     "optim": {"functional"},
     "video": {"functional", "images"},
     "samples": {"images", "video"},

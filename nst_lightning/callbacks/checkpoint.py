@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nst_lightning.errors import DivergedError, InputError
 from nst_lightning.images.atomic import atomic_path
+from nst_lightning.system.disk_errors import find_disk_error
 from nst_lightning.training.run_folder import run_folder
 from nst_lightning.training.run_state import RunState
 
@@ -45,7 +46,11 @@ class DirectCheckpointIO(TorchCheckpointIO):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file:
             _reserve(file, _count_bytes(checkpoint))
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # torch hides it behind an error of its own.
+                raise find_disk_error(error) or error from None
             # The estimate above may exceed the size of the file.
             file.truncate()
 
@@ -57,7 +62,7 @@ def _reserve(file: BufferedWriter, size: int) -> None:
     try:
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
 
 

@@ -1,5 +1,6 @@
 """The resolved configuration of a run, saved with its results."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,9 +22,10 @@ class RunConfig(SaveConfigCallback):
         if run.folder is None:
             return
         config = self._to_yaml()
-        run.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(run.folder / CONFIG_NAME, config.encode())
         for logger in run.tensorboard_loggers:
+            # Lightning does not replace the file, which may be incomplete after a full disk.
+            Path(logger.log_dir, logger.NAME_HPARAMS_FILE).unlink(missing_ok=True)
             # Markdown shows lines that are indented by four spaces as code.
             logger.experiment.add_text("configuration", "\n".join(f"    {line}" for line in config.splitlines()))
             logger.hparams.update(_hyperparameters(yaml.safe_load(config)))

@@ -106,7 +106,6 @@ class FilmWriter(pl.Callback):
         for number in frames.missing(count):
             copy = source / frames.path(number).name
             if copy.exists():
-                frames.folder.mkdir(parents=True, exist_ok=True)
                 with atomic_path(frames.path(number)) as temporary:
                     shutil.copyfile(copy, temporary)
             elif number == count - 1:

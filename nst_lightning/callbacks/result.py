@@ -1,11 +1,14 @@
 """The result of a still image."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from torch import Tensor
 
+from nst_lightning.data.transfer import TransferData
 from nst_lightning.images.io import Depth, check_writable, write_image
 from nst_lightning.training.run_folder import CONFIG_NAME
 from nst_lightning.training.run_state import RunState
@@ -44,16 +47,16 @@ class ResultWriter(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Writes the image as it is when an error or Ctrl-C ends the run."""
-        if self._has_steps:
-            self._write(trainer)
+        # The error that ended the run says more; on a full disk it is the same one.
+        with suppress(OSError):
+            if self._has_steps:
+                self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
         run = RunState.of(trainer)
         if not run.writes:
             return
-        paths = [path for path in (run.folder and run.folder / IMAGE_NAME, self.output) if path is not None]
-        for path in paths:
-            write_result(run, path, self.depth)
+        paths = self._write_files(run.folder, run.result, run.data)
         if self.announce:
             height, width = run.image.shape[-2:]
             seconds = time.monotonic() - self._start_time
@@ -62,9 +65,46 @@ class ResultWriter(pl.Callback):
                 f"{seconds:.0f} s: {', '.join(map(str, paths)) or 'not written to a file'}"
             )
 
+    def write_again(self, folder: Path | None, image: Tensor, data: TransferData) -> None:
+        """Writes the result of a run that is finished, and prints where.
 
-def write_result(run: RunState, path: Path, depth: Depth = 8) -> None:
-    """Writes the current result with the content's transparency; the file includes the configuration of the run."""
-    config = None if run.folder is None else run.folder / CONFIG_NAME
+        Args:
+            folder: the run folder.
+            image: the image in the checkpoint of the run.
+            data: the data of the run.
+        """
+        paths = self._write_files(folder, data.finish(image, 0), data)
+        if self.announce:
+            print(", ".join(map(str, paths)) or "not written to a file")
+
+    def _write_files(self, folder: Path | None, result: Tensor, data: TransferData) -> list[Path]:
+        """Writes the result into all files, also if one of them fails.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        paths = [path for path in (folder and folder / IMAGE_NAME, self.output) if path is not None]
+        errors = []
+        for path in paths:
+            try:
+                write_result(folder, path, result, data, self.depth)
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return paths
+
+
+def write_result(folder: Path | None, path: Path, result: Tensor, data: TransferData, depth: Depth = 8) -> None:
+    """Writes a result with the content's transparency; the file includes the configuration in the run folder.
+
+    Args:
+        folder: the run folder.
+        path: file to write.
+        result: ``(1, 3, height, width)``.
+        data: the data of the run.
+        depth: bits of each channel.
+    """
+    config = None if folder is None else folder / CONFIG_NAME
     text = config.read_text() if config is not None and config.exists() else ""
-    write_image(path, run.result, run.data.alpha(*run.image.shape[-2:]), text, depth)
+    write_image(path, result, data.alpha(*result.shape[-2:]), text, depth)

@@ -50,4 +50,4 @@ class SnapshotWriter(pl.Callback):
         """Writes a snapshot if one is due."""
         run = RunState.of(trainer)
         if run.folder is not None and run.step in self.at_steps:
-            write_result(run, run.folder / snapshot_name(run.step))
+            write_result(run.folder, run.folder / snapshot_name(run.step), run.result, run.data)

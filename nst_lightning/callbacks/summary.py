@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,10 @@ class RunSummary(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, *unused: Any) -> None:
         """Writes the summary so far when an error or Ctrl-C ends the run."""
-        if self._since is not None:
-            self._write(trainer)
+        # The error that ended the run says more; on a full disk it is the same one.
+        with suppress(OSError):
+            if self._since is not None:
+                self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
         folder = self.folder(trainer)

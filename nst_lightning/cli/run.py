@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
 from nst_lightning.cli.device_processes import is_device_process, read_memory_choice
+from nst_lightning.cli.own_folder import explained_disk_errors, own_folder
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
 from nst_lightning.errors import UsageError
@@ -121,12 +122,17 @@ class Run:
                 "Expected trainer.devices to be 1 here, because only `fit` shares a picture among devices, but "
                 f"got {self.trainer.world_size}."
             )
+        resume = "again, with --ckpt_path last if there is a checkpoint" if self.prints else "again"
+        with explained_disk_errors(resume), own_folder(self.trainer):
+            self._fit()
+
+    def _fit(self) -> None:
         if self.is_finished:
             more = "a larger data.plan.steps"
             if self.data.plan.tolerance is not None:
                 more += ", or a smaller data.plan.tolerance,"
             print(f"All steps of this checkpoint's plan are made; {more} continues it.")
-            self._write_film_again()
+            self._write_again()
             return
         if self.prints:
             self._print_choices()
@@ -155,11 +161,15 @@ class Run:
                 "float32: --trainer.precision 32-true is faster then."
             )
 
-    def _write_film_again(self) -> None:
-        """Writes the film of frames that exist already, in case writing failed before or `--output` is new."""
-        if isinstance(self.writer, FilmWriter) and self.checkpoint is not None:
-            self.writer.open(run_folder(self.trainer))
+    def _write_again(self) -> None:
+        """Writes the result of a finished run, in case writing failed before or `--output` is new."""
+        if self.checkpoint is None:
+            return
+        folder, image = run_folder(self.trainer), self.checkpoint["state_dict"]["image"]
+        if isinstance(self.writer, FilmWriter):
+            self.writer.open(folder)
             count = self.data.stages[-1].frame + 1
-            image = self.checkpoint["state_dict"]["image"]
             self.writer.complete(count, Path(self.config.ckpt_path), image)
             self.writer.write(count)
+        else:
+            self.writer.write_again(folder, image, self.data)

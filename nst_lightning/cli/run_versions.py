@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from nst_lightning.callbacks.checkpoint import LAST_CHECKPOINT
 from nst_lightning.errors import InputError
-
-# Loggers that number their runs `version_0`, `version_1`, ...
-NUMBERING_LOGGERS = ("TensorBoardLogger", "CSVLogger")
+from nst_lightning.training.private_api import chooses_version, set_version
 
 # Weights & Biases has the name of the folder in another argument; its `name` is a label.
 FOLDER_ARGUMENTS = {"WandbLogger": "project"}
@@ -61,24 +59,41 @@ def resume_version(loggers: Any, version: str, root: str | Path | None = None) -
             logger.init_args.version = version
 
 
-def share_version(loggers: Any, root: str | Path | None = None) -> None:
-    """Gives a new run with several numbering loggers one version, so that they write into one folder.
+def reserve_version(loggers: Sequence[Logger]) -> None:
+    """Creates the folder of a new run, which no other run then uses, for the loggers that number their runs.
 
-    Each would choose the next free number by itself, and the second one would skip the folder that the first creates.
+    Several such loggers have one version, so that they write into one folder. Lightning would choose the number without
+    a look at what other runs and loggers choose at the same time.
 
     Args:
-        loggers: parsed value of `trainer.logger`, changed in place.
-        root: value of `trainer.default_root_dir`.
+        loggers: loggers of the Trainer. Those whose version is given, as that of a resumed run, keep it.
+
+    Raises:
+        OSError: the folder cannot be created.
     """
-    numbering = [
-        logger for logger in _iterate_loggers(loggers) if logger.class_path.rpartition(".")[2] in NUMBERING_LOGGERS
-    ]
-    if len(numbering) < 2 or any(logger.init_args.get("version") is not None for logger in numbering):
+    numbering = [logger for logger in loggers if chooses_version(logger)]
+    if not numbering:
         return
-    folders = [folder for logger in numbering for folder in _runs_folder(logger, root).glob("version_*")]
-    version = f"version_{max(map(_parse_number, folders), default=-1) + 1}"
-    for logger in numbering:
-        logger.init_args.version = version
+    version = max(int(logger.version) for logger in numbering)
+    while not _create_folders(numbering, version):
+        version += 1
+
+
+def _create_folders(loggers: Sequence[CSVLogger | TensorBoardLogger], version: int) -> bool:
+    """Creates the folders of a version and returns whether none of them existed before."""
+    for logger in loggers:
+        set_version(logger, version)
+    created: list[Path] = []
+    for folder in {Path(logger.log_dir) for logger in loggers}:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            for other in created:
+                other.rmdir()
+            return False
+        created.append(folder)
+    return True
 
 
 def keep_csv_curves(loggers: Sequence[Logger], step: int) -> None:

@@ -31,7 +31,7 @@ from nst_lightning.callbacks.live import count_added_steps
 from nst_lightning.cli.old_names import replace_old_options
 from nst_lightning.cli.parser import Parser
 from nst_lightning.cli.run import Run
-from nst_lightning.cli.run_versions import find_last_run, resume_version, share_version
+from nst_lightning.cli.run_versions import find_last_run, resume_version
 from nst_lightning.cli.stored_config import add_stored_options, can_resolve, check_resolved
 from nst_lightning.cli.trainer_options import (
     REJECTED_OPTIONS,
@@ -180,13 +180,11 @@ class TransferCLI(LightningCLI):
             raise InputError(
                 f"Expected `trainer.precision` to be {' or '.join(PRECISIONS)}, but got {config.trainer.precision}."
             )
-        # Before Lightning creates the loggers, which choose a new version each.
         logger, root = config.trainer.logger, config.trainer.default_root_dir
         if config.ckpt_path == "last":
             path, version = find_last_run(logger, root)
             config.ckpt_path = str(path)
             resume_version(logger, version, root)
-        share_version(logger, root)
         self.config = config
 
     def instantiate_classes(self) -> None:

@@ -3,10 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nst_lightning.errors import InputError
+from nst_lightning.system.processes import is_running
+
+# Ends the names of temporary files.
+PART_SUFFIX = ".part"
 
 
 @contextmanager
@@ -17,9 +21,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     is removed and `path` stays as it was.
 
     Args:
-        path: file to write; its folder exists.
+        path: file to write; its folder is created if necessary, also one that is removed during a run.
     """
     temporary = _temporary_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -35,24 +40,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     of the same names. On an exception, `path` stays as it was.
 
     Args:
-        path: folder to write, which is created if necessary; its parent exists.
+        path: folder to write, which is created if necessary.
     """
     temporary = _temporary_path(path)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     try:
         yield temporary
         path.mkdir(exist_ok=True)
         for file in sorted(temporary.iterdir()):
             os.replace(file, path / file.name)
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file completely or not at all; see :func:`atomic_path`.
 
     Args:
-        path: file to write; its folder exists.
+        path: file to write; its folder is created if necessary.
         content: all of the file.
     """
     with atomic_path(path) as temporary:
@@ -94,7 +99,21 @@ def check_output_path(path: Path) -> Path:
     return path
 
 
+def remove_partial_files(folder: Path) -> None:
+    """Removes the temporary files and folders below a folder that killed processes have left.
+
+    Args:
+        folder: the folder; the caller makes sure that no process of another machine writes into it.
+    """
+    for path in folder.rglob(f".*{PART_SUFFIX}"):
+        pid = path.with_suffix("").suffix.removeprefix(".")
+        if pid.isdigit() and not is_running(int(pid)):
+            with suppress(OSError):
+                path.unlink()
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _temporary_path(path: Path) -> Path:
     # In the same folder, because a rename is atomic only within a file system. The process id separates two processes
     # that write the same file.
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")

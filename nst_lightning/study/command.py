@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from nst_lightning.cli.parser import Parser
 from nst_lightning.errors import InputError
+from nst_lightning.images.atomic import remove_partial_files
 from nst_lightning.study.engine.grouping import group_runs
 from nst_lightning.study.engine.local_engine import JobResult, run_locally
 from nst_lightning.study.engine.paint import PaintJob
@@ -27,6 +28,7 @@ from nst_lightning.study.spec.resolved_study import ResolvedStudy, StudyRun
 from nst_lightning.study.spec.run_key import folder_run_key, run_key
 from nst_lightning.study.spec.study_files import read_study
 from nst_lightning.study.spec.study_resolver import StudyResolver
+from nst_lightning.system.folder_lock import claim_folder
 from nst_lightning.system.interrupts import INTERRUPTED_STATUS, InterruptHandler
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
@@ -57,8 +59,9 @@ def main(args: list[str]) -> int:
     folders = list(dict.fromkeys([Path(), *(path.parent for path in files)]))
     resolved = StudyResolver(folders, options.size, key, options.threads).resolve(study)
     output = Path(os.path.abspath(options.output or Path("logs") / "study" / slug(study.title)))
-    output.mkdir(parents=True, exist_ok=True)
-    return StudyPainter(resolved, output, options).run()
+    with claim_folder(output):
+        remove_partial_files(output)
+        return StudyPainter(resolved, output, options).run()
 
 
 def _create_parser() -> Parser:

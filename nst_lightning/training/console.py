@@ -15,17 +15,21 @@ from nst_lightning.training.private_api import CHATTER, CHATTY_LOGGERS, WARNINGS
 def quiet_lightning() -> Iterator[None]:
     """Drops the messages that Lightning logs at every run; reports on request, such as a profiler's, are shown.
 
-    Ctrl-C raises KeyboardInterrupt, as everywhere else in Python.
+    Ctrl-C raises KeyboardInterrupt, as everywhere else in Python. If the thread that writes the files of TensorBoard
+    fails, the main thread raises its error again, which is then not printed twice.
     """
+    hook = threading.excepthook
     loggers, drop_chatter = [logging.getLogger(name) for name in CHATTY_LOGGERS], ChatterFilter()
     with warnings.catch_warnings(), _raise_interrupts():
         for text, category in WARNINGS:
             warnings.filterwarnings("ignore", message=text, category=category)
         for logger in loggers:
             logger.addFilter(drop_chatter)
+        threading.excepthook = lambda error: None if issubclass(error.exc_type, OSError) else hook(error)
         try:
             yield
         finally:
+            threading.excepthook = hook
             for logger in loggers:
                 logger.removeFilter(drop_chatter)
 

@@ -7,10 +7,11 @@ library moves it.
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.progress import _ProcessedTracker
 
@@ -110,6 +111,16 @@ def set_loops(loops: dict[str, Any], stage: int, batch: int) -> None:
     loops["epoch_progress"] = {"total": dict(epochs), "current": dict(epochs)}
     loops["epoch_loop.batch_progress"] |= {"total": all_batches, "current": batches, "is_last_batch": False}
     loops["epoch_loop.state_dict"]["_batches_that_stepped"] = total_steps - inside
+
+
+def chooses_version(logger: Logger) -> TypeGuard[CSVLogger | TensorBoardLogger]:
+    """Whether a logger will choose the next free number for its folder ``version_0``, ``version_1``, ..."""
+    return isinstance(logger, CSVLogger | TensorBoardLogger) and logger._version is None
+
+
+def set_version(logger: CSVLogger | TensorBoardLogger, version: int) -> None:
+    """Sets the number of a logger's folder."""
+    logger._version = version
 
 
 def _counters(ready: int, started: int, processed: int, completed: int) -> dict[str, int]:

@@ -29,7 +29,6 @@ class PaintedFrames:
 
     def write(self, number: int, image: Tensor) -> None:
         """Writes a frame ``(1, 3, height, width)``, clipped to [0, 1]."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_image(self.path(number), image.detach().float())
 
     def read(self, number: int) -> Tensor:

@@ -30,6 +30,7 @@ from nst_lightning.training.private_api import (
     CHATTER,
     CHATTY_LOGGERS,
     WARNINGS,
+    chooses_version,
     count_steps,
     fit_loop_state,
     is_connection_lost,
@@ -37,6 +38,7 @@ from nst_lightning.training.private_api import (
     is_out_of_memory,
     set_batches,
     set_loops,
+    set_version,
     stage_number,
     unknown_option,
 )
@@ -45,7 +47,7 @@ from tests.helpers import TinyBackbone, ignore_lightning_warnings, smooth_image
 pytestmark = ignore_lightning_warnings
 
 # The private names of libraries in use.
-PRIVATE_NAMES = ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped", "_data_fetcher")
+PRIVATE_NAMES = ("_FitLoop", "_ProcessedTracker", "_batches_that_stepped", "_data_fetcher", "_version")
 
 
 def create_module() -> StyleTransfer:
@@ -269,6 +271,17 @@ def test_explain_parser_error(args: list[str], advice: str, capsys: pytest.Captu
     """The parser's own messages, which do not say what to do, reach the user."""
     assert main(["fit", *args]) == 2
     assert advice in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [TensorBoardLogger, CSVLogger])
+def test_version_of_a_logger(kind: type[TensorBoardLogger | CSVLogger], tmp_path: Path) -> None:
+    """Several runs that start at once write into one folder."""
+    assert not chooses_version(kind(tmp_path, "run", version="given"))
+    logger = kind(tmp_path, "run")
+    assert chooses_version(logger)
+    set_version(logger, 3)
+    assert not chooses_version(logger)
+    assert Path(logger.log_dir) == tmp_path / "run" / "version_3"
 
 
 def test_private_names_are_used_in_no_other_file() -> None:

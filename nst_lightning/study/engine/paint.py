@@ -100,6 +100,5 @@ def write_configuration(run: StudyRun, output: Path, threads: Threads | None = N
         threads: number of threads that was chosen for the run.
     """
     folder = run.folder(output)
-    folder.mkdir(parents=True, exist_ok=True)
     configuration = run.configuration if threads is None else run.configuration | {"threads": threads}
     write_bytes(folder / CONFIG_NAME, yaml.safe_dump(configuration, sort_keys=False).encode())

@@ -50,7 +50,6 @@ def read_failure(folder: Path) -> str:
 
 def write_failure(folder: Path, message: str) -> None:
     """Writes the error message of a run."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / FAILURE_FILE, (message + "\n").encode())
 
 
