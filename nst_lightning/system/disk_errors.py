@@ -24,9 +24,10 @@ def find_disk_error(error: BaseException) -> OSError | None:
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError):
+        # Not a closed pipe, which is a connection too.
+        if isinstance(seen, OSError) and not isinstance(seen, ConnectionError):
             return seen
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return None
 
 
