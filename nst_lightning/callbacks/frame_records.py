@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class FrameRecord:
     warping_error: float | None
     compared: float
 
+    @cached_property
+    def text(self) -> str:
+        """The record as JSON, computed once: the file of the records is written again after each frame."""
+        return json.dumps(asdict(self))
+
 
 def summarize_records(records: Sequence[FrameRecord]) -> dict[str, Any]:
     """Computes the means over all frames, and lists the measurements of each frame."""
@@ -49,7 +55,7 @@ def summarize_records(records: Sequence[FrameRecord]) -> dict[str, Any]:
 
 def write_records(path: Path, records: Sequence[FrameRecord]) -> None:
     """Writes the records of all painted frames as JSON."""
-    write_bytes(path, (json.dumps([asdict(record) for record in records]) + "\n").encode())
+    write_bytes(path, f"[{', '.join(record.text for record in records)}]\n".encode())
 
 
 def read_records(path: Path, count: int) -> list[FrameRecord]:

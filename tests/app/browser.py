@@ -93,7 +93,7 @@ def open_site(runs: Path) -> Iterator[Site]:
     expect.set_options(timeout=PATIENCE)
     command = [sys.executable, "-m", "tests.app.forked", "--port=0", f"--runs={runs}", "--no_browser"]
     server = subprocess.Popen(
-        [*command, "--max_upload_mb=1"], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT
+        [*command, "--max_upload_mb=3"], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT
     )
     assert server.stdout is not None
     url = server.stdout.readline().split()[4].rstrip("/")

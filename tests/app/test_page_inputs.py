@@ -111,8 +111,8 @@ def test_refused_uploads_leave_the_page_as_it_is(site: Site, tmp_path: Path) -> 
         )
         text.write_text("not a picture")
         drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg"><script>document.title = "no"</script></svg>')
-        noise = np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8)
-        Image.fromarray(noise[:64]).save(broken)
+        noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+        Image.fromarray(noise[:64, :640]).save(broken)
         broken.write_bytes(broken.read_bytes()[:20_000])
         Image.fromarray(noise).save(large)
         for file, good in ((text, "cat"), (broken, "harbour")):
@@ -162,6 +162,12 @@ def test_drawn_and_uploaded_masks_say_where_the_styles_go(site: Site, tmp_path: 
         editor.get_by_role("button", name="Style 2").click()
         editor.get_by_role("button", name="Brush", exact=True).click()
         draw_line(page, editor, 0.5)
+        page.locator("#mask-target label", has_text="Style 2").click()
+        region = page.locator("#region-2")
+        expect(region.get_by_role("button", name="Undo")).to_be_enabled()
+        page.wait_for_timeout(1000)
+        region.get_by_role("button", name="Brush", exact=True).click()
+        draw_line(page, region, 0.5)
         set_number(page, "Size", 32)
         page.locator("#paint").click()
         run = run_of(page, site)
@@ -173,6 +179,10 @@ def test_drawn_and_uploaded_masks_say_where_the_styles_go(site: Site, tmp_path: 
         assert masks[1][384, 320] == 255
         assert masks[1][100, 320] == 0
         np.testing.assert_array_equal(masks[0], 255 - masks[1])
+        part = read_array(second["region"])
+        assert part[part.shape[0] // 2, part.shape[1] // 2] == 255
+        assert part[part.shape[0] // 5, part.shape[1] // 2] == 0
+        assert "region" not in first
 
         page.get_by_role("button", name="Remove all masks").click()
         mask = tmp_path / "mask.png"

@@ -26,8 +26,9 @@ STATUSES = {
     signal.SIGSTOP: {0},
 }
 
-# Time in which a command has to end after a signal, and a whole run without one.
-MOST_SECONDS = 120.0
+# Time in which a command has to end after a signal: the longer one of these seconds and this many times the undisturbed
+# run.
+MOST_SECONDS, MOST_TIMES = 120.0, 10.0
 
 
 @dataclass
@@ -95,7 +96,8 @@ def attack(
         resumes = any(Path(kind.folder).rglob("last.ckpt"))
         process = start(kind, resumes)
         chosen = moments.choice(SIGNALS) if sent < most else None
-        status, errors = _disturb(process, chosen, moments.uniform(0, 1.2 * seconds))
+        limit = max(MOST_SECONDS, MOST_TIMES * seconds)
+        status, errors = _disturb(process, chosen, moments.uniform(0, 1.2 * seconds), limit)
         sent += 1
         if chosen is not None:
             report.signals[chosen.name] += 1
@@ -109,10 +111,12 @@ def attack(
     _check_files(kind, expected, report)
 
 
-def _disturb(process: "subprocess.Popen[str]", number: signal.Signals | None, delay: float) -> tuple[int, str]:
+def _disturb(
+    process: "subprocess.Popen[str]", number: signal.Signals | None, delay: float, limit: float
+) -> tuple[int, str]:
     """Sends a signal after a delay, unless the process has ended before, and returns its exit status and errors."""
     try:
-        process.wait(timeout=delay if number is not None else MOST_SECONDS)
+        process.wait(timeout=delay if number is not None else limit)
     except subprocess.TimeoutExpired:
         if number is not None:
             process.send_signal(number)
@@ -120,7 +124,7 @@ def _disturb(process: "subprocess.Popen[str]", number: signal.Signals | None, de
                 time.sleep(0.3)
                 process.send_signal(signal.SIGCONT)
     try:
-        _, errors = process.communicate(timeout=MOST_SECONDS)
+        _, errors = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()

@@ -54,7 +54,9 @@ class MaskSection:
 def add_mask_section() -> MaskSection:
     """Adds the section to the page."""
     with gr.Accordion("Masks: which style goes where", open=False) as section:
-        target = gr.Radio(list_targets(1), value=CONTENT_TARGET, label="Draw on", elem_classes="segments")
+        target = gr.Radio(
+            list_targets(1), value=CONTENT_TARGET, label="Draw on", elem_classes="segments", elem_id="mask-target"
+        )
         gr.HTML(MASK_HELP, js_on_load=None)
         legend = gr.HTML(format_legend(1), js_on_load=None)
         drawing = make_editor("Masks over the photograph", STYLE_COLORS[:1], "drawing")
