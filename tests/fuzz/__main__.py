@@ -8,10 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz.worker import COUNT_NAME, CURRENT_NAME, find_defect, import_targets, store_finding
-
-# Seconds after which a process that reads one input hangs; its limit of the processor's time is shorter.
-HANG_SECONDS = 120
+from tests.fuzz.worker import COUNT_NAME, CURRENT_NAME, HANG_SECONDS, find_defect, import_targets, store_finding
 
 
 def main() -> int:

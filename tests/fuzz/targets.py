@@ -4,9 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.fuzz.mutations import mutate_picture
+from tests.fuzz.mutations import mutate_bytes, mutate_picture
 from tests.fuzz.pictures import make_masks, make_pictures, read_mask_file, read_picture_file
 from tests.fuzz.settings import make_controls, mutate_json, read_control_file
+from tests.fuzz.tensors import (
+    make_checkpoints,
+    make_flows,
+    make_weights,
+    mutate_checkpoint,
+    mutate_safetensors,
+    prepare_run,
+    read_checkpoint_file,
+    read_flow_file,
+    read_weights_file,
+)
 
 
 @dataclass(frozen=True)
@@ -29,5 +40,8 @@ class Target:
 TARGETS: dict[str, Target] = {
     "image": Target(make_pictures, mutate_picture, read_picture_file),
     "mask": Target(make_masks, mutate_picture, read_mask_file),
+    "flo": Target(make_flows, mutate_bytes, read_flow_file),
+    "safetensors": Target(make_weights, mutate_safetensors, read_weights_file),
+    "checkpoint": Target(make_checkpoints, mutate_checkpoint, read_checkpoint_file, prepare_run),
     "control": Target(make_controls, mutate_json, read_control_file),
 }

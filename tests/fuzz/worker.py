@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_SECONDS = 10.0
 MAX_BYTES = 2 * 1024**3
 
+# Seconds of the clock after which a process hangs that reads one input; other programs may keep it waiting.
+HANG_SECONDS = 120
+
 # Largest file.
 MAX_LENGTH = 2**16
 
@@ -113,13 +116,16 @@ class Campaign:
     def __init__(self, target: "Target", folder: Path) -> None:
         self.target = target
         self.folder = folder
+        self.parent = os.getppid()
         self.current = os.open(folder / CURRENT_NAME, os.O_RDWR | os.O_CREAT)
         self.counter = folder / COUNT_NAME
         self.count = int(self.counter.read_text()) if self.counter.exists() else 0
 
     def give(self, content: bytes) -> None:
         """Gives an input to the reader."""
-        # The parent reads both if this process dies.
+        if os.getppid() != self.parent:
+            os._exit(1)
+        # The parent reads both files if this process dies.
         os.pwrite(self.current, content, 0)
         os.ftruncate(self.current, len(content))
         self.count += 1
@@ -162,7 +168,8 @@ def run_guided(campaign: Campaign, seconds: float, seed: int) -> None:
         return bytes(mutated[:max_length])
 
     options = [f"-max_total_time={int(seconds)}", f"-seed={seed + 1}", f"-max_len={MAX_LENGTH}", "-len_control=0"]
-    options += ["-rss_limit_mb=0", "-timeout=0", "-verbosity=0", f"-artifact_prefix={campaign.folder}/"]
+    # The limits are those of this file; libFuzzer would end the process.
+    options += ["-rss_limit_mb=0", f"-timeout={10 * HANG_SECONDS}", "-verbosity=0", f"-artifact_prefix={campaign.folder}/"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], campaign.give, custom_mutator=change)
     atheris.Fuzz()
 
