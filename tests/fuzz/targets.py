@@ -6,7 +6,15 @@ from random import Random
 
 from tests.fuzz.mutations import mutate_bytes, mutate_picture
 from tests.fuzz.pictures import make_masks, make_pictures, read_mask_file, read_picture_file
-from tests.fuzz.settings import make_controls, mutate_json, read_control_file
+from tests.fuzz.settings import (
+    make_configurations,
+    make_controls,
+    mutate_json,
+    mutate_yaml,
+    prepare_settings,
+    read_configuration,
+    read_control_file,
+)
 from tests.fuzz.tensors import (
     make_checkpoints,
     make_flows,
@@ -43,5 +51,6 @@ TARGETS: dict[str, Target] = {
     "flo": Target(make_flows, mutate_bytes, read_flow_file),
     "safetensors": Target(make_weights, mutate_safetensors, read_weights_file),
     "checkpoint": Target(make_checkpoints, mutate_checkpoint, read_checkpoint_file, prepare_run),
+    "configuration": Target(make_configurations, mutate_yaml, read_configuration, prepare_settings),
     "control": Target(make_controls, mutate_json, read_control_file),
 }

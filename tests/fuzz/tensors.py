@@ -24,7 +24,7 @@ from tests.helpers import write_pair
 from tests.robustness.refusals import FIT
 
 # Options of the run whose checkpoint is changed.
-RUN = [*FIT[1:], "--data.plan.steps=3"]
+RUN = [*FIT[1:], "--data.plan.steps=3", "--model.optimizer.init_args.history_size=2"]
 
 # Tensors of other types, shapes and values than are expected anywhere.
 ODD_TENSORS: tuple[Callable[[], Tensor], ...] = (

@@ -28,8 +28,8 @@ MAX_BYTES = 2 * 1024**3
 # Seconds of the clock after which a process hangs that reads one input; other programs may keep it waiting.
 HANG_SECONDS = 120
 
-# Largest file.
-MAX_LENGTH = 2**16
+# Largest file in bytes.
+MAX_LENGTH = 2**20
 
 # Files in the folder of a campaign: the input that is being read, and how many have been read.
 CURRENT_NAME = "current"
@@ -153,7 +153,7 @@ def run_unguided(campaign: Campaign, seconds: float, seed: int) -> None:
 
 def run_guided(campaign: Campaign, seconds: float, seed: int) -> None:
     """Mutates valid files and those results that reach new lines of code; ends the process."""
-    import atheris  # type: ignore[import-not-found,unused-ignore]
+    import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     corpus = campaign.folder / "corpus"
     corpus.mkdir(exist_ok=True)
