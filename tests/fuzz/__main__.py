@@ -48,11 +48,12 @@ def fuzz(target: str, seconds: float, seed: int, folder: Path) -> int:
     (folder / COUNT_NAME).unlink(missing_ok=True)
     with (folder / "log.txt").open("wb") as log:
         while (left := end - time.monotonic()) > 1:
-            current.touch()
+            # Created again with the first input: the imports before it take long on a busy machine.
+            current.unlink(missing_ok=True)
             command = [sys.executable, "-m", "tests.fuzz.worker", target, str(folder), f"{left:.0f}", str(seed)]
             problem = watch(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), current)
             if problem is not None:
-                store_finding(folder, current.read_bytes(), problem)
+                store_finding(folder, current.read_bytes() if current.exists() else b"", problem)
             # The same inputs again would lead to the same end.
             seed += 1
     shutil.rmtree(folder / "work", ignore_errors=True)
@@ -68,7 +69,7 @@ def watch(process: subprocess.Popen[bytes], current: Path) -> str | None:
     """
     while process.poll() is None:
         time.sleep(0.2)
-        if time.time() - current.stat().st_mtime > HANG_SECONDS:
+        if current.exists() and time.time() - current.stat().st_mtime > HANG_SECONDS:
             process.kill()
             process.wait()
             return f"no end after {HANG_SECONDS} seconds"

@@ -117,7 +117,7 @@ class Campaign:
         self.target = target
         self.folder = folder
         self.parent = os.getppid()
-        self.current = os.open(folder / CURRENT_NAME, os.O_RDWR | os.O_CREAT)
+        self.current = folder / CURRENT_NAME
         self.counter = folder / COUNT_NAME
         self.count = int(self.counter.read_text()) if self.counter.exists() else 0
 
@@ -126,8 +126,7 @@ class Campaign:
         if os.getppid() != self.parent:
             os._exit(1)
         # The parent reads both files if this process dies.
-        os.pwrite(self.current, content, 0)
-        os.ftruncate(self.current, len(content))
+        self.current.write_bytes(content)
         self.count += 1
         self.counter.write_text(str(self.count))
         error = find_defect(self.target, content)
