@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
@@ -139,8 +140,8 @@ class Run:
         try:
             with limit_pixels(self.config.max_pixels):
                 self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-            if isinstance(error, InputError) or not self._is_before_first_step(error):
+        except Exception as error:
+            if isinstance(error, InputError | OSError | MisconfigurationException) or not self._can_be_state(error):
                 raise
             # Lightning and torch restore states without checking them.
             raise InputError(
@@ -149,7 +150,7 @@ class Run:
                 "--ckpt_path."
             ) from error
 
-    def _is_before_first_step(self, error: Exception) -> bool:
+    def _can_be_state(self, error: Exception) -> bool:
         """Whether an error can come from the states of a checkpoint: the resumed run has made no step."""
         if isinstance(error, RuntimeError) and (is_out_of_memory(error) or is_connection_lost(error)):
             return False
