@@ -14,6 +14,9 @@ from nst_lightning.system.processes import follow_parent
 from nst_lightning.system.processor_load import LOAD_METER
 from nst_lightning.version import __version__
 
+# Most characters of an error or a warning.
+MAX_MESSAGE = 1900
+
 
 def main(args: list[str] | None = None) -> int:
     """Runs a command.
@@ -102,7 +105,11 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _join_lines(message: object) -> str:
-    return " ".join(str(message).split())
+    """Returns a message in one line of limited length, without characters that would change the terminal."""
+    # Parts of it can come from a damaged or hostile file.
+    text = str(message)
+    shown = text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(shown.split()))
 
 
 def _format_help() -> str:

@@ -12,6 +12,7 @@ import nst_lightning
 from nst_lightning import losses
 from nst_lightning.__main__ import import_command, main
 from nst_lightning.commands import COMMANDS
+from nst_lightning.errors import InputError
 from tests.helpers import ENVIRONMENT, PACKAGE, ROOT
 
 
@@ -30,6 +31,20 @@ sys.exit(__main__.main(["samples"]))
 """
     run = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert run.stderr == "warning: old name\n"
+
+
+def test_error_is_one_short_line_without_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(args: list[str]) -> int:
+        raise InputError(f"Expected a\nfile,\tbut got \x1b[31m{'x' * 5000}")
+
+    monkeypatch.setattr("nst_lightning.__main__.import_command", lambda name: fail)
+    assert main(["samples"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Expected a file, but got ?[31mxxx")
+    assert line.endswith("xxx...")
+    assert len(line) < 2000
 
 
 def test_warning_format_is_restored(tmp_path: Path) -> None:

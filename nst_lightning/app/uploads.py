@@ -167,7 +167,7 @@ class UploadStore:
                     yield opened
         except InputError:
             raise
-        except (OSError, SyntaxError, ValueError, MemoryError, OverflowError) as error:
+        except Exception as error:  # the readers of formats raise many kinds of exceptions
             raise InputError(
                 f"Expected a picture as {', '.join(PICTURE_FORMATS).lower()}, but this file cannot be read as one."
             ) from error

@@ -84,11 +84,12 @@ def load_weights(convolutions: Mapping[str, nn.Conv2d], path: Path, transform: I
                 "use shallower layers or another file."
             )
         weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-        if weight.shape != convolution.weight.shape:
-            raise InputError(
-                f"Expected weights of {network} in {path}, but conv_{number} has the shape "
-                f"{tuple(weight.shape)} instead of {tuple(convolution.weight.shape)}."
-            )
+        for actual, expected in ((weight.shape, convolution.weight.shape), (bias.shape, convolution.weight.shape[:1])):
+            if actual != expected:
+                raise InputError(
+                    f"Expected weights of {network} in {path}, but conv_{number} has the shape {tuple(actual)} instead "
+                    f"of {tuple(expected)}."
+                )
         # The order of the input channels becomes red, green, blue.
         convolution.weight = nn.Parameter(weight.flip(1) if transform.bgr and number == 1 else weight)
         convolution.bias = nn.Parameter(bias * transform.bias_scale)

@@ -83,7 +83,12 @@ class SlimVGG19(VGG):
         biases = read_tensors(Path(self.weights), names.__contains__)
         if len(biases) < len(names):
             raise InputError(f"Expected weights made by `distill` in {self.weights}, but it has no conv_13.")
-        return tuple(len(biases[name]) for name in names)
+        widths = tuple(biases[name].numel() for name in names)
+        if 0 in widths:
+            raise InputError(
+                f"Expected weights made by `distill` in {self.weights}, but it has layers without channels."
+            )
+        return widths
 
     def _fill(self) -> None:
         self._load(Path(self.weights), SLIM_TRANSFORM)
@@ -95,5 +100,11 @@ class SlimVGG19(VGG):
             if name not in tensors:
                 raise InputError(f"Expected weights made by `distill` in {self.weights}, but they have no {name}.")
         for layer in layers:
-            readout = Readout.from_parts(tensors[f"{layer}.weight"][:, :, 0, 0], tensors[f"{layer}.bias"])
+            weight, bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
+            if weight.shape != (bias.numel(), self.width(layer), 1, 1) or bias.shape != weight.shape[:1]:
+                raise InputError(
+                    f"Expected weights made by `distill` in {self.weights}, but the readout of {layer} has the shapes "
+                    f"{tuple(weight.shape)} and {tuple(bias.shape)}."
+                )
+            readout = Readout.from_parts(weight[:, :, 0, 0], bias)
             self.register_buffer(f"{layer}_readout", readout.affine, persistent=False)

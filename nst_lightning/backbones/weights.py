@@ -169,13 +169,15 @@ def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]
     """
     if not path.is_file():
         raise InputError(f"Expected a weights file, but there is none at {path}.")
-    if path.suffix == ".safetensors":
-        with _open_safetensors(path) as file:
-            return {name: file.get_tensor(name).float() for name in file.keys() if wanted(name)}  # noqa: SIM118
     try:
+        if path.suffix == ".safetensors":
+            with _open_safetensors(path) as file:
+                return {name: file.get_tensor(name).float() for name in file.keys() if wanted(name)}  # noqa: SIM118
         # Files of torch before 1.6 are not zip archives and cannot be memory-mapped.
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         return {name: tensor.float() for name, tensor in tensors.items() if wanted(name)}
+    except InputError:
+        raise
     except Exception as error:  # torch.load raises many kinds of exceptions
         raise InputError(f"Expected weights in {path}, but torch cannot read the file.") from error
 

@@ -304,9 +304,15 @@ def merge_changes(changes: Iterable[SteeringStep]) -> Steering:
 
 
 def count_added_steps(checkpoint: Mapping[str, Any]) -> int:
-    """Returns the steps that changes before a checkpoint have added to its plan."""
-    state = checkpoint.get("callbacks", {}).get(LiveSteering.__qualname__, {})
-    return sum(SteeringStep.parse(entry).change.more_steps for entry in state.get("changes", []))
+    """Returns the steps that changes before a checkpoint have added to its plan.
+
+    Raises:
+        InputError: the checkpoint has no usable changes.
+    """
+    changes = checkpoint.get("callbacks", {}).get(LiveSteering.__qualname__, {}).get("changes", [])
+    if not isinstance(changes, list):
+        raise InputError("Expected a checkpoint with a list of changes, but its entry is something else.")
+    return sum(SteeringStep.parse(entry).change.more_steps for entry in changes)
 
 
 def _terms(run: RunState) -> list[str]:

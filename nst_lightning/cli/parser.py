@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # public, but not in `__all__`
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # public, but not in `__all__`
 from lightning.pytorch.cli import LightningArgumentParser
 
 from nst_lightning.cli.configs import check_aliases, find_config
 from nst_lightning.cli.trainer_options import advise
 from nst_lightning.errors import InputError, UsageError
 from nst_lightning.training.private_api import explain_parser_error
+
+# Options that consist of further options, outer ones first.
+GROUPS = ("data", "data.plan", "model", "previews", "checkpoints", "snapshots", "trainer")
 
 
 class NamedConfigFile(ActionConfigFile):
@@ -54,6 +57,27 @@ class Parser(LightningArgumentParser):
             if explanation is None:
                 raise
             raise UsageError(explanation) from error
+
+    def check_values(self, config: Namespace) -> None:
+        """Checks what jsonargparse accepts everywhere: a value in place of a group, and null in place of a value.
+
+        Args:
+            config: the parsed configuration.
+
+        Raises:
+            UsageError: a group has no options, or null is no value of an option.
+        """
+        for name in GROUPS:
+            if not isinstance(config[name], Namespace):
+                self.error(f"Expected `{name}` to be a mapping of options, but got {config[name]!r}.")
+        checked = config.clone()
+        # Null is no seed, which the type that Lightning declares does not say.
+        checked.seed_everything = checked.seed_everything or 0
+        try:
+            # Without skipping values that are null.
+            self.validate(checked, False)
+        except (TypeError, ValueError) as error:
+            self.error(str(error))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises an error that :func:`nst_lightning.__main__.main` prints.

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nst_lightning.callbacks import FilmWriter, GracefulInterrupt, ResultWriter
 from nst_lightning.callbacks.snapshots import check_snapshot_steps
@@ -14,12 +15,13 @@ from nst_lightning.cli.device_processes import is_device_process, read_memory_ch
 from nst_lightning.cli.own_folder import explained_disk_errors, own_folder
 from nst_lightning.cli.run_versions import keep_csv_curves
 from nst_lightning.data.transfer import TransferData
-from nst_lightning.errors import UsageError
+from nst_lightning.errors import InputError, UsageError
 from nst_lightning.images.opening import limit_pixels
 from nst_lightning.system.precision import is_emulated
 from nst_lightning.training.evaluation.cuda_graphs import check_graph_device
 from nst_lightning.training.memory_estimate import MemoryChoice, ProcessCount, configure_memory, set_allocation
 from nst_lightning.training.module import StyleTransfer
+from nst_lightning.training.private_api import is_connection_lost, is_out_of_memory
 from nst_lightning.training.resume import read_tile
 from nst_lightning.training.run_folder import run_folder
 from nst_lightning.training.tile_choice import check_sharing
@@ -116,6 +118,7 @@ class Run:
 
         Raises:
             UsageError: the run has several devices, and only `fit` starts a process for each.
+            InputError: the states in the checkpoint to resume from cannot be used.
         """
         if self.needs_processes:
             raise UsageError(
@@ -140,8 +143,24 @@ class Run:
         if self._resumed_step is not None and self.trainer.is_global_zero:
             keep_csv_curves(self.trainer.loggers, self._resumed_step)
         pl.seed_everything(self.config.seed_everything, workers=True, verbose=False)
-        with limit_pixels(self.config.max_pixels):
-            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
+        try:
+            with limit_pixels(self.config.max_pixels):
+                self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.config.ckpt_path)
+        except Exception as error:
+            if isinstance(error, InputError | OSError | MisconfigurationException) or not self._can_be_state(error):
+                raise
+            # Lightning and torch restore states without checking them.
+            raise InputError(
+                f"Expected a checkpoint that this run can continue from, but {self.config.ckpt_path} is damaged or of "
+                f"another version ({type(error).__name__}: {error}): name an older checkpoint, or start again without "
+                "--ckpt_path."
+            ) from error
+
+    def _can_be_state(self, error: Exception) -> bool:
+        """Whether an error can come from the states of a checkpoint: the resumed run has made no step."""
+        if isinstance(error, RuntimeError) and (is_out_of_memory(error) or is_connection_lost(error)):
+            return False
+        return self._resumed_step is not None and self.trainer.global_step <= self._resumed_step
 
     def print_messages(self) -> None:
         """Prints the messages about threads and tiles."""

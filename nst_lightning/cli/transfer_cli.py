@@ -164,13 +164,16 @@ class TransferCLI(LightningCLI):
 
         The picture that a run starts from can provide the content and the styles, also the latter's options.
         """
+        assert isinstance(parser, Parser)
         if isinstance(args, dict | Namespace):
             config = parser.parse_object(args)
         else:
             args = replace_old_options(sys.argv[1:] if args is None else args)
             config = parser.parse_args(args)
+            parser.check_values(config)
             if can_resolve(config):
                 config = parser.parse_args(add_stored_options(args, config))
+        parser.check_values(config)
         check_strategy(config.trainer.strategy)
         _check_seed(config.seed_everything)
         self.precision_is_chosen = config.trainer.precision is None

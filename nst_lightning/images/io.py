@@ -16,7 +16,7 @@ from nst_lightning.images.color_profiles import SRGB_BYTES, convert_to_srgb
 from nst_lightning.images.high_depth import from_16_bit, has_16_bit_colors, select_lower_bytes
 from nst_lightning.images.high_depth_files import save_png_16, save_tiff_16
 from nst_lightning.images.levels import from_levels, row_bands, to_levels
-from nst_lightning.images.opening import check_pixels, open_picture, suspend_pillow_limit
+from nst_lightning.images.opening import check_pixels, explain, open_picture, suspend_pillow_limit
 
 # Name of the PNG text chunk with the configuration of the run that painted the picture.
 CONFIG_KEY = "nst_lightning"
@@ -79,7 +79,7 @@ def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
 
     Args:
         path: see :func:`read_image`.
-        convert: reads the opened picture; a ValueError that it raises means that the picture cannot be read.
+        convert: reads the opened picture; an exception that it raises means that the picture cannot be read.
 
     Raises:
         InputError: the file does not exist, is not an image, or has more pixels than the limit.
@@ -97,8 +97,8 @@ def read_file(path: str | Path, convert: Callable[[Image.Image], T]) -> T:
         raise
     except UnidentifiedImageError as error:
         raise InputError(f"Expected an image file, but {path} is not an image that can be read.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"Expected an image file, but {path} cannot be read: {error}.") from error
+    except Exception as error:  # the readers of formats raise many kinds of exceptions
+        raise InputError(f"Expected an image file, but {path} cannot be read: {explain(error)}.") from error
 
 
 def from_pil(picture: Image.Image) -> Picture:
@@ -291,12 +291,18 @@ def read_config(path: str | Path) -> str:
 
     Returns:
         The configuration, or an empty string if the file has none. The text of another program may also be returned.
+
+    Raises:
+        InputError: the file does not exist or is not an image.
     """
-    with open_picture(Path(path)) as picture:
-        if picture.format == "PNG":
-            return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))
-        description = str(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
-        comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    return read_file(path, _find_config)
+
+
+def _find_config(picture: Image.Image) -> str:
+    if picture.format == "PNG":
+        return str(getattr(picture, "text", {}).get(CONFIG_KEY, ""))
+    description = str(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
+    comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
     # Other programs write texts in other encodings.
     try:
         if picture.format == "TIFF":

@@ -72,11 +72,16 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
 
     Raises:
         InputError: it has more pixels than the limit.
-        OSError: it cannot be opened.
+        Exception: it cannot be opened; the readers of formats raise many kinds of exceptions.
     """
     with suspend_pillow_limit(), Image.open(path) as opened:
         check_pixels(opened.size, str(path))
         yield opened
+
+
+def explain(error: Exception) -> str:
+    """Returns the message of an error, or its type if it has none, as a MemoryError."""
+    return str(error) or type(error).__name__
 
 
 @contextmanager

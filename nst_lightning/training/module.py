@@ -1,6 +1,7 @@
 """The LightningModule whose only parameter is the stylized image."""
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -420,13 +421,30 @@ class StyleTransfer(pl.LightningModule):
         """Returns the position at which a checkpoint resumes: within a stage of the plan, or at the start of one.
 
         Raises:
-            InputError: the checkpoint is of a run with another plan, another shape or another optimizer.
+            InputError: the checkpoint is of a run with another plan, another shape or another optimizer, or damaged.
         """
         stages = list(data.stages)
         position = read_position(checkpoint, [data.shape(stage) for stage in stages], self._optimizer_name())
+        self._check_states(checkpoint)
         if StageObjectives(read_objectives(checkpoint)).has_converged(position.step, data.plan.tolerance):
             stages[position.stage] = replace(stages[position.stage], steps=position.step)
         return next_position(position, stages)
+
+    def _check_states(self, checkpoint: Mapping[str, Any]) -> None:
+        """Restores states of the checkpoint into copies without memory.
+
+        Raises:
+            InputError: the states of the optimizer or of the loops have another form.
+        """
+        image = torch.empty(checkpoint["state_dict"]["image"].shape, device="meta", requires_grad=True)
+        try:
+            self.optimizer([image]).load_state_dict(checkpoint["optimizer_states"][0])
+            set_loops(deepcopy(fit_loop_state(checkpoint)), 0, 0)
+        except Exception as error:  # a damaged state raises many kinds of exceptions
+            raise InputError(
+                f"Expected a checkpoint with the states of {self._optimizer_name()} and of the loops, but those of "
+                "this one cannot be restored: name an older checkpoint, or start again without --ckpt_path."
+            ) from error
 
     def check_optimizer(self) -> None:
         """Checks the arguments of the optimizer, which is created only when the run has a folder.

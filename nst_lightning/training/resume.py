@@ -7,7 +7,7 @@ position. A run therefore resumes correctly wherever it stopped, also with a pla
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -54,15 +54,21 @@ def _check_entries(checkpoint: Mapping[str, Any], path: Path) -> None:
     entry = entry if isinstance(entry, dict) else {}
     states, loops = checkpoint.get("state_dict"), checkpoint.get("loops")
     image = states.get("image") if isinstance(states, dict) else None
+    optimizers, callbacks = checkpoint.get("optimizer_states"), checkpoint.get("callbacks", {})
     objectives, threads, tile = entry.get("objectives", []), entry.get("threads"), entry.get("tile")
     is_usable = {
         "stage": _is_count(entry.get("stage")),
         "step": _is_count(entry.get("step")) and _is_count(checkpoint.get("global_step")),
-        "optimizer": isinstance(entry.get("optimizer"), str) and isinstance(checkpoint.get("optimizer_states"), list),
+        "optimizer": isinstance(entry.get("optimizer"), str)
+        and _are_mappings(optimizers)
+        and all(
+            isinstance(state.get("state"), dict) and _are_mappings(state.get("param_groups")) for state in optimizers
+        ),
+        "callbacks": isinstance(callbacks, dict) and _are_mappings(list(callbacks.values())),
         "objectives": isinstance(objectives, list) and all(isinstance(value, float | int) for value in objectives),
         "threads": threads is None or (_is_count(threads) and 1 <= threads <= MAX_THREADS),
         "tile": tile is None or (_is_count(tile) and tile > 0),
-        "image": isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] == 3 and bool(image.isfinite().all()),
+        "image": isinstance(image, Tensor) and _is_image(image),
         "loops": isinstance(loops, dict) and isinstance(loops.get("fit_loop"), dict),
     }
     for name, usable in is_usable.items():
@@ -71,6 +77,23 @@ def _check_entries(checkpoint: Mapping[str, Any], path: Path) -> None:
                 f"Expected a checkpoint with a usable entry `{name}`, but that of {path} is not: name an older "
                 "checkpoint, or start again without --ckpt_path."
             )
+
+
+def _is_image(image: Tensor) -> bool:
+    """Whether a tensor is an image of finite values that are all stored."""
+    is_stored = image.layout == torch.strided and image.device.type == "cpu" and not image.is_quantized
+    return (
+        is_stored
+        and image.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+        and image.ndim == 4
+        and image.shape[1] == 3
+        and image.nbytes <= image.untyped_storage().nbytes()
+        and bool(image.isfinite().all())
+    )
+
+
+def _are_mappings(values: object) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def _is_count(value: object) -> bool:

@@ -43,7 +43,8 @@ class CutDetector:
         """
         current = compute_thumbnail(pixels), compute_histogram(pixels)
         previous, self._previous = self._previous, current
-        if previous is None:
+        # Frames of another size, in a folder of pictures or a damaged file, continue nothing.
+        if previous is None or previous[0].shape != current[0].shape:
             return True
         difference = float(np.abs(current[0] - previous[0]).mean())
         color_change = float(np.abs(current[1] - previous[1]).sum() / 2)

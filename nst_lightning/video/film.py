@@ -146,12 +146,21 @@ class Film:
 
         Returns:
             ``(1, 3, height, width)`` in [0, 1].
+
+        Raises:
+            InputError: the film has lost frames since it was opened.
         """
         # Decoders only move forward.
         if number <= self._number:
             self._stream, self._number = self._decode_selected(), -1
         while self._number < number:
-            pixels = next(self._stream)
+            try:
+                pixels = next(self._stream)
+            except StopIteration as error:
+                raise InputError(
+                    f"Expected {len(self)} frames in {self.path}, as when it was opened, but now it has only "
+                    f"{self._number + 1}: do not change it while it is read."
+                ) from error
             self._number += 1
         return _convert_to_tensor(pixels, height, width)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.io import from_pil, read_image, to_pil
-from nst_lightning.images.opening import current_max_pixels, limit_pixels, open_picture, suspend_pillow_limit
+from nst_lightning.images.opening import current_max_pixels, explain, limit_pixels, open_picture, suspend_pillow_limit
 from nst_lightning.video.reader import DecodedFrame, FilmReader, Pixels
 
 # Players show frames with a stored duration below the minimum for the default duration. In milliseconds.
@@ -44,8 +44,8 @@ class AnimationReader(FilmReader):
                         pixels = _convert_to_pixels(opened)
                 except InputError:
                     raise
-                except (OSError, SyntaxError, ValueError, EOFError) as error:
-                    self.problem = f"it is damaged after frame {number} ({error})"
+                except Exception as error:  # the readers of formats raise many kinds of exceptions
+                    self.problem = f"it is damaged after frame {number} ({explain(error)})"
                     return
                 stored = int(opened.info.get("duration", DEFAULT_DURATION_MS))
                 duration = Fraction(stored if stored >= MIN_DURATION_MS else DEFAULT_DURATION_MS, 1000)
@@ -82,8 +82,8 @@ class NumberedFrames(FilmReader):
                     pixels = _convert_to_pixels(opened)
             except InputError:
                 raise
-            except (OSError, SyntaxError, ValueError) as error:
-                self.problem = f"frame {number} cannot be read, {file} ({error})"
+            except Exception as error:  # see above
+                self.problem = f"frame {number} cannot be read, {file} ({explain(error)})"
                 return
             yield DecodedFrame(pixels, number / self.rate, 1 / self.rate)
 
@@ -103,7 +103,7 @@ def is_animation(path: Path) -> bool:
     try:
         with suspend_pillow_limit(), Image.open(path) as opened:
             return getattr(opened, "n_frames", 1) > 1
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # see above
         return False
 
 

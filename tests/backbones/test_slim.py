@@ -88,10 +88,9 @@ def test_slim_needs_a_sixth_of_the_operations() -> None:
     )
 
 
-def test_slim_reads_wider_weights(tmp_path: Path) -> None:
-    path = tmp_path / "wide.safetensors"
-    width, previous = 20, 3
-    tensors: dict[str, torch.Tensor] = {}
+def create_tensors(width: int) -> dict[str, torch.Tensor]:
+    """Returns weights of a network in which all layers have the same number of channels."""
+    previous, tensors = 3, dict[str, torch.Tensor]()
     for number in range(1, sum(SLIM_DEPTHS) + 1):
         name = SlimVGG19()._name_in_file(number)
         tensors |= {f"{name}.weight": torch.randn(width, previous, 3, 3), f"{name}.bias": torch.zeros(width)}
@@ -99,10 +98,36 @@ def test_slim_reads_wider_weights(tmp_path: Path) -> None:
             tensors[f"{kind}_{number}.weight"] = torch.eye(width)[:, :, None, None].contiguous()
             tensors[f"{kind}_{number}.bias"] = torch.zeros(width)
         previous = width
-    save_file(tensors, path)
+    return tensors
+
+
+def test_slim_reads_wider_weights(tmp_path: Path) -> None:
+    path, width = tmp_path / "wide.safetensors", 20
+    save_file(create_tensors(width), path)
     backbone = create_slim(["conv_9"], str(path))
     assert backbone(IMAGE, ["conv_9"])["conv_9"].shape[1] == width
     assert backbone.channel_ratio("conv_9") == 512 / width
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("conv_1.weight", (4, 4, 1)),
+        ("conv_1.weight", (4,) + 11 * (1,)),
+        ("conv_2.weight", (4, 3, 1, 1)),
+        ("relu_3.bias", (3,)),
+        ("relu_3.bias", (2, 2)),
+        ("features.0.bias", ()),
+        ("features.0.bias", (0,)),
+        ("features.2.bias", (2, 2)),
+        ("features.2.weight", (4, 4, 3)),
+    ],
+)
+def test_slim_rejects_weights_of_other_shapes(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "damaged.safetensors"
+    save_file(create_tensors(4) | {name: torch.zeros(shape)}, path)
+    with pytest.raises(InputError, match=r"Expected weights .*damaged\.safetensors, but"):
+        create_slim(weights=str(path))
 
 
 def test_slim_rejects_weights_of_another_network(tmp_path: Path) -> None:

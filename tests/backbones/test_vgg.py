@@ -208,6 +208,13 @@ def test_vgg_rejects_weights_of_another_network(tmp_path: Path) -> None:
         VGG19(weights=str(path), preprocessing="imagenet").build(["conv_1"])
 
 
+def test_vgg_rejects_biases_of_another_shape(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(8)}, path)
+    with pytest.raises(InputError, match=r"conv_1 has the shape \(8,\) instead of \(64,\)"):
+        VGG19(weights=str(path), preprocessing="imagenet").build(["conv_1"])
+
+
 def test_vgg_requires_preprocessing_for_an_unlabeled_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     save_file(create_oxford_tensors(1), path)

@@ -1,5 +1,6 @@
 import io
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from nst_lightning import images
 from nst_lightning.errors import InputError
-from nst_lightning.images.io import check_writable, read_config, read_image, to_pil, write_image
+from nst_lightning.images.io import check_writable, read_config, read_file, read_image, to_pil, write_image
 from tests.helpers import ROOT, smooth_image
 from tests.images.profiles import create_gamma_profile
 
@@ -225,6 +226,47 @@ def test_write_image_keeps_the_old_file_after_a_failure(tmp_path: Path, monkeypa
 def test_read_image_rejects_other_files(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
     with pytest.raises(InputError, match=f"Expected an image file, but .*{message}"):
         read_image(make(tmp_path))
+
+
+def write_patched_file(path: Path, mode: str, place: int, content: bytes) -> Path:
+    """Writes a picture and overwrites some of its bytes."""
+    create_rgb(8, 8).convert(mode).save(path)
+    raw = bytearray(path.read_bytes())
+    raw[place : place + len(content)] = content
+    return write_file(path, bytes(raw))
+
+
+# What the formats raise: NotImplementedError, BLPFormatError, IndexError and AssertionError.
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: write_patched_file(folder / "flags.dds", "RGB", 80, bytes(4)),
+        lambda folder: write_patched_file(folder / "compression.blp", "P", 4, b"\x07\x67\0\0"),
+        lambda folder: write_file(folder / "cut.qoi", b"qoif" + struct.pack(">II", 9, 7) + b"\x03\0\xfe"),
+        lambda folder: write_patched_file(folder / "palette.png", "P", 37, b"PLAX"),
+    ],
+)
+def test_read_image_refuses_damaged_files_of_any_format(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=f"Expected an image file, but .*{path.name}"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("damaged"), IndexError("damaged"), MemoryError()])
+def test_read_file_explains_any_exception_of_a_format(tmp_path: Path, error: Exception) -> None:
+    def fail(opened: Image.Image) -> None:
+        raise error
+
+    create_rgb(8, 8).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png cannot be read: (damaged|MemoryError)\."):
+        read_file(tmp_path / "a.png", fail)
+
+
+def test_read_config_refuses_files_that_are_no_pictures(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not an image that can be read"):
+        read_config(write_file(tmp_path / "text.png", b"hello"))
+    with pytest.raises(InputError, match="there is none at"):
+        read_config(tmp_path / "none.png")
 
 
 def write_file(path: Path, content: bytes) -> Path:

@@ -81,6 +81,17 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no loops": edit("loops", remove=True),
     "no steps": edit("global_step", remove=True),
     "no states of optimizers": edit("optimizer_states", remove=True),
+    "states of optimizers of another type": edit("optimizer_states", value=[3]),
+    "optimizer without state": edit("optimizer_states", value=[{"param_groups": []}]),
+    "optimizer with another state": edit("optimizer_states", value=[{"state": {0: 3}, "param_groups": [{}]}]),
+    "optimizer without groups": edit("optimizer_states", value=[{"state": {}, "param_groups": []}]),
+    "loops without counters": edit("loops", "fit_loop", value={}),
+    "counters of another type": edit("loops", "fit_loop", "epoch_loop.batch_progress", value="none"),
+    "callbacks of another type": edit("callbacks", value=[]),
+    "changes of another type": edit("callbacks", "LiveSteering", "changes", value=3),
+    "image without values": edit("state_dict", "image", value=torch.zeros(1, 3, 24, 32, device="meta")),
+    "image that is not stored": edit("state_dict", "image", value=torch.zeros(1, 1, 1, 1).expand(1, 3, 24, 32)),
+    "sparse image": edit("state_dict", "image", value=torch.zeros(1, 3, 24, 32).to_sparse()),
     "hostile pickle": edit("more", value=Hostile()),
 }
 
@@ -91,6 +102,30 @@ def test_checkpoint_is_refused(refuse: Callable[..., str], saved: dict[str, Any]
     torch.save(EDITS[name](copied), "bad.ckpt")
     refuse(["--data.plan.steps=3", "--ckpt_path=bad.ckpt"], "heckpoint")
     assert not Path("hacked").exists()
+
+
+def shorten(checkpoint: dict[str, Any], *path: Any) -> None:
+    """Removes the last values of a tensor."""
+    inner = checkpoint
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = inner[path[-1]][..., :3].clone()
+
+
+@pytest.mark.parametrize("name", ["gradient", "pairs", "along", "valid", "RunSummary"])
+@pytest.mark.usefixtures("refuse")
+def test_states_that_do_not_fit_end_the_run_in_one_line(
+    saved: dict[str, Any], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = pickle.loads(pickle.dumps(saved))
+    if name == "RunSummary":
+        copied["callbacks"][name] = {}
+    else:
+        shorten(copied, "optimizer_states", 0, "state", 0, name)
+    torch.save(copied, "bad.ckpt")
+    capsys.readouterr()
+    assert main([*FIT, "--data.plan.steps=3", "--ckpt_path=bad.ckpt"]) == 1
+    assert "error: Expected a checkpoint that this run can continue from" in capsys.readouterr().err
 
 
 def test_damaged_checkpoint_is_refused(refuse: Callable[..., str], saved: dict[str, Any]) -> None:

@@ -41,6 +41,17 @@ CONFIGS: dict[str, str | bytes] = {
     "date as size": "data: {plan: {size: 2020-01-01}}\n",
     "NaN as size": "data: {plan: {size: .nan}}\n",
     "huge number": f"data: {{plan: {{size: {'9' * 5000}}}}}\n",
+    "number as group": "data: 2147483648\n",
+    "null as group": "trainer: null\n",
+    "infinity as group": "snapshots: -.inf\n",
+    "null as plan": "data: {plan: null}\n",
+    "null as size": "data: {plan: {size: null}}\n",
+    "null as ladder": "data: {plan: {ladder: null}}\n",
+    "null as strength": "model: {strength: null}\n",
+    "null as initialization": "model: {initialization: null}\n",
+    "null as threads": "threads: null\n",
+    "null as frame": "data: {first: null}\n",
+    "null as list": "snapshots: {at_steps: null}\n",
     "contains itself": "data: &data {style: [*data]}\n",
 }
 

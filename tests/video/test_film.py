@@ -194,6 +194,26 @@ def test_limit_of_pixels_is_that_of_the_opened_film(tmp_path: Path) -> None:
             list(refused.decode())
 
 
+def test_small_frames_of_several_sizes_begin_shots(tmp_path: Path) -> None:
+    # Below the number of cells of a thumbnail, each size has its own.
+    frames = [Image.new("RGB", (9, height), "red") for height in (7, 7, 20)]
+    frames[0].save(tmp_path / "film.tiff", save_all=True, append_images=frames[1:])
+    film = Film(tmp_path / "film.tiff")
+    assert film.info.cuts == [0, 2]
+    assert [frame.shape for frame in film.frames(7, 9)] == [(1, 3, 7, 9)] * 3
+
+
+def test_film_that_loses_frames_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film.gif"
+    frames = [Image.new("RGB", (9, 7), color) for color in ("red", "green", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    film = Film(path)
+    frames[0].save(path, save_all=True, append_images=frames[1:2])
+    film.frame(1, 7, 9)
+    with pytest.raises(InputError, match=r"Expected 3 frames in .*film.gif.*now it has only 2"):
+        film.frame(2, 7, 9)
+
+
 @pytest.mark.parametrize(
     ("name", "script"),
     [
