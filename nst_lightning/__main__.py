@@ -65,15 +65,15 @@ def _report_errors(name: str, args: list[str], interrupt: InterruptHandler) -> i
     try:
         with _one_line_warnings(), interrupt:
             return import_command(name)(args)
-    except (InputError, OSError) as error:
-        print(f"error: {_join_lines(error)}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         pass
-    except Exception:
+    except Exception as error:
         # Libraries drop the exception of Ctrl-C while they are imported, and fail later.
         if not interrupt.has_raised:
-            raise
+            if not isinstance(error, InputError | OSError):
+                raise
+            print(f"error: {_join_lines(error)}", file=sys.stderr)
+            return 2 if isinstance(error, UsageError) else 1
     print("Stopped.", file=sys.stderr)
     forget_interrupt()
     return INTERRUPTED_STATUS
