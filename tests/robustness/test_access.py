@@ -70,8 +70,9 @@ def options_of(option: str, name: str) -> list[str]:
     if option == "ckpt_path":
         write_checkpoint()
     network = ["--model.backbone=VGG19"] if option == "model.backbone.weights" else []
+    maps = ['--data.style={"file": "style.png", "map": "mask.png"}'] if option == "data.content_map" else []
     film = ["--data.plan.following_steps=1", "--data.last=2"] if name.startswith("film") else []
-    return [*network, f"--{option}={name}", "--data.plan.steps=3", *film]
+    return [*network, *maps, f"--{option}={name}", "--data.plan.steps=3", *film]
 
 
 @pytest.fixture
