@@ -125,7 +125,10 @@ def read_control_file(content: bytes) -> None:
     for name in ("live.json", "steering.yaml"):
         (folder / name).write_bytes(content)
     read_live(folder)
-    for entry in read_steering(folder / "steering.yaml"):
-        entry.change.check(TERMS, 2)
-    if problem is not None:
-        raise problem
+    try:
+        for entry in read_steering(folder / "steering.yaml"):
+            entry.change.check(TERMS, 2)
+    except InputError as error:
+        # A list is no change, and a change no list.
+        if problem is not None:
+            raise error from problem

@@ -119,7 +119,7 @@ def test_states_that_do_not_fit_end_the_run_in_one_line(
 ) -> None:
     copied = pickle.loads(pickle.dumps(saved))
     if name == "RunSummary":
-        copied["callbacks"][name] = {}
+        copied["callbacks"][name] = {"seconds": 1.0}
     else:
         shorten(copied, "optimizer_states", 0, "state", 0, name)
     torch.save(copied, "bad.ckpt")
