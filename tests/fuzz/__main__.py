@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz.worker import COUNT_NAME, CURRENT_NAME, HANG_SECONDS, find_defect, import_targets, store_finding
+from tests.helpers import ENVIRONMENT
 
 
 def main() -> int:
@@ -51,13 +52,15 @@ def fuzz(target: str, seconds: float, seed: int, folder: Path) -> int:
             # Created again with the first input: the imports before it take long on a busy machine.
             current.unlink(missing_ok=True)
             command = [sys.executable, "-m", "tests.fuzz.worker", target, str(folder), f"{left:.0f}", str(seed)]
-            problem = watch(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), current)
+            worker = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+            problem = watch(worker, current)
             if problem is not None:
                 store_finding(folder, current.read_bytes() if current.exists() else b"", problem)
             # The same inputs again would lead to the same end.
             seed += 1
     shutil.rmtree(folder / "work", ignore_errors=True)
-    return int((folder / COUNT_NAME).read_text())
+    counter = folder / COUNT_NAME
+    return int(counter.read_text()) if counter.exists() else 0
 
 
 def watch(process: subprocess.Popen[bytes], current: Path) -> str | None:
