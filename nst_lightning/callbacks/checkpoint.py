@@ -49,7 +49,7 @@ class DirectCheckpointIO(TorchCheckpointIO):
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:
-                # torch hides it behind an error of its own.
+                # torch replaces the error of the disk by one of its own.
                 raise find_disk_error(error) or error from None
             # The estimate above may exceed the size of the file.
             file.truncate()

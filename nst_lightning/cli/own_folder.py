@@ -44,10 +44,10 @@ def explained_disk_errors(resume: str) -> Iterator[None]:
     """Raises errors of the disk in a ``with`` block as errors of the user, also those that a logger raises otherwise.
 
     Args:
-        resume: how the run is continued, such as ``with --ckpt_path last``.
+        resume: how the run is continued, such as ``again, with --ckpt_path last``.
 
     Raises:
-        InputError: a file cannot be written.
+        InputError: a file cannot be read or written.
     """
     try:
         yield
@@ -56,4 +56,4 @@ def explained_disk_errors(resume: str) -> Iterator[None]:
         if cause is None:
             raise
         advice = f"{explain_disk_error(cause)}, and run the same command {resume}"
-        raise InputError(f"Expected to write the files of the run, but {advice}.") from error
+        raise InputError(f"Expected to read and write the files of the run, but {advice}.") from error

@@ -71,7 +71,7 @@ class Parser(LightningArgumentParser):
             if not isinstance(config[name], Namespace):
                 self.error(f"Expected `{name}` to be a mapping of options, but got {config[name]!r}.")
         checked = config.clone()
-        # Null is no seed, which the type that Lightning declares does not say.
+        # Null means that no seed is set; the type that Lightning declares does not permit it.
         checked.seed_everything = checked.seed_everything or 0
         try:
             # Without skipping values that are null.

@@ -62,8 +62,8 @@ def resume_version(loggers: Any, version: str, root: str | Path | None = None) -
 def reserve_version(loggers: Sequence[Logger]) -> None:
     """Creates the folder of a new run, which no other run then uses, for the loggers that number their runs.
 
-    Several such loggers have one version, so that they write into one folder. Lightning would choose the number without
-    a look at what other runs and loggers choose at the same time.
+    Several such loggers have one version, so that they write into one folder. Lightning chooses the number without
+    regard to other runs and loggers that choose one at the same time.
 
     Args:
         loggers: loggers of the Trainer. Those whose version is given, as that of a resumed run, keep it.

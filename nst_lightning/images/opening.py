@@ -80,7 +80,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
 
 
 def explain(error: Exception) -> str:
-    """Returns the message of an error, or its type if it has none, as a MemoryError."""
+    """Returns the message of an error, or its type if it has none, such as MemoryError."""
     return str(error) or type(error).__name__
 
 

@@ -24,7 +24,7 @@ def find_disk_error(error: BaseException) -> OSError | None:
     """
     seen: BaseException | None = error
     while seen is not None:
-        # Not a closed pipe, which is a connection too.
+        # A closed pipe raises a ConnectionError, which is no error of the disk.
         if isinstance(seen, OSError) and not isinstance(seen, ConnectionError):
             return seen
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)

@@ -33,7 +33,7 @@ class InterruptHandler:
 
     Attributes:
         number: number of the first signal, or None.
-        has_raised: whether KeyboardInterrupt was raised, at this place or inside.
+        has_raised: whether this handler, or one installed inside it, has raised KeyboardInterrupt.
     """
 
     # Weak: after an error, Lightning restores the previous handlers and this list is not told.

@@ -22,16 +22,19 @@ def find_whole_term(objective: Objective) -> str | None:
         return "`tileable`"
     for name, loss in objective.named_losses.items():
         if not _is_tiled(loss):
-            plain = loss.loss if isinstance(loss, RegionalLoss) else loss
-            return f"the term {name!r} ({type(plain).__name__})"
+            return f"the term {name!r} ({type(_without_parts(loss)).__name__})"
     return None
+
+
+def _without_parts(loss: Loss) -> Loss:
+    return loss.loss if isinstance(loss, RegionalLoss) else loss
 
 
 def _is_tiled(loss: Loss) -> bool:
     """Whether a loss reads the pixels alone, or is computed from tiles."""
     if all(split_layer(layer)[0] == IMAGE for layer in loss.layers):
         return True
-    plain = loss.loss if isinstance(loss, RegionalLoss) else loss
+    plain = _without_parts(loss)
     if isinstance(plain, NeighborLoss) and any(IMAGE in layer or AT in layer for layer in plain.layers):
         return False
     return isinstance(plain, FeatureLoss) and plain.tiling is not None and not plain.matched
@@ -39,7 +42,7 @@ def _is_tiled(loss: Loss) -> bool:
 
 def is_local(loss: Loss) -> bool:
     """Whether a loss compares an image with its content position by position."""
-    plain = loss.loss if isinstance(loss, RegionalLoss) else loss
+    plain = _without_parts(loss)
     return isinstance(plain, FeatureLoss) and plain.tiling == "local"
 
 
