@@ -162,6 +162,13 @@ def test_drawn_and_uploaded_masks_say_where_the_styles_go(site: Site, tmp_path: 
         editor.get_by_role("button", name="Style 2").click()
         editor.get_by_role("button", name="Brush", exact=True).click()
         draw_line(page, editor, 0.5)
+        # What is drawn stays while the section is folded.
+        open_section(page, "Masks: which style goes where")
+        expect(editor.locator("canvas").first).not_to_be_visible()
+        page.wait_for_timeout(1000)
+        open_section(page, "Masks: which style goes where")
+        expect(editor.locator("canvas").first).to_be_visible()
+        page.wait_for_timeout(1000)
         page.locator("#mask-target label", has_text="Style 2").click()
         region = page.locator("#region-2")
         expect(region.get_by_role("button", name="Undo")).to_be_enabled()

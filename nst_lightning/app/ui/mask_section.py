@@ -124,6 +124,14 @@ def connect_mask_section(
         background = read_shown(files.path(picture), DRAWING_EDGE)
         return gr.ImageEditor(value={"background": background, "layers": [], "composite": None})
 
+    def follow_picture(is_open: bool, picture: str | None) -> tuple[Any, str | None]:
+        """Shows another picture in an editor, and returns it if the editor has the size to show it."""
+        return set_background(picture), picture if is_open else None
+
+    def open_editor(picture: str | None, shown: str | None) -> tuple[Any, Any]:
+        """Shows the picture of an editor, unless it is shown already: what is drawn over it stays."""
+        return (gr.skip(), gr.skip()) if picture == shown else (set_background(picture), picture)
+
     def change_count(used: int) -> list[Any]:
         return [
             gr.Radio(choices=list_targets(used), value=CONTENT_TARGET),
@@ -141,7 +149,9 @@ def connect_mask_section(
     shown = [masks.target.change, *(picture.change for picture in chosen)]
     gr.on(shown, choose_editor, [is_open, masks.target, *chosen], editors, **quiet, **order)
     for editor, picture in zip(editors, chosen, strict=True):
-        gr.on([masks.section.expand, picture.change], set_background, picture, editor, **quiet)
+        background = gr.State(None)
+        picture.change(follow_picture, [is_open, picture], [editor, background], **quiet)
+        masks.section.expand(open_editor, [picture, background], [editor, background], **quiet)
     count.change(change_count, count, [masks.target, masks.legend, masks.drawing, *masks.uploads], **quiet)
 
     def describe(*ids: str | None) -> str:
