@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
         args: command line after `steer`.
 
     Raises:
-        InputError: there is no such run, it has ended, or it does not have a term.
+        InputError: there is no such run, it has ended, it does not have a term, or its folder cannot be written.
     """
     weights, others = _take_weights(args)
     options = _create_steer_parser().parse_args(others)

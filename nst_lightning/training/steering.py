@@ -15,6 +15,7 @@ import yaml
 
 from nst_lightning.errors import InputError
 from nst_lightning.images.atomic import write_bytes
+from nst_lightning.system.disk_errors import explain_disk_error
 
 # Names in a run folder: what the run shows, what it reads, and what it has applied.
 LIVE_NAME = "live.json"
@@ -182,14 +183,26 @@ def write_control(folder: Path, change: Steering) -> None:
     Args:
         folder: the run folder.
         change: the change.
+
+    Raises:
+        InputError: the file cannot be written; what the run has not read yet is kept, if that can be written.
     """
     try:
         waiting = take_control(folder)
     except InputError:
         # The run would ignore it.
         waiting = None
-    merged = change if waiting is None else waiting.merge(change)
-    write_bytes(folder / CONTROL_NAME, f"{json.dumps(merged.to_dict())}\n".encode())
+    try:
+        _write_control(folder, change if waiting is None else waiting.merge(change))
+    except OSError as error:
+        if waiting is not None:
+            with suppress(OSError):
+                _write_control(folder, waiting)
+        raise InputError(f"Expected to write a file into {folder}, but {explain_disk_error(error)}.") from error
+
+
+def _write_control(folder: Path, change: Steering) -> None:
+    write_bytes(folder / CONTROL_NAME, f"{json.dumps(change.to_dict())}\n".encode())
 
 
 def take_control(folder: Path) -> Steering | None:

@@ -1,5 +1,6 @@
 """The command `steer`."""
 
+import errno
 import json
 import os
 import subprocess
@@ -91,6 +92,21 @@ def test_steer_refuses_a_run_that_has_ended(
         write_live(**changed)
         assert main(["steer", "run", "--stop"]) == 1
         assert "--ckpt_path last resumes it" in capsys.readouterr().err
+    assert [file.name for file in RUN.iterdir()] == ["live.json"]
+
+
+def test_steer_on_a_full_disk_is_one_line(
+    empty_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_live()
+    monkeypatch.setattr(os, "replace", fail)
+    assert main(["steer", "run", "--stop"]) == 1
+    assert capsys.readouterr().err == (
+        "error: Expected to write a file into run, but No space left on device: free some disk space.\n"
+    )
     assert [file.name for file in RUN.iterdir()] == ["live.json"]
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -106,6 +107,25 @@ def test_control_that_waits_stays_in_effect(tmp_path: Path) -> None:
     assert take_control(tmp_path) == Steering(False, 5, {"style": 1.0}, 0.2)
     (tmp_path / CONTROL_NAME).write_text("{")
     write_control(tmp_path, CHANGE)
+    assert take_control(tmp_path) == CHANGE
+
+
+def test_control_that_waits_is_kept_if_the_next_one_finds_the_disk_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))]
+    write = Path.write_bytes
+
+    def fail_once(path: Path, content: bytes) -> int:
+        if failures:
+            raise failures.pop()
+        return write(path, content)
+
+    write_control(tmp_path, CHANGE)
+    monkeypatch.setattr(Path, "write_bytes", fail_once)
+    with pytest.raises(InputError, match="No space left on device: free some disk space"):
+        write_control(tmp_path, Steering(strength=0.2))
+    assert [path.name for path in tmp_path.iterdir()] == [CONTROL_NAME]
     assert take_control(tmp_path) == CHANGE
 
 
