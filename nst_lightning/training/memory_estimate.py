@@ -32,10 +32,11 @@ LARGEST_PROBE = 128
 TEMPORARY_MAPS = 2
 
 # Bytes that do not depend on the picture: weights in another precision, buffers of libraries.
-CONSTANT_BYTES = 256 * 2**20
+CONSTANT_BYTES = 128 * 2**20
 
-# Bytes of a process that has imported the libraries and built a run.
-BASE_BYTES = 500 * 2**20
+# Bytes of a process that has imported the libraries and built a run. The code of the libraries is shared with the
+# process that has started it, and does not count.
+BASE_BYTES = 455 * 2**20
 
 # Further tensors of the image's size if it is evaluated in tiles: the content, and the gradient of the tiles.
 TILED_COPIES = 2
