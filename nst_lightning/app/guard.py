@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from starlette.requests import ClientDisconnect
+
 from nst_lightning.app.payloads import SERVED_TYPES, find_problem, find_served_file, make_room
 from nst_lightning.app.security import SECURITY_HEADERS, Credentials, is_own_request
 
@@ -126,6 +128,9 @@ class Guard:
         except RefusedError as refusal:
             if not is_started:
                 await _refuse(send, refusal, scope["path"])
+        except ClientDisconnect:
+            # The page was closed before it had sent a file; nobody waits for an answer.
+            pass
 
     async def _check_sender(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises a refusal for another site, another name of this machine, or a wrong password."""

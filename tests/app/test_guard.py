@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -285,6 +286,28 @@ def test_body_without_a_declared_size_is_limited(server: AppServer) -> None:
     finally:
         connection.close()
     assert status == 413
+
+
+def test_page_that_is_closed_during_an_upload_prints_no_traceback(tmp_path: Path) -> None:
+    started = start_server(tmp_path / "runs")
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    address = urlsplit(started.url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+    connection.request(
+        "POST",
+        f"{API}/upload",
+        head + bytes(1000),
+        {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "100000"},
+    )
+    time.sleep(1)
+    connection.close()
+    # The server is still there.
+    assert upload(started, "a.png", bytes(1000))[0] == 200
+    time.sleep(1)
+    started.process.terminate()
+    _, errors = started.process.communicate(timeout=60)
+    assert started.process.returncode == 0
+    assert "Traceback" not in errors
 
 
 # Calls

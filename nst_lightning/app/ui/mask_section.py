@@ -125,11 +125,16 @@ def connect_mask_section(
         return gr.ImageEditor(value={"background": background, "layers": [], "composite": None})
 
     def follow_picture(is_open: bool, picture: str | None) -> tuple[Any, str | None]:
-        """Shows another picture in an editor, and returns it if the editor has the size to show it."""
+        """Shows another picture in an editor.
+
+        Returns:
+            The update of the editor, and the picture, or None in a folded section: there it is shown when the section
+            opens.
+        """
         return set_background(picture), picture if is_open else None
 
     def open_editor(picture: str | None, shown: str | None) -> tuple[Any, Any]:
-        """Shows the picture of an editor, unless it is shown already: what is drawn over it stays."""
+        """Shows the picture of an editor when the section opens, unless it is shown: what is drawn over it stays."""
         return (gr.skip(), gr.skip()) if picture == shown else (set_background(picture), picture)
 
     def change_count(used: int) -> list[Any]:
