@@ -227,19 +227,25 @@ class Features(Mapping[str, Tensor]):
         readout = self._readouts.get(layer)
         return moments(value, weights, True) if readout is None else readout.moments(value, weights)
 
-    def value_moments(self, layer: str) -> Tensor:
-        """Computes the moments of what the network computed for a layer, before its readout; see :meth:`moments`."""
-        return moments(self._positions(layer, is_rooted=True), self.weights(layer), is_rooted=True)
+    def value_moments(self, layer: str, with_means: bool = True) -> Tensor:
+        """Computes the moments of what the network computed for a layer, before its readout; see :meth:`moments`.
 
-    def pull(self, layer: str, slope: Tensor, box: Box | None = None) -> Tensor:
+        Args:
+            layer: name of the layer.
+            with_means: see :func:`nst_lightning.functional.gram.moments`.
+        """
+        return moments(self._positions(layer, is_rooted=True), self.weights(layer), True, with_means)
+
+    def pull(self, layer: str, slope: Tensor, box: Box | None = None, with_means: bool = True) -> Tensor:
         """Returns 0 with the gradient of a function of :meth:`value_moments`.
 
         Args:
             layer: name of the layer.
             slope: gradient of the function in the moments, divided by the number of positions.
             box: positions that count, of a whole map; all by default.
+            with_means: see :func:`nst_lightning.functional.gram.pull_moments`.
         """
-        return pull_moments(self._positions(layer, is_rooted=True), slope, box, self.weights(layer))
+        return pull_moments(self._positions(layer, is_rooted=True), slope, box, self.weights(layer), with_means)
 
     def count(self, layer: str) -> float:
         """Returns the number of positions of a layer, each counted by its weight."""

@@ -6,7 +6,10 @@ from functools import cached_property
 
 from torch import Tensor
 
-from nst_lightning.functional.gram import Box
+from nst_lightning.functional.gram import Box, cut_box
+
+# A core as wide as the image is contiguous in memory, so that its statistics need no copy. Columns cost this much more.
+COLUMN_COST = 1.03
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class TileGrid:
         return starts
 
     def _even_starts(self) -> list[list[int]]:
-        """Lists the starts of rows and columns for several shares: those with the fewest pixels in all crops."""
+        """Lists the starts of rows and columns for several shares: those that cost the least."""
         most = [max(1, length // self.step) for length in (self.height, self.width)]
         least = [
             min(limit, -(-length // self._core_length))
@@ -85,16 +88,17 @@ class TileGrid:
             for columns in range(least[1], min(most[1], least[1] + self.shares) + 1)
             if rows * columns % self.shares == 0
         ]
-        rows, columns = min(choices, key=self._crop_pixels, default=(least[0], least[1]))
+        rows, columns = min(choices, key=self._cost, default=tuple(least))
         return [
             [round(number * positions / count) * self.step for number in range(count)]
             for positions, count in ((most[0], rows), (most[1], columns))
         ]
 
-    def _crop_pixels(self, counts: tuple[int, int]) -> int:
-        """Returns the number of pixels in the crops of this many rows and columns."""
+    def _cost(self, counts: tuple[int, int]) -> float:
+        """Returns the number of pixels in the crops of this many rows and columns, more if there are columns."""
         rows, columns = counts
-        return (self.height + 2 * self.margin * (rows - 1)) * (self.width + 2 * self.margin * (columns - 1))
+        pixels = (self.height + 2 * self.margin * (rows - 1)) * (self.width + 2 * self.margin * (columns - 1))
+        return pixels if columns == 1 else COLUMN_COST * pixels
 
     def _split(self, length: int, starts: list[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """Yields starts and ends of cores and crops along an edge of the image."""
@@ -136,8 +140,7 @@ class TileGrid:
             tile: the tile.
             step: distance in px between two positions of the layer.
         """
-        top, bottom, left, right = self.core_box(tile, step)
-        return value[..., top:bottom, left:right]
+        return cut_box(value, self.core_box(tile, step))
 
     def core_box(self, tile: ImageTile, step: int) -> Box:
         """Returns the positions of the core in a layer of the crop; see :meth:`cut_core`."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 # Rows and columns of a map: top, bottom, left, right; the ends do not belong to it.
@@ -26,6 +27,9 @@ MIN_PARTIAL_SUMS, MAX_POSITIONS_PER_SUM = 64, 1024
 
 # CPUs compute the symmetric product in column blocks: their number, and the smallest number of channels in each.
 COLUMN_BLOCKS, MIN_BLOCK_CHANNELS = 4, 64
+
+# On CPUs, a float map whose rows are not adjacent in memory is copied for its products in strips of this many bytes.
+COPIED_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ def gram_matrix(features: Tensor, weights: PositionWeights | None = None, is_roo
     return _scaled_products(rooted, False, features.shape[1] * positions, None)
 
 
-def moments(features: Tensor, weights: PositionWeights | None = None, is_rooted: bool = False) -> Tensor:
+def moments(
+    features: Tensor, weights: PositionWeights | None = None, is_rooted: bool = False, with_means: bool = True
+) -> Tensor:
     """Computes the means of a feature map's channels and of their products, in one matrix.
 
     The matrix is ``M = E[x x^T]`` with ``x`` the channels at one position followed by a constant 1. The last row and
@@ -83,12 +89,17 @@ def moments(features: Tensor, weights: PositionWeights | None = None, is_rooted:
         features: ``(batch, channels, height, width)``.
         weights: of the positions; equal by default.
         is_rooted: whether the features are already those of :func:`weight_positions`.
+        with_means: whether to compute the means of channels; they are 0 otherwise, which takes less time.
 
     Returns:
         ``(batch, channels + 1, channels + 1)``, in float32 or float64.
     """
     positions = features.shape[2] * features.shape[3] if weights is None else weights.total
     rooted = features if is_rooted else weight_positions(features, weights)
+    if not with_means:
+        products = _scaled_products(rooted, False, positions, None)
+        corner = functional.pad(products.new_ones(1, 1, 1), (products.shape[-1], 0, products.shape[-1], 0))
+        return functional.pad(products, (0, 1, 0, 1)) + corner
     return _scaled_products(rooted, True, positions, weights)
 
 
@@ -102,8 +113,52 @@ def weight_positions(features: Tensor, weights: PositionWeights | None) -> Tenso
     return features if weights is None else features * weights.values.sqrt().to(features.dtype)
 
 
+def cut_box(features: Tensor, box: Box) -> Tensor:
+    """Cuts positions out of a feature map, ``(batch, channels, height, width)``, as a view.
+
+    The gradient has the memory layout of the map. That of a slice is always contiguous, which takes longer to fill and
+    to add to the other gradients of a channels-last map.
+    """
+    result: Tensor = _CutBox.apply(features, box)
+    return result
+
+
+class _CutBox(torch.autograd.Function):
+    """See :func:`cut_box`."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, box: Box) -> Tensor:
+        ctx.box, ctx.shape = box, features.shape
+        ctx.is_channels_last = features.is_contiguous(memory_format=torch.channels_last)
+        return _within(features, box)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        layout = torch.channels_last if ctx.is_channels_last else torch.contiguous_format
+        result = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout)
+        _within(result, ctx.box).copy_(gradient)
+        _clear_outside(result, ctx.box)
+        return result, None
+
+
+def _within(features: Tensor, box: Box) -> Tensor:
+    top, bottom, left, right = box
+    return features[..., top:bottom, left:right]
+
+
+def _clear_outside(features: Tensor, box: Box) -> None:
+    top, bottom, left, right = box
+    for rest in (features[..., :top, :], features[..., bottom:, :], features[..., :left], features[..., right:]):
+        rest.zero_()
+
+
 def pull_moments(
-    features: Tensor, slope: Tensor, box: Box | None = None, weights: PositionWeights | None = None
+    features: Tensor,
+    slope: Tensor,
+    box: Box | None = None,
+    weights: PositionWeights | None = None,
+    with_means: bool = True,
 ) -> Tensor:
     """Returns 0 with the gradient of ``<slope, sum_i x_i x_i^T>``, without computing this sum; see :func:`moments`.
 
@@ -115,9 +170,10 @@ def pull_moments(
         slope: ``(1, channels + 1, channels + 1)``.
         box: positions ``i`` that count: top, bottom, left, right; all by default.
         weights: of the positions; equal by default.
+        with_means: False if the function does not depend on the means of channels: the slope in them is 0.
     """
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = _PullMoments.apply(to_summable(features), slope, box, weights)
+        result: Tensor = _PullMoments.apply(to_summable(features), slope, box, weights, with_means)
     return result
 
 
@@ -125,23 +181,23 @@ class _PullMoments(torch.autograd.Function):
     """See :func:`pull_moments`."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, slope: Tensor, box: Box | None, weights: PositionWeights | None) -> Tensor:
-        ctx.box, ctx.weights = box, weights
+    def forward(
+        ctx: Any, features: Tensor, slope: Tensor, box: Box | None, weights: PositionWeights | None, with_means: bool
+    ) -> Tensor:
+        ctx.box, ctx.weights, ctx.with_means = box, weights, with_means
         ctx.save_for_backward(features, slope)
         return slope.new_zeros(())
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         features, slope = ctx.saved_tensors
         matrices, channels = (slope + slope.mT) * gradients[0], features.shape[1]
-        offsets = matrices[:, :channels, channels:]
+        offsets = matrices[:, :channels, channels:] if ctx.with_means else None
         result = apply_channel_matrix(features, matrices[:, :channels, :channels], offsets, ctx.weights)
         if ctx.box is not None:
             # Cheaper than a copy of the positions that count, whose gradient would be copied back.
-            top, bottom, left, right = ctx.box
-            for rest in (result[..., :top, :], result[..., bottom:, :], result[..., :left], result[..., right:]):
-                rest.zero_()
-        return result, None, None, None
+            _clear_outside(result, ctx.box)
+        return result, None, None, None, None
 
 
 def mean_and_products(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,8 +261,13 @@ def sum_products(
         in float32 or float64.
     """
     batch, channels, height, width = features.shape
+    values = features.permute(0, 2, 3, 1)
+    # In the core of a tile, rows are not adjacent. On a CPU, a copy of the whole core takes as long as the products.
+    are_adjacent = values.stride(1) == width * values.stride(2)
+    if not are_adjacent and values.device.type == "cpu" and weights is None and values.dtype != torch.bfloat16:
+        return _sum_strips(values, with_sums)
     # No copy if the feature map is channels-last, as those of the networks are.
-    rows = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    rows = values.reshape(batch, height * width, channels)
     if rows.dtype != torch.bfloat16 or rows.shape[1] <= EXACT_POSITIONS:
         rows = rows.float() if rows.dtype == torch.bfloat16 else rows
         return _symmetric_product(rows), _sum_positions(rows, weights) if with_sums else None
@@ -215,6 +276,20 @@ def sum_products(
     if not with_sums:
         return products, None
     return products, _sum_positions(rows, weights)
+
+
+def _sum_strips(values: Tensor, with_sums: bool) -> tuple[Tensor, Tensor | None]:
+    """Computes :func:`sum_products` of ``(batch, height, width, channels)`` strip by strip."""
+    batch, _, width, channels = values.shape
+    products = values.new_zeros(batch, channels, channels)
+    sums = values.new_zeros(batch, channels, 1)
+    height = max(1, COPIED_BYTES // (batch * width * channels * values.element_size()))
+    for strip in torch.split(values, height, dim=1):
+        rows = strip.flatten(1, 2)
+        products += _symmetric_product(rows)
+        if with_sums:
+            sums += _sum_positions(rows, None)
+    return products, sums if with_sums else None
 
 
 def _sum_positions(rows: Tensor, weights: PositionWeights | None) -> Tensor:

@@ -229,6 +229,10 @@ class FeatureLoss(Loss):
         statistic = moments if affine is None else map_moments(moments, affine)
         return self.weight_of(layer) * self.distance(statistic, layer)
 
+    def reads_means(self, layer: str) -> bool:
+        """Whether :meth:`moments_distance` depends on the means of channels, which take more time."""
+        return True
+
     def set_readout(self, layer: str, readouts: Mapping[str, Readout] | None) -> None:
         """Keeps the readout of a layer, for :meth:`moments_distance`."""
         readout = (readouts or {}).get(layer)

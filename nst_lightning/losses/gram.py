@@ -94,6 +94,11 @@ class GramLoss(FeatureLoss):
             error = (matrix - self.target(layer).to(matrix)).square().mean()
         return self._distance_weights[layer] * error
 
+    def reads_means(self, layer: str) -> bool:
+        """See :meth:`FeatureLoss.reads_means`: only a map with an offset does."""
+        channel_map = self._channel_map(layer)
+        return channel_map is not None and channel_map.offset is not None
+
     @torch.no_grad()
     def set_target(self, statistics: Mapping[str, Tensor], readouts: Mapping[str, Readout] | None = None) -> None:
         """Sets the Gram matrices to compare with, whitened if requested; see :meth:`FeatureLoss.set_target`."""

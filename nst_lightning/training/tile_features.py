@@ -38,19 +38,19 @@ class TileFeatures:
         with torch.enable_grad():
             return self.crop.map_values(lambda _, value: self.grid.cut_core(value, self.tile, self.step))
 
-    def measure(self, mask: PositionMask | None, layer: str) -> tuple[Tensor, float]:
+    def measure(self, mask: PositionMask | None, layer: str, with_means: bool) -> tuple[Tensor, float]:
         """Computes the moments of the core, or of its part of a mask, and the number of their positions."""
         inside = self.within(mask)
         assert inside is not None, "the tile has something of the mask"
-        return inside.value_moments(layer), inside.count(layer)
+        return inside.value_moments(layer, with_means), inside.count(layer)
 
-    def pull(self, mask: PositionMask | None, layer: str, slope: Tensor) -> Tensor:
+    def pull(self, mask: PositionMask | None, layer: str, slope: Tensor, with_means: bool) -> Tensor:
         """See :meth:`Features.pull`, for the core or its part of a mask, which must not be empty."""
         if mask is None:
-            return self.crop.pull(layer, slope, self.grid.core_box(self.tile, self.step))
+            return self.crop.pull(layer, slope, self.grid.core_box(self.tile, self.step), with_means)
         inside = self.within(mask)
         assert inside is not None, "the tile has something of the mask"
-        return inside.pull(layer, slope)
+        return inside.pull(layer, slope, with_means=with_means)
 
     def within(self, mask: PositionMask | None) -> Features | None:
         """Returns the features of a part of the image, or None if the tile has nothing of it."""

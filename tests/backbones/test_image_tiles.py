@@ -35,6 +35,16 @@ def test_positions_of_the_tiles_cover_each_layer_once(step: int) -> None:
     assert bool((covered == 1).all())
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "shares", "grid"),
+    [(2048, 2048, 2, (2, 1)), (1536, 2048, 2, (2, 1)), (2048, 512, 2, (2, 1)), (512, 2048, 2, (1, 2))],
+)
+def test_shares_are_rows_unless_columns_save_much(height: int, width: int, shares: int, grid: tuple[int, int]) -> None:
+    tiles = TileGrid(height, width, 4096, 8, 38, shares).tiles
+    assert (len({tile.core[0] for tile in tiles}), len({tile.core[2] for tile in tiles})) == grid
+    assert len({(bottom - top) * (right - left) for top, bottom, left, right in (t.core for t in tiles)}) == 1
+
+
 @pytest.mark.parametrize("shape", [(96, 128), (101, 75), (61, 53)])
 @pytest.mark.parametrize("pooling", ["max", "avg"])
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])

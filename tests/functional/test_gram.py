@@ -2,7 +2,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_lightning.functional.gram import EXACT_POSITIONS, gram_matrix, matrix_power, mean_and_products, moments
+from nst_lightning.functional import gram
+from nst_lightning.functional.gram import (
+    EXACT_POSITIONS,
+    PositionWeights,
+    cut_box,
+    gram_matrix,
+    matrix_power,
+    mean_and_products,
+    moments,
+    pull_moments,
+)
 
 
 def compute_naive_gram(features: Tensor) -> Tensor:
@@ -115,6 +125,53 @@ def test_moments_of_bfloat16_equal_gram_matrix_with_a_channel_of_ones() -> None:
     features = torch.randn(1, 16, 90, 81, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     ones = torch.cat([features, torch.ones_like(features[:, :1])], 1)
     torch.testing.assert_close(moments(features), 17 * gram_matrix(ones), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_means_can_be_left_out_of_moments(dtype: torch.dtype) -> None:
+    features = create_features_with_means().to(dtype)
+    expected = moments(features)
+    expected[:, -1, :-1], expected[:, :-1, -1] = 0, 0
+    actual = moments(features, with_means=False)
+    torch.testing.assert_close(actual, expected)
+    assert actual.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("with_means", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_pulled_gradient_is_that_of_the_moments(with_means: bool, weighted: bool) -> None:
+    features = create_features_with_means()[:1].to(memory_format=torch.channels_last).requires_grad_()
+    values = torch.rand(1, 1, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    weights = PositionWeights(values, float(values.sum())) if weighted else None
+    count = weights.total if weights is not None else 35
+    slope = torch.randn(1, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    if not with_means:
+        slope[:, :, -1], slope[:, -1] = 0, 0
+    expected = torch.autograd.grad((slope * moments(features, weights, True)).sum(), features)[0]
+    pulled = pull_moments(features, slope / count, weights=weights, with_means=with_means)
+    torch.testing.assert_close(torch.autograd.grad(pulled, features)[0], expected)
+
+
+@pytest.mark.parametrize("with_means", [True, False])
+@pytest.mark.parametrize("strip_bytes", [1, 1000, 10**9])
+def test_moments_of_a_part_need_no_copy_of_it(
+    with_means: bool, strip_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gram, "COPIED_BYTES", strip_bytes)
+    features = torch.cat([create_features_with_means()] * 2, 3).contiguous(memory_format=torch.channels_last)
+    part = features[..., 1:4, 2:9]
+    torch.testing.assert_close(moments(part, with_means=with_means), moments(part.clone(), with_means=with_means))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_cut_has_the_gradient_of_a_slice_in_the_layout_of_the_map(layout: torch.memory_format) -> None:
+    features = create_features_with_means().contiguous(memory_format=layout).requires_grad_()
+    cut, part = cut_box(features, (1, 4, 2, 7)), features[..., 1:4, 2:7]
+    assert torch.equal(cut, part)
+    assert cut.data_ptr() == part.data_ptr()
+    actual, expected = (torch.autograd.grad(value.pow(3).sum(), features)[0] for value in (cut, part))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+    assert actual.is_contiguous(memory_format=layout)
 
 
 def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:

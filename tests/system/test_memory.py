@@ -64,7 +64,8 @@ KEEPS = """
 import torch
 from nst_lightning.system.memory import resident_bytes, keep_freed_memory
 kept = keep_freed_memory()
-values = torch.ones(20_000_000)
+# More than 2 GiB, the largest other threshold.
+values = torch.ones(540_000_000)
 held, size = resident_bytes(), values.nbytes
 del values
 print(kept, resident_bytes() > held - size / 2)

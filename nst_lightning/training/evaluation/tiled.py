@@ -186,6 +186,14 @@ class _ScaleEvaluation:
         self._distances: dict[tuple[str, str], Tensor] = {}
         # Gradients of the distances in the average moments, divided by the number of positions, by part and layer.
         self._slopes: dict[tuple[int, str], Tensor] = {}
+        # Parts and layers whose channel means a loss compares.
+        self._with_means = {
+            (id(unit.mask), layer)
+            for unit in units
+            if unit.loss.tiling == "mean"
+            for layer in unit.layers
+            if unit.loss.reads_means(layer)
+        }
 
     def evaluate(self, image: Tensor, content: Tensor | None, gradient: Tensor) -> dict[tuple[str, str], Tensor]:
         """Computes the distances by term and layer, without gradient.
@@ -261,7 +269,7 @@ class _ScaleEvaluation:
                 inside = part.within(mask)
                 wanted = {layer for unit in units if unit.mask is mask for layer in unit.layers}
                 for layer in wanted & set(inside or ()):
-                    found[number, layer] = part.measure(mask, layer)
+                    found[number, layer] = part.measure(mask, layer, (id(mask), layer) in self._with_means)
             return found
 
         averages = self.network.average(parts, measure, device)
@@ -312,8 +320,9 @@ class _ScaleEvaluation:
         for mask in masks:
             inside = part.within(mask)
             for layer in part.crop if inside is not None else ():
-                if (id(mask), layer) in self._slopes:
-                    results.append(part.pull(mask, layer, self._slopes[id(mask), layer]))
+                key = id(mask), layer
+                if key in self._slopes:
+                    results.append(part.pull(mask, layer, self._slopes[key], key in self._with_means))
         for unit in self.units:
             inside = part.within(unit.mask) if unit.is_local else None
             for layer in unit.layers & set(inside or ()):

@@ -105,6 +105,18 @@ def test_tiles_have_the_objective_and_the_gradient_of_the_image(name: str, shape
     compare(NETWORKS[name](), create_losses(), create_pictures(shape), size)
 
 
+@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize("masked", [False, True])
+def test_gram_matrices_need_the_means_of_channels_only_for_readouts(name: str, masked: bool) -> None:
+    losses: dict[str, Loss] = {"whitened": GramLoss(LAYERS, 10, whitening=0.5), "plain": GramLoss(LAYERS[:3], 10)}
+    network = NETWORKS[name]()
+    compare(network, losses, create_pictures((75, 150), masked), 64)
+    for loss in losses.values():
+        assert isinstance(loss, GramLoss)
+        if not masked:
+            assert all(loss.reads_means(layer) == name.startswith("Slim") for layer in loss.layers)
+
+
 def test_smaller_copies_are_evaluated_in_tiles() -> None:
     compare(SlimVGG19(), create_losses(at=[1, 0.5]), create_pictures((101, 133)), 40)
 
