@@ -90,4 +90,5 @@ def build_fake_page(queue: RunQueue, files: UploadStore) -> tuple[Any, dict[str,
         text = gradio.Textbox()
         gradio.Button("name").click(lambda path: str(path), picture, text, api_name="name")
         gradio.Button("fail").click(lambda: 1 / 0, None, text, api_name="fail")
+        gradio.Button("wait").click(lambda: time.sleep(1), api_name="wait")
     return page, {}

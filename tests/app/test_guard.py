@@ -313,6 +313,29 @@ def test_page_that_is_closed_during_an_upload_prints_no_traceback(tmp_path: Path
 # Calls
 
 
+@pytest.mark.parametrize("waiting", [1, 3])
+def test_stream_that_a_page_closes_too_early_loses_no_call(server: AppServer, waiting: int) -> None:
+    # Gradio's page closes its stream while it sends the next call, and opens another one after the answer to the call.
+    session = f"closes{waiting}"
+    body = {"fn_index": find_function(server, "wait"), "data": [], "session_hash": session}
+    calls = {json.loads(post_json(server, f"{API}/queue/join", body)[2])["event_id"] for _ in range(waiting)}
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+    connection.request("GET", f"{API}/queue/data?session_hash={session}")
+    answer = connection.getresponse()
+    assert answer.readline().startswith(b"data: ")
+    answer.close()
+    connection.close()
+    time.sleep(0.5)
+    ended: set[str] = set()
+    while ended != calls:
+        events = send(server, "GET", f"{API}/queue/data?session_hash={session}")[2].decode()
+        for message in (json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: ")):
+            assert message["msg"] != "unexpected_error", message
+            if message["msg"] == "process_completed":
+                ended.add(message["event_id"])
+
+
 def test_function_of_the_page_gets_an_uploaded_file(server: AppServer) -> None:
     (path,) = json.loads(upload(server, "x.webp", sample_path("ink").read_bytes())[1])
     event = call(server, "name", [{"path": path, "meta": {"_type": "gradio.FileData"}}])
