@@ -89,7 +89,7 @@ def moments(
         features: ``(batch, channels, height, width)``.
         weights: of the positions; equal by default.
         is_rooted: whether the features are already those of :func:`weight_positions`.
-        with_means: whether to compute the means of channels; they are 0 otherwise, which takes less time.
+        with_means: whether to compute the last row and the last column; they are 0 otherwise, which takes less time.
 
     Returns:
         ``(batch, channels + 1, channels + 1)``, in float32 or float64.
@@ -97,9 +97,7 @@ def moments(
     positions = features.shape[2] * features.shape[3] if weights is None else weights.total
     rooted = features if is_rooted else weight_positions(features, weights)
     if not with_means:
-        products = _scaled_products(rooted, False, positions, None)
-        corner = functional.pad(products.new_ones(1, 1, 1), (products.shape[-1], 0, products.shape[-1], 0))
-        return functional.pad(products, (0, 1, 0, 1)) + corner
+        return functional.pad(_scaled_products(rooted, False, positions, None), (0, 1, 0, 1))
     return _scaled_products(rooted, True, positions, weights)
 
 
