@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from nst_lightning.app.event_stream import keep_streams_open
 from nst_lightning.app.guard import Guard, Policy
 from nst_lightning.app.run_queue import RunQueue
 from nst_lightning.app.uploads import UploadStore
@@ -33,9 +34,6 @@ GRADIO_SETTINGS: dict[str, str] = {
 
 # Seconds between two searches for old files in Gradio's folder, and their age.
 CACHE_INTERVAL, CACHE_AGE = 600, 6 * 3600
-
-# Pages whose messages are kept until they read them, as many as in Gradio.
-MAX_PAGES = 2000
 
 # Seconds that open connections have when the server ends.
 CLOSE_SECONDS = 2
@@ -76,7 +74,7 @@ def build_application(page: Any, policy: Policy, mount_options: dict[str, Any] |
     page.analytics_enabled = False
     page.delete_cache = (CACHE_INTERVAL, CACHE_AGE)
     page.queue(api_open=False)
-    _keep_calls(page._queue)
+    keep_streams_open(page._queue)
     root = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     options = {
         **(mount_options or {}),
@@ -95,39 +93,6 @@ def build_application(page: Any, policy: Policy, mount_options: dict[str, Any] |
     # Gradio checks the paths of files only for pages that it has started by itself.
     page.has_launched = page.is_running = True
     return Guard(root, policy)
-
-
-def _keep_calls(queue: Any) -> None:
-    """Makes Gradio's queue keep the calls of a page that closes its stream of events.
-
-    The page closes the stream when it waits for no answer, and opens another one after it has sent the next call.
-    Gradio drops all calls of the page when it notices the closed stream. If the next call arrived before, the page
-    waits forever and shows nothing new until it is loaded again. Paintings are not calls, so what a page leaves behind
-    is short. Gradio has no public option for this; a test says when a new version needs another way.
-
-    Args:
-        queue: the `gradio.queueing.Queue` of a page.
-    """
-    clean_events = queue.clean_events
-
-    async def clean_one_event(*, session_hash: str | None = None, event_id: str | None = None) -> None:
-        if event_id is not None:
-            await clean_events(event_id=event_id)
-
-    queue.clean_events = clean_one_event
-    queue.pending_messages_per_session = _Messages()
-
-
-class _Messages(dict[str, Any]):
-    """Messages for each page. Those of the page that came first are dropped if there are too many, and no others."""
-
-    def __setitem__(self, session: str, messages: Any) -> None:
-        if len(self) >= MAX_PAGES and session not in self:
-            super().__delitem__(next(iter(self)))
-        super().__setitem__(session, messages)
-
-    def __delitem__(self, session: str) -> None:
-        """Does nothing; Gradio deletes the messages of a closed stream, also those for the next one."""
 
 
 def serve(build: Callable[[int], Guard], host: str, port: int, on_start: Callable[[int], None]) -> None:

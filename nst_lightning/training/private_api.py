@@ -1,8 +1,8 @@
 """Everything that relies on undocumented behavior of Lightning, jsonargparse or torch.
 
-No other file of the package uses a private name, the layout of a checkpoint's ``loops`` or the text of a message. Each
-function and constant has a test in ``tests/training/test_private_api.py`` that says what breaks when a new version of a
-library moves it.
+No other file of the package uses a private name of theirs, the layout of a checkpoint's ``loops`` or the text of a
+message. Each function and constant has a test in ``tests/training/test_private_api.py`` that says what breaks when a
+new version of a library moves it. What relies on Gradio is in ``app/event_stream.py``.
 """
 
 import re

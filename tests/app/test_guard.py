@@ -6,6 +6,8 @@ import json
 import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,10 +15,14 @@ from urllib.parse import quote, urlsplit
 import pytest
 from PIL import Image
 
+from nst_lightning.app.event_stream import IDLE_SECONDS, OPEN
 from nst_lightning.samples import sample_path
 from tests.app.conftest import AppServer, start_server
 
 API = "/gradio_api"
+
+# Events after which a page reads no more, or no more of a call.
+ENDS = ("process_completed", "close_stream", "unexpected_error")
 
 
 def send(
@@ -313,27 +319,41 @@ def test_page_that_is_closed_during_an_upload_prints_no_traceback(tmp_path: Path
 # Calls
 
 
-@pytest.mark.parametrize("waiting", [1, 3])
-def test_stream_that_a_page_closes_too_early_loses_no_call(server: AppServer, waiting: int) -> None:
-    # Gradio's page closes its stream while it sends the next call, and opens another one after the answer to the call.
-    session = f"closes{waiting}"
-    body = {"fn_index": find_function(server, "wait"), "data": [], "session_hash": session}
-    calls = {json.loads(post_json(server, f"{API}/queue/join", body)[2])["event_id"] for _ in range(waiting)}
+def join(server: AppServer, name: str, session: str) -> str:
+    """Calls a function of the page and returns the number of the call."""
+    body = {"fn_index": find_function(server, name), "data": [], "session_hash": session}
+    number: str = json.loads(post_json(server, f"{API}/queue/join", body)[2])["event_id"]
+    return number
+
+
+@contextmanager
+def read_events(server: AppServer, session: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """Opens the stream of events of a page; the page is closed at the end."""
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
     connection.request("GET", f"{API}/queue/data?session_hash={session}")
     answer = connection.getresponse()
-    assert answer.readline().startswith(b"data: ")
+    yield (json.loads(line[6:]) for line in answer if line.startswith(b"data: "))
     answer.close()
     connection.close()
-    time.sleep(0.5)
-    ended: set[str] = set()
-    while ended != calls:
-        events = send(server, "GET", f"{API}/queue/data?session_hash={session}")[2].decode()
-        for message in (json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: ")):
-            assert message["msg"] != "unexpected_error", message
-            if message["msg"] == "process_completed":
-                ended.add(message["event_id"])
+
+
+def test_stream_of_a_page_stays_open_between_its_calls(server: AppServer) -> None:
+    # The page may send a call before it reads that its stream is closed, and does not open another one then.
+    first = join(server, "wait", "between")
+    with read_events(server, "between") as events:
+        assert next(event for event in events if event["msg"] in ENDS)["event_id"] == first
+        time.sleep(IDLE_SECONDS / 2)
+        second = join(server, "wait", "between")
+        assert next(event for event in events if event["msg"] in ENDS)["event_id"] == second
+        # It ends when the page is idle, because a stream that breaks later would be noticed by nobody.
+        start = time.monotonic()
+        assert [event["msg"] for event in events if event.get("event_id") != OPEN][-1] == "close_stream"
+        assert time.monotonic() - start > IDLE_SECONDS / 2
+    # A call after it is answered in another stream.
+    third = join(server, "wait", "between")
+    with read_events(server, "between") as events:
+        assert next(event for event in events if event["msg"] in ENDS)["event_id"] == third
 
 
 def test_function_of_the_page_gets_an_uploaded_file(server: AppServer) -> None:
