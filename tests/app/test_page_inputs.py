@@ -92,7 +92,9 @@ def test_pictures_are_pasted_photographed_and_dropped(site: Site, tmp_path: Path
         content.get_by_role("button", name="Capture from camera").click()
         content.get_by_role("button", name="Click to Access Webcam").click()
         capture = content.get_by_role("button", name="capture photo")
-        expect(capture).to_be_visible()
+        # The page takes no photograph before the first frame of the camera.
+        video = content.locator("video")
+        wait_until(page, lambda: video.evaluate("video => video.readyState >= 2"))
         before = set(uploads.glob("*.png"))
         capture.click()
         wait_until(page, lambda: set(uploads.glob("*.png")) > before)
