@@ -14,6 +14,9 @@ from nst_lightning.errors import InputError
 # What each convolution reads beyond the edges of its input; see :meth:`Backbone.with_padding`.
 Padding = Literal["circular", "replicate"]
 
+# Returns the part of a map that is needed, given the map and the distance in px between two of its positions.
+Trim = Callable[[Tensor, int], Tensor]
+
 
 class Backbone(nn.Module, ABC):
     """A frozen feature extractor whose parameters never enter a checkpoint.
@@ -99,12 +102,24 @@ class Backbone(nn.Module, ABC):
         """
         return None
 
-    def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
+    def receptive_radii(self, layers: Iterable[str]) -> Mapping[int, int] | None:
+        """Returns how far in px a position of the layers reads in the image and in the maps after poolings.
+
+        Returns:
+            The radius of :meth:`receptive_radius` as that of the step 1, and the radii in those maps for which
+            :meth:`stream` calls `trim`, by their steps; None if they are not known.
+        """
+        radius = self.receptive_radius(layers)
+        return None if radius is None else {1: radius}
+
+    def stream(self, image: Tensor, layers: Iterable[str], trim: Trim | None = None) -> Iterator[Features]:
         """Yields the features of :meth:`forward` in parts, each layer once, as soon as it is computed.
 
         Args:
             image: as for :meth:`forward`.
             layers: as for :meth:`forward`.
+            trim: returns the part of a map after a pooling for which the layers after it are computed, given the map
+                and its step; see :meth:`receptive_radii`, without which no map is trimmed.
         """
         yield as_features(self(image, layers))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones.base import Backbone, Padding, computing_dtype, disable_autocast
+from nst_lightning.backbones.base import Backbone, Padding, Trim, computing_dtype, disable_autocast
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.ops.frozen_layers import InputState
 from nst_lightning.errors import InputError
@@ -105,11 +105,14 @@ class BlockNetwork(Backbone, ABC):
         return length % self.smallest_size(layers) == 0
 
     def receptive_radius(self, layers: Iterable[str]) -> int:
-        """See :meth:`Backbone.receptive_radius`: 3x3 convolutions read one position of their input further."""
-        radius = 0
-        for block, numbers in enumerate(self.blocks({self.position(layer) for layer in layers})):
-            radius += len(numbers) * 2**block
-        return radius
+        """See :meth:`Backbone.receptive_radius`."""
+        return self.receptive_radii(layers)[1]
+
+    def receptive_radii(self, layers: Iterable[str]) -> dict[int, int]:
+        """See :meth:`Backbone.receptive_radii`: 3x3 convolutions read one position of their input further."""
+        blocks = self.blocks({self.position(layer) for layer in layers})
+        read = [len(numbers) * 2**block for block, numbers in enumerate(blocks)]
+        return {2**block: sum(read[block:]) for block in range(len(blocks))}
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Computes features by a loop that ends at the deepest layer; see :meth:`Backbone.forward`.
@@ -120,20 +123,25 @@ class BlockNetwork(Backbone, ABC):
         values = dict(self.compute(image, set(positions.values())))
         return self.as_features({layer: values[position] for layer, position in positions.items()})
 
-    def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
+    def stream(self, image: Tensor, layers: Iterable[str], trim: Trim | None = None) -> Iterator[Features]:
         """Yields the features of one layer after another; see :meth:`Backbone.stream`."""
         names = self.names_by_position(layers)
-        for position, value in self.compute(image, set(names)):
+        for position, value in self.compute(image, set(names), trim):
             yield self.as_features(dict.fromkeys(names[position], value))
 
-    def compute(self, image: Tensor, positions: set[LayerPosition]) -> Iterator[tuple[LayerPosition, Tensor]]:
-        """Yields the value at each of some positions, in the order of the network."""
+    def compute(
+        self, image: Tensor, positions: set[LayerPosition], trim: Trim | None = None
+    ) -> Iterator[tuple[LayerPosition, Tensor]]:
+        """Yields the value at each of some positions, in the order of the network; see :meth:`Backbone.stream`."""
         current, blocks = self.begin(image), self.blocks(positions)
-        for numbers in blocks:
+        for block, numbers in enumerate(blocks, 1):
             for position in self.compute_block(current, numbers, positions):
                 yield position, current.value
             if numbers is not blocks[-1]:
                 self.pool(current)
+                if trim is not None and (trimmed := trim(current.value, 2**block)) is not current.value:
+                    # A view, which a ReLU in place must not overwrite.
+                    current.value, current.state = trimmed, "shared"
 
     def begin(self, image: Tensor) -> Pass:
         """Begins a pass with the preprocessed image in the data type to compute in."""

@@ -1,8 +1,9 @@
 """Division of an image into tiles that a network evaluates one at a time, with the same features as the whole image."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -11,6 +12,9 @@ from nst_lightning.functional.gram import Box, cut_box
 # A core as wide as the image is contiguous in memory, so that its statistics need no copy. Columns cost this much more.
 COLUMN_COST = 1.03
 
+# A margin is reduced after a pooling if this saves at least so many px. Each reduction costs a copy of the gradient.
+MIN_REDUCTION = 16
+
 
 @dataclass(frozen=True)
 class ImageTile:
@@ -18,7 +22,7 @@ class ImageTile:
 
     Attributes:
         core: the pixels that the tile stands for; the cores of all tiles together are the image.
-        crop: the pixels that the features of the core depend on; the core and a margin, as far as the image reaches.
+        crop: the pixels that the features of the core depend on: the core and a margin, as far as the image reaches.
     """
 
     core: Box
@@ -36,32 +40,52 @@ class TileGrid:
 
     Tiles begin at multiples of the positions of the deepest layer, so that poolings see the same groups of pixels in a
     tile as in the image. The margin covers the receptive field, so that the features of a core are those of the whole
-    image; a network pads only where the crop ends with the image.
+    image; a network pads only where the crop ends with the image. Deeper layers need less of it, so that a network
+    computes them for a smaller crop; see :meth:`trim`.
 
     Attributes:
         height: height of the image in px.
         width: width of the image in px.
         size: length in px of a core, rounded down to a multiple of `step`.
         step: distance in px between two positions of the deepest layer.
-        margin: radius in px of its receptive field.
+        radii: radius in px of its receptive field in the image, as ``{1: radius}``, and in the maps after poolings, by
+            the distance in px between two of their positions.
         shares: number of devices that evaluate the same number of tiles each, as far as the image is large enough.
             With more than one, the cores have nearly equal sizes, at most `size`.
+        reach: distance in px beyond a core within which its features are read.
     """
 
     height: int
     width: int
     size: int
     step: int
-    margin: int
+    radii: Mapping[int, int]
     shares: int = 1
+    reach: int = 0
 
     @cached_property
     def tiles(self) -> list[ImageTile]:
         """The tiles, row by row."""
         lengths = (self.height, self.width)
         starts = [self._starts(length) for length in lengths] if self.shares == 1 else self._even_starts()
-        rows, columns = (list(self._split(*edge)) for edge in zip(lengths, starts, strict=True))
-        return [ImageTile((*row[0], *column[0]), (*row[1], *column[1])) for row in rows for column in columns]
+        rows, columns = (list(pairwise([*edge, length])) for edge, length in zip(starts, lengths, strict=True))
+        cores = [(*row, *column) for row in rows for column in columns]
+        return [ImageTile(core, self._extend(core, self.margins[1])) for core in cores]
+
+    @cached_property
+    def margins(self) -> dict[int, int]:
+        """The margins in px by the distance between two positions of the first map that has them; 1 is the image."""
+        margins: dict[int, int] = {}
+        # From the deepest map: a margin ends where the pooling before the next smaller margin has whole positions.
+        multiple = first = self.step
+        for step in sorted(self.radii, reverse=True):
+            needed = self.radii[step] + self.reach
+            if margins and needed - margins[first] >= MIN_REDUCTION:
+                multiple = first
+            else:
+                margins.pop(first, None)
+            margins[step], first = -(-needed // multiple) * multiple, step
+        return margins
 
     @property
     def _core_length(self) -> int:
@@ -97,14 +121,19 @@ class TileGrid:
     def _cost(self, counts: tuple[int, int]) -> float:
         """Returns the number of pixels in the crops of this many rows and columns, more if there are columns."""
         rows, columns = counts
-        pixels = (self.height + 2 * self.margin * (rows - 1)) * (self.width + 2 * self.margin * (columns - 1))
+        margin = self.margins[1]
+        pixels = (self.height + 2 * margin * (rows - 1)) * (self.width + 2 * margin * (columns - 1))
         return pixels if columns == 1 else COLUMN_COST * pixels
 
-    def _split(self, length: int, starts: list[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        """Yields starts and ends of cores and crops along an edge of the image."""
-        margin = -(-self.margin // self.step) * self.step
-        for start, end in zip(starts, [*starts[1:], length], strict=True):
-            yield (start, end), (max(0, start - margin), min(length, end + margin))
+    def _extend(self, core: Box, margin: int) -> Box:
+        """Returns a core and a margin, as far as the image reaches."""
+        top, bottom, left, right = core
+        return (
+            max(0, top - margin),
+            min(self.height, bottom + margin),
+            max(0, left - margin),
+            min(self.width, right + margin),
+        )
 
     @property
     def largest_crop(self) -> int:
@@ -132,6 +161,38 @@ class TileGrid:
         right = self.width // step if right == self.width else right // step
         return top // step, bottom, left // step, right
 
+    def crop(self, tile: ImageTile, step: int) -> Box:
+        """Returns the pixels of the crop for which a network computes a layer.
+
+        Args:
+            tile: the tile.
+            step: distance in px between two positions of the layer.
+        """
+        return self._extend(tile.core, self.margins[max(first for first in self.margins if first <= step)])
+
+    def trim(self, value: Tensor, tile: ImageTile, step: int) -> Tensor:
+        """Returns what the layers after a pooling need of a map, as a view.
+
+        Args:
+            value: the map after the pooling, ``(batch, channels, any, any)``.
+            tile: the tile.
+            step: distance in px between two of its positions.
+        """
+        if step not in self.margins:
+            return value
+        (top, _, left, _), (first_row, end, first_column, right) = self.crop(tile, step - 1), self.crop(tile, step)
+        rows, columns = value.shape[-2:]
+        # A crop that ends with the image ends with the map, which may lack a remainder.
+        return cut_box(
+            value,
+            (
+                (first_row - top) // step,
+                rows if end == self.height else (end - top) // step,
+                (first_column - left) // step,
+                columns if right == self.width else (right - left) // step,
+            ),
+        )
+
     def cut_core(self, value: Tensor, tile: ImageTile, step: int) -> Tensor:
         """Returns what a layer of the crop has at the core of a tile, as a view.
 
@@ -145,5 +206,10 @@ class TileGrid:
     def core_box(self, tile: ImageTile, step: int) -> Box:
         """Returns the positions of the core in a layer of the crop; see :meth:`cut_core`."""
         top, bottom, left, right = self.positions(tile, step)
-        row, column = tile.crop[0] // step, tile.crop[2] // step
+        row, column = self.origin(tile, step)
         return top - row, bottom - row, left - column, right - column
+
+    def origin(self, tile: ImageTile, step: int) -> tuple[int, int]:
+        """Returns row and column in the layer of the whole image of the first position in that of the crop."""
+        top, _, left, _ = self.crop(tile, step)
+        return top // step, left // step

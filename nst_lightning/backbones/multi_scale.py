@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.backbones.base import Backbone, Padding, disable_autocast
+from nst_lightning.backbones.base import Backbone, Padding, Trim, disable_autocast
 from nst_lightning.backbones.features import IMAGE, Features, Readout, as_features
 from nst_lightning.errors import InputError
 from nst_lightning.functional.periodic import interpolate_periodic
@@ -73,8 +73,8 @@ class MultiScale(Backbone):
         """See :meth:`Backbone.forward`."""
         return Features.join(list(self.stream(image, layers)))
 
-    def stream(self, image: Tensor, layers: Iterable[str]) -> Iterator[Features]:
-        """See :meth:`Backbone.stream`."""
+    def stream(self, image: Tensor, layers: Iterable[str], trim: Trim | None = None) -> Iterator[Features]:
+        """See :meth:`Backbone.stream`; several scales are not trimmed, because :meth:`receptive_radii` is None."""
         for scale, names in group_by_scale(layers).items():
             shrunk = shrink(image, scale, self.edges == "circular")
             rename = partial(join_layer, scale=scale)

@@ -248,8 +248,9 @@ class MemoryEstimate:
         state = optimizer_bytes(module.optimizer([image]), image, largest.steps)
         if tile is None and self.processes.total == 1:
             return items * (int(self.bytes_per_pixel * math.prod(self.shape)) + state) + weights + CONSTANT_BYTES
-        step, margin = module.objective.smallest_size, (module.objective.margin or 0) + module.objective.reach
-        grid = TileGrid(*self.shape, tile or max(self.shape), step, margin, self.processes.total)
+        step, radii = module.objective.smallest_size, module.objective.receptive_radii or {1: 0}
+        size = tile or max(self.shape)
+        grid = TileGrid(*self.shape, size, step, radii, self.processes.total, module.objective.reach)
         copies = TILED_COPIES * image.numel() * image.element_size()
         copies += min(module.objective.tile_targets.max_bytes, int(self.target_bytes_per_pixel * math.prod(self.shape)))
         needed = int(self.bytes_per_pixel * grid.largest_crop) + state + copies + weights + CONSTANT_BYTES

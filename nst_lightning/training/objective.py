@@ -98,10 +98,10 @@ class Objective(nn.Module):
         return self.backbone.is_tile(length, self.layers) and all(length % multiple == 0 for multiple in multiples)
 
     @property
-    def margin(self) -> int | None:
-        """Radius in px of the receptive field of the deepest layer, or None if it is not known."""
+    def receptive_radii(self) -> Mapping[int, int] | None:
+        """The radii in px of the receptive field of the deepest layer; see :meth:`Backbone.receptive_radii`."""
         network = self.backbone.network if isinstance(self.backbone, MultiScale) else self.backbone
-        return network.receptive_radius([split_layer(layer)[0] for layer in self.layers if IMAGE not in layer])
+        return network.receptive_radii([split_layer(layer)[0] for layer in self.layers if IMAGE not in layer])
 
     @property
     def reach(self) -> int:

@@ -16,7 +16,7 @@ def find_whole_term(objective: Objective) -> str | None:
     """Returns what of an objective needs the whole image at a time, for a message; None if it can be tiled."""
     backbone = objective.image_backbone
     network = backbone.network if isinstance(backbone, MultiScale) else backbone
-    if objective.margin is None:
+    if objective.receptive_radii is None:
         return f"the network {type(network).__name__}"
     if objective.tileable:
         return "`tileable`"

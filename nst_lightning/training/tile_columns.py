@@ -61,7 +61,7 @@ def read_columns(part: TileFeatures, layer: str, size: Size) -> Features:
         The layer alone, ``(1, channels, rows, columns)`` of the box of :func:`tile_positions`.
     """
     own, box = part.grid.size_of(part.step), tile_positions(part.grid, part.tile, size)
-    origin = part.tile.crop[0] // part.step, part.tile.crop[2] // part.step
+    origin = part.grid.origin(part.tile, part.step)
     single = part.crop.without(set(part.crop) - {layer})
     return single.map_values(lambda _, value: resample_box(value, origin, own, size, box))
 

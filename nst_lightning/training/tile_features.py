@@ -87,10 +87,10 @@ class TiledNetwork:
     def grid(self, image: Tensor) -> TileGrid:
         """Returns the tiles of an image at this scale, ``(1, 3, height, width)``."""
         height, width = image.shape[-2:]
-        margin = self.network.receptive_radius(self.names)
-        assert margin is not None, "the network has been checked"
+        radii = self.network.receptive_radii(self.names)
+        assert radii is not None, "the network has been checked"
         step = self.network.smallest_size(self.names)
-        return TileGrid(height, width, self.size, step, margin + self.reach, self.ranks.count)
+        return TileGrid(height, width, self.size, step, radii, self.ranks.count, self.reach)
 
     def tiles(self, image: Tensor) -> Sequence[ImageTile]:
         """Returns the tiles of an image that this process evaluates."""
@@ -114,7 +114,14 @@ class TiledNetwork:
             layers: names without scale; all layers by default.
         """
         rename = partial(join_layer, scale=self.scale)
-        for features in self.network.stream(crop, self.names if layers is None else layers):
+
+        def trim(value: Tensor, step: int) -> Tensor:
+            return grid.trim(value, tile, step)
+
+        names = self.names if layers is None else layers
+        # A network that trims nothing may have a `stream` without the argument.
+        trims = {"trim": trim} if len(grid.margins) > 1 else {}
+        for features in self.network.stream(crop, names, **trims):
             step = self.network.step(next(iter(features)))
             yield TileFeatures(features.renamed(rename), grid, tile, step)
 

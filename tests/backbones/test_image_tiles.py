@@ -1,9 +1,13 @@
+from functools import partial
+
 import pytest
 import torch
+from torch import Tensor
 
 from nst_lightning.backbones import VGG19, SlimVGG19
 from nst_lightning.backbones.blocks import BlockNetwork
-from nst_lightning.backbones.image_tiles import TileGrid
+from nst_lightning.backbones.features import Features
+from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
 
 LAYERS = ["conv_1", "relu1_2", "conv_3", "relu3_1", "conv_9", "relu5_1"]
 
@@ -11,7 +15,7 @@ LAYERS = ["conv_1", "relu1_2", "conv_3", "relu3_1", "conv_9", "relu5_1"]
 @pytest.mark.parametrize("length", [16, 40, 64, 97, 133])
 @pytest.mark.parametrize("size", [8, 24, 40, 64])
 def test_cores_cover_the_image_once_and_crops_contain_them(length: int, size: int) -> None:
-    grid = TileGrid(length, 50, size, 8, 20)
+    grid = TileGrid(length, 50, size, 8, {1: 20})
     covered = torch.zeros(length, 50)
     for tile in grid.tiles:
         top, bottom, left, right = tile.core
@@ -25,7 +29,7 @@ def test_cores_cover_the_image_once_and_crops_contain_them(length: int, size: in
 
 @pytest.mark.parametrize("step", [1, 2, 4, 8])
 def test_positions_of_the_tiles_cover_each_layer_once(step: int) -> None:
-    grid = TileGrid(101, 75, 24, 8, 20)
+    grid = TileGrid(101, 75, 24, 8, {1: 20})
     height, width = grid.size_of(step)
     covered = torch.zeros(height, width)
     for tile in grid.tiles:
@@ -40,7 +44,7 @@ def test_positions_of_the_tiles_cover_each_layer_once(step: int) -> None:
     [(2048, 2048, 2, (2, 1)), (1536, 2048, 2, (2, 1)), (2048, 512, 2, (2, 1)), (512, 2048, 2, (1, 2))],
 )
 def test_shares_are_rows_unless_columns_save_much(height: int, width: int, shares: int, grid: tuple[int, int]) -> None:
-    tiles = TileGrid(height, width, 4096, 8, 38, shares).tiles
+    tiles = TileGrid(height, width, 4096, 8, {1: 38}, shares).tiles
     assert (len({tile.core[0] for tile in tiles}), len({tile.core[2] for tile in tiles})) == grid
     assert len({(bottom - top) * (right - left) for top, bottom, left, right in (t.core for t in tiles)}) == 1
 
@@ -57,21 +61,39 @@ def test_features_of_deep_layers_of_tiles_are_those_of_the_image() -> None:
     compare_features(VGG19(weights="random"), LAYERS, (112, 135), 32)
 
 
+def trim(grid: TileGrid, tile: ImageTile, value: Tensor, step: int) -> Tensor:
+    return grid.trim(value, tile, step)
+
+
 def compare_features(network: BlockNetwork, layers: list[str], shape: tuple[int, int], size: int) -> None:
     network.build(layers)
     network.double()
     image = torch.rand(1, 3, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     whole = network(image, layers)
-    grid = TileGrid(*shape, size, network.smallest_size(layers), network.receptive_radius(layers))
+    grid = TileGrid(*shape, size, network.smallest_size(layers), network.receptive_radii(layers))
     assert len(grid.tiles) > 3
     for tile in grid.tiles:
-        features = network(tile.cut(image), layers)
+        features = Features.join(list(network.stream(tile.cut(image), layers, partial(trim, grid, tile))))
         for layer in layers:
             step = network.step(layer)
             top, bottom, left, right = grid.positions(tile, step)
             torch.testing.assert_close(
                 grid.cut_core(features[layer], tile, step), whole[layer][..., top:bottom, left:right]
             )
+
+
+def test_margins_fall_with_depth_and_begin_at_positions_of_the_next_smaller_one() -> None:
+    network = VGG19(weights="random")
+    radii = network.receptive_radii(["conv5_1"])
+    assert radii == {1: 70, 2: 68, 4: 64, 8: 48, 16: 16}
+    grid = TileGrid(512, 512, 128, 16, radii)
+    assert grid.margins == {1: 72, 8: 48, 16: 16}
+    assert TileGrid(512, 512, 128, 16, radii, reach=50).margins == {1: 128, 16: 80}
+    middle = grid.tiles[5]
+    assert [grid.crop(middle, step)[0] for step in (1, 2, 4, 8, 16)] == [56, 56, 56, 80, 112]
+    assert grid.trim(torch.zeros(1, 1, 34, 34), middle, 8).shape == (1, 1, 28, 28)
+    assert grid.trim(torch.zeros(1, 1, 68, 68), middle, 4).shape == (1, 1, 68, 68)
+    assert grid.trim(torch.zeros(1, 1, 25, 25), grid.tiles[0], 8).shape == (1, 1, 22, 22)
 
 
 def test_a_smaller_margin_is_not_enough() -> None:
@@ -84,7 +106,7 @@ def test_a_smaller_margin_is_not_enough() -> None:
     whole = network(image, ["conv_4"])["conv_4"]
     # Four pixels are two positions of this layer, one less than its convolutions read.
     for margin, is_equal in ((radius, True), (radius - 2, False)):
-        grid = TileGrid(64, 64, 32, 2, margin)
+        grid = TileGrid(64, 64, 32, 2, {1: margin})
         tile = grid.tiles[0]
         core = grid.cut_core(network(tile.cut(image), ["conv_4"])["conv_4"], tile, 2)
         assert torch.allclose(core, whole[..., :16, :16], rtol=1e-12, atol=0) == is_equal
