@@ -12,7 +12,7 @@ from nst_lightning.functional.gram import Box, cut_box
 # A core as wide as the image is contiguous in memory, so that its statistics need no copy. Columns cost this much more.
 COLUMN_COST = 1.03
 
-# A margin is reduced after a pooling if this saves at least so many px. Each reduction costs a copy of the gradient.
+# A margin is reduced after a pooling if this saves at least this many px. Each reduction costs a copy of the gradient.
 MIN_REDUCTION = 16
 
 
@@ -170,16 +170,17 @@ class TileGrid:
         """
         return self._extend(tile.core, self.margins[max(first for first in self.margins if first <= step)])
 
-    def trim(self, value: Tensor, tile: ImageTile, step: int) -> Tensor:
+    def trim(self, tile: ImageTile, value: Tensor, step: int) -> Tensor:
         """Returns what the layers after a pooling need of a map, as a view.
 
         Args:
-            value: the map after the pooling, ``(batch, channels, any, any)``.
             tile: the tile.
+            value: the map after the pooling, ``(batch, channels, any, any)``.
             step: distance in px between two of its positions.
         """
         if step not in self.margins:
             return value
+        # The map before the pooling has a smaller step, and so the crop of any step below this one.
         (top, _, left, _), (first_row, end, first_column, right) = self.crop(tile, step - 1), self.crop(tile, step)
         rows, columns = value.shape[-2:]
         # A crop that ends with the image ends with the map, which may lack a remainder.

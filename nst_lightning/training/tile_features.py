@@ -114,13 +114,9 @@ class TiledNetwork:
             layers: names without scale; all layers by default.
         """
         rename = partial(join_layer, scale=self.scale)
-
-        def trim(value: Tensor, step: int) -> Tensor:
-            return grid.trim(value, tile, step)
-
         names = self.names if layers is None else layers
         # A network that trims nothing may have a `stream` without the argument.
-        trims = {"trim": trim} if len(grid.margins) > 1 else {}
+        trims = {"trim": partial(grid.trim, tile)} if len(grid.margins) > 1 else {}
         for features in self.network.stream(crop, names, **trims):
             step = self.network.step(next(iter(features)))
             yield TileFeatures(features.renamed(rename), grid, tile, step)

@@ -2,12 +2,11 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
 from nst_lightning.backbones import VGG19, SlimVGG19
 from nst_lightning.backbones.blocks import BlockNetwork
 from nst_lightning.backbones.features import Features
-from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
+from nst_lightning.backbones.image_tiles import TileGrid
 
 LAYERS = ["conv_1", "relu1_2", "conv_3", "relu3_1", "conv_9", "relu5_1"]
 
@@ -61,10 +60,6 @@ def test_features_of_deep_layers_of_tiles_are_those_of_the_image() -> None:
     compare_features(VGG19(weights="random"), LAYERS, (112, 135), 32)
 
 
-def trim(grid: TileGrid, tile: ImageTile, value: Tensor, step: int) -> Tensor:
-    return grid.trim(value, tile, step)
-
-
 def compare_features(network: BlockNetwork, layers: list[str], shape: tuple[int, int], size: int) -> None:
     network.build(layers)
     network.double()
@@ -73,7 +68,7 @@ def compare_features(network: BlockNetwork, layers: list[str], shape: tuple[int,
     grid = TileGrid(*shape, size, network.smallest_size(layers), network.receptive_radii(layers))
     assert len(grid.tiles) > 3
     for tile in grid.tiles:
-        features = Features.join(list(network.stream(tile.cut(image), layers, partial(trim, grid, tile))))
+        features = Features.join(list(network.stream(tile.cut(image), layers, partial(grid.trim, tile))))
         for layer in layers:
             step = network.step(layer)
             top, bottom, left, right = grid.positions(tile, step)
@@ -91,9 +86,9 @@ def test_margins_fall_with_depth_and_begin_at_positions_of_the_next_smaller_one(
     assert TileGrid(512, 512, 128, 16, radii, reach=50).margins == {1: 128, 16: 80}
     middle = grid.tiles[5]
     assert [grid.crop(middle, step)[0] for step in (1, 2, 4, 8, 16)] == [56, 56, 56, 80, 112]
-    assert grid.trim(torch.zeros(1, 1, 34, 34), middle, 8).shape == (1, 1, 28, 28)
-    assert grid.trim(torch.zeros(1, 1, 68, 68), middle, 4).shape == (1, 1, 68, 68)
-    assert grid.trim(torch.zeros(1, 1, 25, 25), grid.tiles[0], 8).shape == (1, 1, 22, 22)
+    assert grid.trim(middle, torch.zeros(1, 1, 34, 34), 8).shape == (1, 1, 28, 28)
+    assert grid.trim(middle, torch.zeros(1, 1, 68, 68), 4).shape == (1, 1, 68, 68)
+    assert grid.trim(grid.tiles[0], torch.zeros(1, 1, 25, 25), 8).shape == (1, 1, 22, 22)
 
 
 def test_a_smaller_margin_is_not_enough() -> None:
