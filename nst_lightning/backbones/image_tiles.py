@@ -1,7 +1,7 @@
 """Division of an image into tiles that a network evaluates one at a time, with the same features as the whole image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -12,7 +12,8 @@ from nst_lightning.functional.gram import Box, cut_box
 # A core as wide as the image is contiguous in memory, so that its statistics need no copy. Columns cost this much more.
 COLUMN_COST = 1.03
 
-# A margin is reduced after a pooling if this saves at least this many px. Each reduction costs a copy of the gradient.
+# A margin is reduced or renewed after a pooling if this saves at least this many px. It costs copies of the map and of
+# its gradient.
 MIN_REDUCTION = 16
 
 
@@ -53,6 +54,8 @@ class TileGrid:
         shares: number of devices that evaluate the same number of tiles each, as far as the image is large enough.
             With more than one, the cores have nearly equal sizes, at most `size`.
         reach: distance in px beyond a core within which its features are read.
+        is_renewed: whether the margin is not only reduced but replaced after a pooling by what the other tiles have
+            there. A margin then covers no more than the layers before the next replacement; see :meth:`renewed`.
     """
 
     height: int
@@ -62,6 +65,17 @@ class TileGrid:
     radii: Mapping[int, int]
     shares: int = 1
     reach: int = 0
+    is_renewed: bool = False
+
+    def renewed(self) -> "TileGrid | None":
+        """Returns the same tiles with margins that are replaced after poolings, or None if this saves nothing.
+
+        All tiles must then be evaluated at the same time, one on each device.
+        """
+        if len(self.tiles) != self.shares or self.shares == 1:
+            return None
+        grid = replace(self, is_renewed=True)
+        return grid if len(grid.margins) > 1 else None
 
     @cached_property
     def tiles(self) -> list[ImageTile]:
@@ -75,16 +89,23 @@ class TileGrid:
     @cached_property
     def margins(self) -> dict[int, int]:
         """The margins in px by the distance between two positions of the first map that has them; 1 is the image."""
+        return self._list_margins(self.is_renewed)
+
+    def _list_margins(self, is_renewed: bool) -> dict[int, int]:
         margins: dict[int, int] = {}
-        # From the deepest map: a margin ends where the pooling before the next smaller margin has whole positions.
+        # From the deepest map: a margin ends where the pooling before the next one has whole positions.
         multiple = first = self.step
+        # Radius in px that a deeper map replaces.
+        replaced = 0
         for step in sorted(self.radii, reverse=True):
             needed = self.radii[step] + self.reach
-            if margins and needed - margins[first] >= MIN_REDUCTION:
+            saved = self.radii.get(first, 0) - replaced if is_renewed else needed - margins.get(first, needed)
+            if margins and saved >= MIN_REDUCTION:
                 multiple = first
+                replaced = self.radii[first] if is_renewed else 0
             else:
                 margins.pop(first, None)
-            margins[step], first = -(-needed // multiple) * multiple, step
+            margins[step], first = -(-(needed - replaced) // multiple) * multiple, step
         return margins
 
     @property
@@ -121,7 +142,8 @@ class TileGrid:
     def _cost(self, counts: tuple[int, int]) -> float:
         """Returns the number of pixels in the crops of this many rows and columns, more if there are columns."""
         rows, columns = counts
-        margin = self.margins[1]
+        # The margins of the image alone, so that the cores do not depend on replacements.
+        margin = self._list_margins(is_renewed=False)[1]
         pixels = (self.height + 2 * margin * (rows - 1)) * (self.width + 2 * margin * (columns - 1))
         return pixels if columns == 1 else COLUMN_COST * pixels
 
@@ -155,7 +177,15 @@ class TileGrid:
             tile: the tile.
             step: distance in px between two positions of the layer.
         """
-        top, bottom, left, right = tile.core
+        return self._positions(tile.core, step)
+
+    def read_positions(self, tile: ImageTile, step: int) -> Box:
+        """Returns the positions of a layer in the image for which a network computes it; see :meth:`crop`."""
+        return self._positions(self.crop(tile, step), step)
+
+    def _positions(self, box: Box, step: int) -> Box:
+        """Returns the positions of a layer in the image that belong to a box of pixels."""
+        top, bottom, left, right = box
         # Poolings drop a remainder at the end of the image.
         bottom = self.height // step if bottom == self.height else bottom // step
         right = self.width // step if right == self.width else right // step
@@ -212,5 +242,5 @@ class TileGrid:
 
     def origin(self, tile: ImageTile, step: int) -> tuple[int, int]:
         """Returns row and column in the layer of the whole image of the first position in that of the crop."""
-        top, _, left, _ = self.crop(tile, step)
-        return top // step, left // step
+        top, _, left, _ = self.read_positions(tile, step)
+        return top, left

@@ -90,6 +90,19 @@ class Ranks:
                 united.setdefault(name, value)
         return united
 
+    def swap(self, sent: Mapping[int, Tensor], received: Mapping[int, Tensor]) -> None:
+        """Sends tensors to other processes and waits for theirs.
+
+        Args:
+            sent: contiguous tensors by the number of the process that receives them.
+            received: contiguous tensors to fill, by the number of the process that sends them; each has the shape and
+                data type of what is sent.
+        """
+        operations = [dist.P2POp(dist.isend, value, number) for number, value in sent.items()]
+        operations += [dist.P2POp(dist.irecv, value, number) for number, value in received.items()]
+        for work in dist.batch_isend_irecv(operations) if operations else ():
+            work.wait()
+
     def copy_first(self, value: Tensor) -> Tensor:
         """Replaces a tensor in place by the first process's."""
         if self.are_several:

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from nst_lightning.backbones.base import Backbone
+from nst_lightning.backbones.base import Backbone, Trim
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
 from nst_lightning.backbones.multi_scale import MultiScale, join_layer, split_layer
@@ -103,7 +103,12 @@ class TiledNetwork:
             yield from self.stream(tile.cut(image), grid, tile, layers)
 
     def stream(
-        self, crop: Tensor, grid: TileGrid, tile: ImageTile, layers: Sequence[str] | None = None
+        self,
+        crop: Tensor,
+        grid: TileGrid,
+        tile: ImageTile,
+        layers: Sequence[str] | None = None,
+        trim: Trim | None = None,
     ) -> Iterator[TileFeatures]:
         """Yields the features of the core of a tile, layer by layer.
 
@@ -112,11 +117,12 @@ class TiledNetwork:
             grid: the tiles of the image.
             tile: the tile.
             layers: names without scale; all layers by default.
+            trim: see :meth:`Backbone.stream`; :meth:`TileGrid.trim` by default.
         """
         rename = partial(join_layer, scale=self.scale)
         names = self.names if layers is None else layers
         # A network that trims nothing may have a `stream` without the argument.
-        trims = {"trim": partial(grid.trim, tile)} if len(grid.margins) > 1 else {}
+        trims = {"trim": trim or partial(grid.trim, tile)} if len(grid.margins) > 1 else {}
         for features in self.network.stream(crop, names, **trims):
             step = self.network.step(next(iter(features)))
             yield TileFeatures(features.renamed(rename), grid, tile, step)

@@ -42,6 +42,7 @@ from nst_lightning.training.private_api import (
     stage_number,
     unknown_option,
 )
+from nst_lightning.training.ranks import Ranks
 from tests.helpers import TinyBackbone, ignore_lightning_warnings, smooth_image
 
 pytestmark = ignore_lightning_warnings
@@ -175,6 +176,9 @@ def wait_for_a_peer(rank: int, store: str) -> None:
     if rank == 0:
         with pytest.raises(RuntimeError) as caught:
             dist.all_reduce(torch.zeros(1))
+        assert is_connection_lost(caught.value)
+        with pytest.raises(RuntimeError) as caught:
+            Ranks(0, 2).swap({1: torch.zeros(1)}, {1: torch.zeros(1)})
         assert is_connection_lost(caught.value)
 
 

@@ -31,6 +31,19 @@ def test_each_item_belongs_to_one_process(count: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+def check_swap(ranks: Ranks) -> None:
+    """Sends parts of any size in both directions, or in one; the second and third process have nothing in common."""
+    sizes = {(0, 1): 3, (1, 0): 1, (2, 0): 2}
+    sent = {to: torch.full((size,), 1.0 + source) for (source, to), size in sizes.items() if source == ranks.number}
+    received = {source: torch.zeros(size) for (source, to), size in sizes.items() if to == ranks.number}
+    ranks.swap(sent, received)
+    assert all(bool((value == 1.0 + source).all()) for source, value in received.items())
+    half = {n: torch.full((2, 2), float(n), dtype=torch.bfloat16) for n in range(3) if n != ranks.number}
+    own = {n: torch.empty(2, 2, dtype=torch.bfloat16) for n in half}
+    ranks.swap(half, own)
+    assert all(bool((value == ranks.number).all()) for value in own.values())
+
+
 def check_rank(rank: int, store: str) -> None:
     """Checks the methods in the second and third process too, in which names are missing."""
     with join_processes(rank, 3, store):
@@ -46,6 +59,7 @@ def check_rank(rank: int, store: str) -> None:
         assert ranks.add_named({}, CPU) == {}
         assert ranks.unite({"same": rank, rank: "own"}) == {"same": 0, 0: "own", 1: "own", 2: "own"}
         assert torch.equal(ranks.copy_first(torch.full((3,), float(rank))), torch.zeros(3))
+        check_swap(ranks)
         assert ranks.any(rank == 2, CPU)
         assert not ranks.any(False, CPU)
 

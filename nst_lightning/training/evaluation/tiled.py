@@ -18,6 +18,7 @@ from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.losses.regional import RegionalLoss
 from nst_lightning.training.evaluation.streamed import sort_layers
 from nst_lightning.training.evaluation.tiled_neighbors import NeighborGroup, TiledNeighbors
+from nst_lightning.training.margin_exchange import MarginExchange
 from nst_lightning.training.objective import Objective, Terms
 from nst_lightning.training.ranks import Ranks
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures
@@ -205,9 +206,10 @@ class _ScaleEvaluation:
         """
         self._leave_out_small_parts(image)
         grid, tiles = self.network.grid(image), self.network.tiles(image)
+        exchange = self._exchange(grid)
         kept = None
         if len(tiles) == 1:
-            crop, parts = self._stream(image, grid, tiles[0])
+            crop, parts = self._stream(image, grid, tiles[0], exchange)
             kept = crop, list(parts)
         layers = self._names({layer for unit in self.units if unit.loss.tiling == "mean" for layer in unit.layers})
         self._compare_averages(self.network.stream_tiles(image, layers) if kept is None else kept[1], image.device)
@@ -221,16 +223,27 @@ class _ScaleEvaluation:
             with torch.enable_grad():
                 results = [self._compare_tile(part, neighbors) for part in parts]
                 results.append(self._compare_neighbors(neighbors, tile))
+                results.append([] if exchange is None else exchange.anchors)
                 total = torch.stack([distance for result in results for distance in result]).sum()
-            tile.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
+            read = tile if exchange is None else exchange.tile
+            read.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
         return self._distances
 
-    def _stream(self, image: Tensor, grid: TileGrid, tile: ImageTile) -> tuple[Tensor, Iterable[TileFeatures]]:
+    def _exchange(self, grid: TileGrid) -> MarginExchange | None:
+        """Returns the exchange of margins between processes with one tile each, or None."""
+        renewed = grid.renewed()
+        return None if renewed is None else MarginExchange(renewed, self.network.ranks)
+
+    def _stream(
+        self, image: Tensor, grid: TileGrid, tile: ImageTile, exchange: MarginExchange | None = None
+    ) -> tuple[Tensor, Iterable[TileFeatures]]:
         """Returns a tile of the image, and its features with a graph to it."""
+        if exchange is not None:
+            grid, tile = exchange.grid, exchange.tile
         crop = tile.cut(image).clone().requires_grad_()
 
         def stream() -> Iterator[TileFeatures]:
-            features = self.network.stream(crop, grid, tile)
+            features = self.network.stream(crop, grid, tile, trim=exchange)
             while True:
                 with torch.enable_grad():
                     part = next(features, None)
