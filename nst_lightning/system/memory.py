@@ -52,7 +52,7 @@ def _set_malloc_options(values: Mapping[int, int]) -> bool:
 def is_plenty(needed: int, free: int | None) -> bool:
     """Whether there is enough memory to keep freed blocks: twice what a run needs, or an unknown amount.
 
-    With freed blocks, the runs that were measured took at most 1.5 times as much.
+    With freed blocks, the runs that were measured took at most 1.6 times as much.
 
     Args:
         needed: estimated bytes of the run.
