@@ -237,7 +237,8 @@ def compare_in_rank(rank: int, count: int, store: str) -> None:
         for size in (32, 200):
             compare(SlimVGG19(pooling="avg"), create_losses(), create_pictures((96, 128)), size)
         compare(SlimVGG19(), create_losses(at=[1, 0.5]), create_pictures((75, 150)), 64)
-        compare(SlimVGG19(), create_losses(), create_pictures((61, 53), masked=True), 40)
+        for size in (40, 80):
+            compare(SlimVGG19(), create_losses(), create_pictures((61, 53), masked=True), size)
         losses: dict[str, Loss] = {"style": GramLoss(["conv_9"], 10), "content": ContentLoss(["conv_9"])}
         compare(SlimVGG19(), losses, create_pictures((16, 10)), 64)
         check_new_content(64)
