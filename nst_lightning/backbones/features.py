@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from nst_lightning.backbones.ops.gram_error import ChannelMap, gram_squared_error
 from nst_lightning.backbones.position_mask import Partition, PositionMask
-from nst_lightning.functional.gram import Box, PositionWeights, gram_matrix, moments, pull_moments
+from nst_lightning.functional.boxes import Box
+from nst_lightning.functional.gram import PositionWeights, gram_matrix, moments, pull_moments
 from nst_lightning.functional.resampling import resample
 from nst_lightning.functional.sampling import sample_bilinear
 

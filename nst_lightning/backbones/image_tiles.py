@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from nst_lightning.functional.gram import Box, cut_box
+from nst_lightning.functional.boxes import Box, cut_box, shift_box, view_box
 
 # A core as wide as the image is contiguous in memory, so that its statistics need no copy. Columns cost this much more.
 COLUMN_COST = 1.03
 
-# A margin is reduced or renewed after a pooling if this saves at least this many px. It costs copies of the map and of
-# its gradient.
+# A margin is reduced or exchanged after a pooling if this saves at least this many px, because the map and its gradient
+# are copied.
 MIN_REDUCTION = 16
 
 
@@ -31,8 +31,7 @@ class ImageTile:
 
     def cut(self, image: Tensor) -> Tensor:
         """Returns the crop of an image, or of a map of its pixels, as a view."""
-        top, bottom, left, right = self.crop
-        return image[..., top:bottom, left:right]
+        return view_box(image, self.crop)
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class TileGrid:
         shares: number of devices that evaluate the same number of tiles each, as far as the image is large enough.
             With more than one, the cores have nearly equal sizes, at most `size`.
         reach: distance in px beyond a core within which its features are read.
-        is_renewed: whether the margin is not only reduced but replaced after a pooling by what the other tiles have
-            there. A margin then covers no more than the layers before the next replacement; see :meth:`renewed`.
+        is_exchanged: whether margins after poolings are taken from the other tiles. A margin then covers only the
+            layers before the next exchange; see :meth:`exchanged`.
     """
 
     height: int
@@ -65,16 +64,16 @@ class TileGrid:
     radii: Mapping[int, int]
     shares: int = 1
     reach: int = 0
-    is_renewed: bool = False
+    is_exchanged: bool = False
 
-    def renewed(self) -> "TileGrid | None":
-        """Returns the same tiles with margins that are replaced after poolings, or None if this saves nothing.
+    def exchanged(self) -> "TileGrid | None":
+        """Returns the same tiles with margins that devices exchange, or None if this is not possible or saves nothing.
 
-        All tiles must then be evaluated at the same time, one on each device.
+        The exchange needs all maps at the same time, and so one tile on each device.
         """
         if len(self.tiles) != self.shares or self.shares == 1:
             return None
-        grid = replace(self, is_renewed=True)
+        grid = replace(self, is_exchanged=True)
         return grid if len(grid.margins) > 1 else None
 
     @cached_property
@@ -89,23 +88,23 @@ class TileGrid:
     @cached_property
     def margins(self) -> dict[int, int]:
         """The margins in px by the distance between two positions of the first map that has them; 1 is the image."""
-        return self._list_margins(self.is_renewed)
+        return self._list_margins(self.is_exchanged)
 
-    def _list_margins(self, is_renewed: bool) -> dict[int, int]:
+    def _list_margins(self, is_exchanged: bool) -> dict[int, int]:
         margins: dict[int, int] = {}
         # From the deepest map: a margin ends where the pooling before the next one has whole positions.
         multiple = first = self.step
-        # Radius in px that a deeper map replaces.
-        replaced = 0
+        # Radius in px that exchanges at deeper maps cover.
+        covered = 0
         for step in sorted(self.radii, reverse=True):
             needed = self.radii[step] + self.reach
-            saved = self.radii.get(first, 0) - replaced if is_renewed else needed - margins.get(first, needed)
+            saved = self.radii.get(first, 0) - covered if is_exchanged else needed - margins.get(first, needed)
             if margins and saved >= MIN_REDUCTION:
                 multiple = first
-                replaced = self.radii[first] if is_renewed else 0
+                covered = self.radii[first] if is_exchanged else 0
             else:
                 margins.pop(first, None)
-            margins[step], first = -(-(needed - replaced) // multiple) * multiple, step
+            margins[step], first = -(-(needed - covered) // multiple) * multiple, step
         return margins
 
     @property
@@ -142,8 +141,8 @@ class TileGrid:
     def _cost(self, counts: tuple[int, int]) -> float:
         """Returns the number of pixels in the crops of this many rows and columns, more if there are columns."""
         rows, columns = counts
-        # The margins of the image alone, so that the cores do not depend on replacements.
-        margin = self._list_margins(is_renewed=False)[1]
+        # The margin without exchange, so that the cores are the same with and without it.
+        margin = self._list_margins(is_exchanged=False)[1]
         pixels = (self.height + 2 * margin * (rows - 1)) * (self.width + 2 * margin * (columns - 1))
         return pixels if columns == 1 else COLUMN_COST * pixels
 
@@ -210,19 +209,18 @@ class TileGrid:
         """
         if step not in self.margins:
             return value
+        return cut_box(value, shift_box(self.read_positions(tile, step), self.pooled_origin(tile, step)))
+
+    def pooled_origin(self, tile: ImageTile, step: int) -> tuple[int, int]:
+        """Returns row and column in the layer of the whole image of the first position of a map after a pooling.
+
+        Args:
+            tile: the tile.
+            step: distance in px between two positions of the map, whose margin is still that of the map before.
+        """
         # The map before the pooling has a smaller step, and so the crop of any step below this one.
-        (top, _, left, _), (first_row, end, first_column, right) = self.crop(tile, step - 1), self.crop(tile, step)
-        rows, columns = value.shape[-2:]
-        # A crop that ends with the image ends with the map, which may lack a remainder.
-        return cut_box(
-            value,
-            (
-                (first_row - top) // step,
-                rows if end == self.height else (end - top) // step,
-                (first_column - left) // step,
-                columns if right == self.width else (right - left) // step,
-            ),
-        )
+        top, _, left, _ = self.crop(tile, step - 1)
+        return top // step, left // step
 
     def cut_core(self, value: Tensor, tile: ImageTile, step: int) -> Tensor:
         """Returns what a layer of the crop has at the core of a tile, as a view.
@@ -236,9 +234,7 @@ class TileGrid:
 
     def core_box(self, tile: ImageTile, step: int) -> Box:
         """Returns the positions of the core in a layer of the crop; see :meth:`cut_core`."""
-        top, bottom, left, right = self.positions(tile, step)
-        row, column = self.origin(tile, step)
-        return top - row, bottom - row, left - column, right - column
+        return shift_box(self.positions(tile, step), self.origin(tile, step))
 
     def origin(self, tile: ImageTile, step: int) -> tuple[int, int]:
         """Returns row and column in the layer of the whole image of the first position in that of the crop."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nst_lightning.functional.gram import Box, PositionWeights
+from nst_lightning.functional.boxes import Box
+from nst_lightning.functional.gram import PositionWeights
 
 # Height and width.
 Size = tuple[int, int]

@@ -13,11 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# Rows and columns of a map: top, bottom, left, right; the ends do not belong to it.
-Box = tuple[int, int, int, int]
+from nst_lightning.functional.boxes import Box, clear_outside
 
 # Up to this number of positions, products of bfloat16 features are summed in float32 without intermediate rounding.
 EXACT_POSITIONS = 4096
@@ -111,46 +109,6 @@ def weight_positions(features: Tensor, weights: PositionWeights | None) -> Tenso
     return features if weights is None else features * weights.values.sqrt().to(features.dtype)
 
 
-def cut_box(features: Tensor, box: Box) -> Tensor:
-    """Cuts positions out of a feature map, ``(batch, channels, height, width)``, as a view.
-
-    The gradient has the memory layout of the map. That of a slice is always contiguous, which takes longer to fill and
-    to add to the other gradients of a channels-last map.
-    """
-    result: Tensor = _CutBox.apply(features, box)
-    return result
-
-
-class _CutBox(torch.autograd.Function):
-    """See :func:`cut_box`."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, box: Box) -> Tensor:
-        ctx.box, ctx.shape = box, features.shape
-        ctx.is_channels_last = features.is_contiguous(memory_format=torch.channels_last)
-        return _within(features, box)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        layout = torch.channels_last if ctx.is_channels_last else torch.contiguous_format
-        result = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout)
-        _within(result, ctx.box).copy_(gradient)
-        _clear_outside(result, ctx.box)
-        return result, None
-
-
-def _within(features: Tensor, box: Box) -> Tensor:
-    top, bottom, left, right = box
-    return features[..., top:bottom, left:right]
-
-
-def _clear_outside(features: Tensor, box: Box) -> None:
-    top, bottom, left, right = box
-    for rest in (features[..., :top, :], features[..., bottom:, :], features[..., :left], features[..., right:]):
-        rest.zero_()
-
-
 def pull_moments(
     features: Tensor,
     slope: Tensor,
@@ -194,7 +152,7 @@ class _PullMoments(torch.autograd.Function):
         result = apply_channel_matrix(features, matrices[:, :channels, :channels], offsets, ctx.weights)
         if ctx.box is not None:
             # Cheaper than a copy of the positions that count, whose gradient would be copied back.
-            _clear_outside(result, ctx.box)
+            clear_outside(result, ctx.box)
         return result, None, None, None, None
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_lightning.functional.gram import Box
+from nst_lightning.functional.boxes import Box
 from nst_lightning.functional.periodic import interpolate_periodic
 
 

@@ -1,5 +1,6 @@
-"""Margins of feature maps that processes take from each other instead of computing them."""
+"""Margins of feature maps that processes take from each other instead of computing them: a halo exchange."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
-from nst_lightning.functional.gram import Box
+from nst_lightning.functional.boxes import Box, intersect_boxes, shift_box, view_box
 from nst_lightning.training.ranks import Ranks
 
 
@@ -18,12 +19,12 @@ class MarginExchange:
     pass sends the gradients of the margins back.
 
     Args:
-        grid: the tiles, one for each process; see :meth:`TileGrid.renewed`.
+        grid: the tiles, one for each process; see :meth:`TileGrid.exchanged`.
         ranks: the processes.
 
     Attributes:
-        anchors: scalars of 0, one for each replaced map. Each process must add them to what it differentiates, so that
-            its backward pass exchanges gradients also where its own tile has none.
+        anchors: scalars of 0, one for each exchanged map. Each process must add them to what it differentiates, so that
+            its backward pass exchanges gradients even if its own tile has none.
     """
 
     def __init__(self, grid: TileGrid, ranks: Ranks) -> None:
@@ -36,7 +37,7 @@ class MarginExchange:
         return self.grid.tiles[self.ranks.number]
 
     def __call__(self, value: Tensor, step: int) -> Tensor:
-        """Returns a map with its next margin.
+        """Returns a map with the margin that the layers after it need.
 
         Args:
             value: the map after a pooling, ``(1, channels, any, any)``.
@@ -44,47 +45,47 @@ class MarginExchange:
         """
         if step not in self.grid.margins:
             return value
-        parts = _Parts.of_map(self.grid, self.ranks, step)
         result: Tensor
-        result, anchor = _ReplaceMargin.apply(value, parts, self.ranks)
+        result, anchor = _ReplaceMargin.apply(value, _list_parts(self.grid, self.ranks, step), self.ranks)
         self.anchors.append(anchor)
         return result
 
 
+@dataclass(frozen=True)
 class _Parts:
     """The parts of a map that processes exchange.
 
     Attributes:
-        size: rows and columns of the map with its next margin.
-        before: the core in the map with the margin that it was computed with.
-        after: the core in the map with its next margin.
-        needed: what other processes have, in the map with its next margin, by their numbers.
-        given: what other processes need, in the map with the margin that it was computed with, by their numbers.
+        size: rows and columns of the map after the exchange.
+        old_core: the core in the map before the exchange.
+        core: the core in the map after the exchange.
+        received: what other processes send, in the map after the exchange, by their numbers.
+        sent: what other processes need, in the map before the exchange, by their numbers.
     """
 
-    def __init__(self, size: tuple[int, int], before: Box, after: Box) -> None:
-        self.size, self.before, self.after = size, before, after
-        self.needed: dict[int, Box] = {}
-        self.given: dict[int, Box] = {}
+    size: tuple[int, int]
+    old_core: Box
+    core: Box
+    received: dict[int, Box]
+    sent: dict[int, Box]
 
-    @classmethod
-    def of_map(cls, grid: TileGrid, ranks: Ranks, step: int) -> "_Parts":
-        """Returns the parts of the map with this distance in px between two positions."""
-        own = grid.tiles[ranks.number]
-        core, read = grid.positions(own, step), grid.read_positions(own, step)
-        # The map before the pooling has a smaller step.
-        top, _, left, _ = grid.crop(own, step - 1)
-        computed = top // step, left // step
-        parts = cls((read[1] - read[0], read[3] - read[2]), _shift(core, computed), _shift(core, (read[0], read[2])))
-        for number, tile in enumerate(grid.tiles):
-            if number != ranks.number:
-                needed = _intersect(read, grid.positions(tile, step))
-                given = _intersect(core, grid.read_positions(tile, step))
-                if needed is not None:
-                    parts.needed[number] = _shift(needed, (read[0], read[2]))
-                if given is not None:
-                    parts.given[number] = _shift(given, computed)
-        return parts
+
+def _list_parts(grid: TileGrid, ranks: Ranks, step: int) -> _Parts:
+    """Lists the parts of the map with this distance in px between two positions."""
+    own = grid.tiles[ranks.number]
+    core, read = grid.positions(own, step), grid.read_positions(own, step)
+    old_origin, origin = grid.pooled_origin(own, step), grid.origin(own, step)
+    received, sent = {}, {}
+    for number, tile in enumerate(grid.tiles):
+        if number != ranks.number:
+            needed = intersect_boxes(read, grid.positions(tile, step))
+            if needed is not None:
+                received[number] = shift_box(needed, origin)
+            given = intersect_boxes(core, grid.read_positions(tile, step))
+            if given is not None:
+                sent[number] = shift_box(given, old_origin)
+    top, bottom, left, right = read
+    return _Parts((bottom - top, right - left), shift_box(core, old_origin), shift_box(core, origin), received, sent)
 
 
 class _ReplaceMargin(torch.autograd.Function):
@@ -94,52 +95,32 @@ class _ReplaceMargin(torch.autograd.Function):
     def forward(ctx: Any, value: Tensor, parts: _Parts, ranks: Ranks) -> tuple[Tensor, Tensor]:
         ctx.parts, ctx.ranks, ctx.shape = parts, ranks, value.shape
         result = _empty_map(value, (*value.shape[:2], *parts.size))
-        _cut(result, parts.after).copy_(_cut(value, parts.before))
-        received = _swap(ranks, value, parts.given, parts.needed)
-        for number, box in parts.needed.items():
-            _cut(result, box).copy_(received[number])
+        view_box(result, parts.core).copy_(view_box(value, parts.old_core))
+        for box, received in _swap(ranks, value, parts.sent, parts.received):
+            view_box(result, box).copy_(received)
         return result, value.new_zeros(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         gradient, parts = gradients[0], ctx.parts
-        # Its old margin has no further use.
+        # The margin that was replaced has no gradient.
         result = _empty_map(gradient, ctx.shape).zero_()
-        _cut(result, parts.before).copy_(_cut(gradient, parts.after))
-        received = _swap(ctx.ranks, gradient, parts.needed, parts.given)
-        for number, box in parts.given.items():
-            _cut(result, box).add_(received[number])
+        view_box(result, parts.old_core).copy_(view_box(gradient, parts.core))
+        for box, received in _swap(ctx.ranks, gradient, parts.received, parts.sent):
+            view_box(result, box).add_(received)
         return result, None, None
 
 
-def _swap(ranks: Ranks, value: Tensor, sent: dict[int, Box], expected: dict[int, Box]) -> dict[int, Tensor]:
-    """Sends parts of a map, and returns what comes for others, by the number of the process."""
-    received = {
+def _swap(ranks: Ranks, value: Tensor, sent: dict[int, Box], received: dict[int, Box]) -> list[tuple[Box, Tensor]]:
+    """Sends boxes of a map to other processes, and returns the boxes that they send with their values."""
+    values = {
         number: value.new_empty(*value.shape[:2], bottom - top, right - left)
-        for number, (top, bottom, left, right) in expected.items()
+        for number, (top, bottom, left, right) in received.items()
     }
-    ranks.swap({number: _cut(value, box).contiguous() for number, box in sent.items()}, received)
-    return received
+    ranks.swap({number: view_box(value, box).contiguous() for number, box in sent.items()}, values)
+    return [(box, values[number]) for number, box in received.items()]
 
 
 def _empty_map(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-
-
-def _cut(value: Tensor, box: Box) -> Tensor:
-    top, bottom, left, right = box
-    return value[..., top:bottom, left:right]
-
-
-def _shift(box: Box, origin: tuple[int, int]) -> Box:
-    top, bottom, left, right = box
-    row, column = origin
-    return top - row, bottom - row, left - column, right - column
-
-
-def _intersect(first: Box, second: Box) -> Box | None:
-    """Returns what two boxes have in common, or None."""
-    top, left = max(first[0], second[0]), max(first[2], second[2])
-    bottom, right = min(first[1], second[1]), min(first[3], second[3])
-    return (top, bottom, left, right) if top < bottom and left < right else None

@@ -251,7 +251,7 @@ class MemoryEstimate:
         step, radii = module.objective.smallest_size, module.objective.receptive_radii or {1: 0}
         size = tile or max(self.shape)
         grid = TileGrid(*self.shape, size, step, radii, self.processes.total, module.objective.reach)
-        grid = grid.renewed() or grid
+        grid = grid.exchanged() or grid
         copies = TILED_COPIES * image.numel() * image.element_size()
         copies += min(module.objective.tile_targets.max_bytes, int(self.target_bytes_per_pixel * math.prod(self.shape)))
         needed = int(self.bytes_per_pixel * grid.largest_crop) + state + copies + weights + CONSTANT_BYTES

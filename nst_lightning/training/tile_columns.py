@@ -8,7 +8,7 @@ from torch import Tensor
 from nst_lightning.backbones.features import Features
 from nst_lightning.backbones.image_tiles import ImageTile, TileGrid
 from nst_lightning.backbones.position_mask import LEAST_POSITIONS, PositionMask, Size
-from nst_lightning.functional.gram import Box
+from nst_lightning.functional.boxes import Box
 from nst_lightning.functional.resampling import resample_box
 from nst_lightning.losses.neighbor import NeighborLoss
 from nst_lightning.training.tile_features import TiledNetwork, TileFeatures

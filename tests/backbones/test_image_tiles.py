@@ -91,32 +91,37 @@ def test_margins_fall_with_depth_and_begin_at_positions_of_the_next_smaller_one(
     assert grid.trim(grid.tiles[0], torch.zeros(1, 1, 25, 25), 8).shape == (1, 1, 22, 22)
 
 
-def test_renewed_margins_cover_the_layers_before_the_next_renewal() -> None:
+def test_exchanged_margins_cover_the_layers_before_the_next_exchange() -> None:
     radii = VGG19(weights="random").receptive_radii(["conv5_1"])
     own = TileGrid(2048, 2048, 4096, 16, radii, shares=2)
-    grid = own.renewed()
+    grid = own.exchanged()
     assert grid is not None
     assert own.margins == {1: 72, 8: 48, 16: 16}
     assert grid.margins == {1: 8, 4: 16, 8: 32, 16: 16}
-    assert TileGrid(2048, 2048, 4096, 16, radii, 2, reach=50, is_renewed=True).margins == {1: 56, 4: 72, 8: 96, 16: 80}
+    assert TileGrid(2048, 2048, 4096, 16, radii, 2, reach=50, is_exchanged=True).margins == {
+        1: 56,
+        4: 72,
+        8: 96,
+        16: 80,
+    }
     assert [tile.core for tile in grid.tiles] == [tile.core for tile in own.tiles]
     assert grid.crop(grid.tiles[0], 2) == (0, 1024 + 8, 0, 2048)
     assert grid.read_positions(grid.tiles[1], 8) == (124, 256, 0, 256)
     # The cores stay the same where other margins would make columns cheaper.
     for width in range(2048, 8192, 512):
         shares = TileGrid(1024, width, 8192, 16, radii, shares=2)
-        renewed = shares.renewed()
-        assert renewed is not None
-        assert [tile.core for tile in renewed.tiles] == [tile.core for tile in shares.tiles]
+        exchanged = shares.exchanged()
+        assert exchanged is not None
+        assert [tile.core for tile in exchanged.tiles] == [tile.core for tile in shares.tiles]
 
 
-def test_margins_are_renewed_between_devices_with_one_tile_each() -> None:
+def test_margins_are_exchanged_between_devices_with_one_tile_each() -> None:
     radii = VGG19(weights="random").receptive_radii(["conv5_1"])
-    assert TileGrid(512, 512, 1024, 16, radii).renewed() is None
-    assert TileGrid(512, 512, 128, 16, radii, shares=2).renewed() is None
-    assert TileGrid(16, 16, 512, 16, radii, shares=2).renewed() is None
-    assert TileGrid(512, 512, 512, 16, {1: 70}, shares=2).renewed() is None
-    assert TileGrid(512, 512, 512, 16, radii, shares=2).renewed() is not None
+    assert TileGrid(512, 512, 1024, 16, radii).exchanged() is None
+    assert TileGrid(512, 512, 128, 16, radii, shares=2).exchanged() is None
+    assert TileGrid(16, 16, 512, 16, radii, shares=2).exchanged() is None
+    assert TileGrid(512, 512, 512, 16, {1: 70}, shares=2).exchanged() is None
+    assert TileGrid(512, 512, 512, 16, radii, shares=2).exchanged() is not None
 
 
 def test_a_smaller_margin_is_not_enough() -> None:

@@ -6,7 +6,6 @@ from nst_lightning.functional import gram
 from nst_lightning.functional.gram import (
     EXACT_POSITIONS,
     PositionWeights,
-    cut_box,
     gram_matrix,
     matrix_power,
     mean_and_products,
@@ -161,17 +160,6 @@ def test_moments_of_a_part_need_no_copy_of_it(
     features = torch.cat([create_features_with_means()] * 2, 3).contiguous(memory_format=torch.channels_last)
     part = features[..., 1:4, 2:9]
     torch.testing.assert_close(moments(part, with_means=with_means), moments(part.clone(), with_means=with_means))
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_cut_has_the_gradient_of_a_slice_in_the_layout_of_the_map(layout: torch.memory_format) -> None:
-    features = create_features_with_means().contiguous(memory_format=layout).requires_grad_()
-    cut, part = cut_box(features, (1, 4, 2, 7)), features[..., 1:4, 2:7]
-    assert torch.equal(cut, part)
-    assert cut.data_ptr() == part.data_ptr()
-    actual, expected = (torch.autograd.grad(value.pow(3).sum(), features)[0] for value in (cut, part))
-    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
-    assert actual.is_contiguous(memory_format=layout)
 
 
 def test_matrix_power_is_relative_to_the_largest_eigenvalue() -> None:

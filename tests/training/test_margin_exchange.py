@@ -27,7 +27,7 @@ def create_network(padding: str = "zeros") -> VGG19:
 
 def create_grid(network: VGG19, shape: tuple[int, int], size: int, shares: int, reach: int = 0) -> TileGrid:
     step, radii = network.smallest_size(LAYERS), network.receptive_radii(LAYERS)
-    grid = TileGrid(*shape, size, step, radii, shares, reach).renewed()
+    grid = TileGrid(*shape, size, step, radii, shares, reach).exchanged()
     assert grid is not None
     return grid
 

@@ -35,7 +35,8 @@ def evaluate_tiled(objective: Objective, size: int, image: Tensor) -> Terms:
     passes.
 
     Several processes evaluate a share of the tiles each. They sum the moments between the passes, and the gradient and
-    the distances after them, so that all return the same bits. The first one evaluates the terms on pixels.
+    the distances after them, so that all return the same bits. The first one evaluates the terms on pixels. Processes
+    with one tile each exchange the margins of feature maps; see :class:`MarginExchange`.
 
     Args:
         objective: all of its terms on layers of the network have a :attr:`FeatureLoss.tiling`.
@@ -221,18 +222,19 @@ class _ScaleEvaluation:
                 self.tile_targets.set(self.network.scale, tile, measure)
             crop, parts = self._stream(image, grid, tile) if kept is None else kept
             with torch.enable_grad():
-                results = [self._compare_tile(part, neighbors) for part in parts]
-                results.append(self._compare_neighbors(neighbors, tile))
-                results.append([] if exchange is None else exchange.anchors)
-                total = torch.stack([distance for result in results for distance in result]).sum()
-            read = tile if exchange is None else exchange.tile
-            read.cut(gradient).add_(torch.autograd.grad(total, crop)[0])
+                distances = [distance for part in parts for distance in self._compare_tile(part, neighbors)]
+                distances += self._compare_neighbors(neighbors, tile)
+                distances += [] if exchange is None else exchange.anchors
+            # With masks, a tile may have no position that a loss reads.
+            if distances:
+                read = tile if exchange is None else exchange.tile
+                read.cut(gradient).add_(torch.autograd.grad(torch.stack(distances).sum(), crop)[0])
         return self._distances
 
     def _exchange(self, grid: TileGrid) -> MarginExchange | None:
         """Returns the exchange of margins between processes with one tile each, or None."""
-        renewed = grid.renewed()
-        return None if renewed is None else MarginExchange(renewed, self.network.ranks)
+        exchanged = grid.exchanged()
+        return None if exchanged is None else MarginExchange(exchanged, self.network.ranks)
 
     def _stream(
         self, image: Tensor, grid: TileGrid, tile: ImageTile, exchange: MarginExchange | None = None

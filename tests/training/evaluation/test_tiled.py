@@ -230,6 +230,35 @@ def test_a_factor_on_the_objective_is_one_on_the_gradient() -> None:
     torch.testing.assert_close(differentiate(3.0), 3 * differentiate(1.0))
 
 
+def create_held_pictures(shape: tuple[int, int]) -> StagePictures:
+    """Returns pictures whose content is held in the upper half alone."""
+    hold = torch.zeros(1, 1, *shape, dtype=torch.float64)
+    hold[:, :, : shape[0] // 2] = 1
+    return replace(create_pictures(shape), hold=hold)
+
+
+def test_a_tile_may_have_no_position_that_a_loss_reads() -> None:
+    compare(SlimVGG19(), {"content": ContentLoss(["conv_9"])}, create_held_pictures((96, 64)), 32)
+
+
+def check_exchange(count: int) -> None:
+    """Checks that processes with one tile each compute only the margin before the first exchange."""
+    network, heights = SlimVGG19(), []
+    stream = network.stream
+
+    def record(image: Tensor, *arguments: Any, **options: Any) -> Any:
+        if image.requires_grad:
+            heights.append(image.shape[-2])
+        return stream(image, *arguments, **options)
+
+    network.stream = record  # type: ignore[method-assign]
+    losses: dict[str, Loss] = {"style": MeanStdLoss(["conv_1"]), "content": ContentLoss(["conv_9"])}
+    # Lower tiles have no loss on deep layers; the margins that upper tiles take from them have gradients.
+    compare(network, losses, create_held_pictures((96 * count, 64)), 96 * count)
+    neighbors = 2 if 0 < Ranks.of_process_group().number < count - 1 else 1
+    assert heights == [96 + 8 * neighbors]
+
+
 def compare_in_rank(rank: int, count: int, store: str) -> None:
     """Compares objectives in one of several processes; more tiles than processes, as many, and fewer."""
     with join_processes(rank, count, store):
@@ -242,6 +271,7 @@ def compare_in_rank(rank: int, count: int, store: str) -> None:
         losses: dict[str, Loss] = {"style": GramLoss(["conv_9"], 10), "content": ContentLoss(["conv_9"])}
         compare(SlimVGG19(), losses, create_pictures((16, 10)), 64)
         check_new_content(64)
+        check_exchange(count)
 
 
 @pytest.mark.parametrize("count", [2, 3])
